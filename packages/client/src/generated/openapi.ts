@@ -1246,6 +1246,16 @@ export interface components {
                 readonly size: number;
                 readonly read_only: boolean;
             }[];
+            /** @description Its devices beside disks, network and agent (spec/devices.md). Only while its machine is there. */
+            readonly devices?: readonly {
+                /** @description ivshmem, rng or another type. */
+                readonly type: string;
+                readonly name: string;
+                /** @description Bytes of memory of a device that has some. */
+                readonly size?: number;
+                /** @description What the host has of it, a file or a Unix socket. */
+                readonly path?: string;
+            }[];
             /** @description The volumes that it was started with, in order. Absent without one. */
             readonly volumes?: readonly {
                 readonly name: string;

@@ -14029,7 +14029,7 @@ return errors === 0;
 validate70.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
 export const InstanceInfo = validate71;
-const schema82 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot","standby"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"command":{"type":"array","minItems":1,"items":{"type":"string"}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"fork":{"type":"object","required":["source","index"],"properties":{"source":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"index":{"type":"integer","minimum":0,"maximum":99}}},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"standby_after":{"type":"integer","minimum":1000},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
+const schema82 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot","standby"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"command":{"type":"array","minItems":1,"items":{"type":"string"}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"devices":{"type":"array","items":{"type":"object","required":["type","name"],"properties":{"type":{"type":"string"},"name":{"type":"string"},"size":{"type":"integer","minimum":1},"path":{"type":"string"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"fork":{"type":"object","required":["source","index"],"properties":{"source":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"index":{"type":"integer","minimum":0,"maximum":99}}},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"standby_after":{"type":"integer","minimum":1000},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
 
 function validate71(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -14923,15 +14923,15 @@ vErrors.push(err72);
 errors++;
 }
 }
-if(data.volumes !== undefined){
-let data36 = data.volumes;
+if(data.devices !== undefined){
+let data36 = data.devices;
 if(Array.isArray(data36)){
 const len3 = data36.length;
 for(let i3=0; i3<len3; i3++){
 let data37 = data36[i3];
 if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
-if(data37.name === undefined){
-const err73 = {instancePath:instancePath+"/volumes/" + i3,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(data37.type === undefined){
+const err73 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/required",keyword:"required",params:{missingProperty: "type"},message:"must have required property '"+"type"+"'"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -14940,8 +14940,8 @@ vErrors.push(err73);
 }
 errors++;
 }
-if(data37.read_only === undefined){
-const err74 = {instancePath:instancePath+"/volumes/" + i3,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+if(data37.name === undefined){
+const err74 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -14950,9 +14950,9 @@ vErrors.push(err74);
 }
 errors++;
 }
-if(data37.name !== undefined){
-if(typeof data37.name !== "string"){
-const err75 = {instancePath:instancePath+"/volumes/" + i3+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data37.type !== undefined){
+if(typeof data37.type !== "string"){
+const err75 = {instancePath:instancePath+"/devices/" + i3+"/type",schemaPath:"#/properties/devices/items/properties/type/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -14962,9 +14962,9 @@ vErrors.push(err75);
 errors++;
 }
 }
-if(data37.read_only !== undefined){
-if(typeof data37.read_only !== "boolean"){
-const err76 = {instancePath:instancePath+"/volumes/" + i3+"/read_only",schemaPath:"#/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data37.name !== undefined){
+if(typeof data37.name !== "string"){
+const err76 = {instancePath:instancePath+"/devices/" + i3+"/name",schemaPath:"#/properties/devices/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -14974,9 +14974,10 @@ vErrors.push(err76);
 errors++;
 }
 }
-}
-else {
-const err77 = {instancePath:instancePath+"/volumes/" + i3,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data37.size !== undefined){
+let data40 = data37.size;
+if(!(((typeof data40 == "number") && (!(data40 % 1) && !isNaN(data40))) && (isFinite(data40)))){
+const err77 = {instancePath:instancePath+"/devices/" + i3+"/size",schemaPath:"#/properties/devices/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -14985,10 +14986,9 @@ vErrors.push(err77);
 }
 errors++;
 }
-}
-}
-else {
-const err78 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if((typeof data40 == "number") && (isFinite(data40))){
+if(data40 < 1 || isNaN(data40)){
+const err78 = {instancePath:instancePath+"/devices/" + i3+"/size",schemaPath:"#/properties/devices/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -14998,15 +14998,10 @@ vErrors.push(err78);
 errors++;
 }
 }
-if(data.shares !== undefined){
-let data40 = data.shares;
-if(Array.isArray(data40)){
-const len4 = data40.length;
-for(let i4=0; i4<len4; i4++){
-let data41 = data40[i4];
-if(data41 && typeof data41 == "object" && !Array.isArray(data41)){
-if(data41.source === undefined){
-const err79 = {instancePath:instancePath+"/shares/" + i4,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
+}
+if(data37.path !== undefined){
+if(typeof data37.path !== "string"){
+const err79 = {instancePath:instancePath+"/devices/" + i3+"/path",schemaPath:"#/properties/devices/items/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -15015,8 +15010,10 @@ vErrors.push(err79);
 }
 errors++;
 }
-if(data41.target === undefined){
-const err80 = {instancePath:instancePath+"/shares/" + i4,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
+}
+}
+else {
+const err80 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -15025,8 +15022,10 @@ vErrors.push(err80);
 }
 errors++;
 }
-if(data41.read_only === undefined){
-const err81 = {instancePath:instancePath+"/shares/" + i4,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+}
+}
+else {
+const err81 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -15035,8 +15034,16 @@ vErrors.push(err81);
 }
 errors++;
 }
-if(data41.mounted === undefined){
-const err82 = {instancePath:instancePath+"/shares/" + i4,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "mounted"},message:"must have required property '"+"mounted"+"'"};
+}
+if(data.volumes !== undefined){
+let data42 = data.volumes;
+if(Array.isArray(data42)){
+const len4 = data42.length;
+for(let i4=0; i4<len4; i4++){
+let data43 = data42[i4];
+if(data43 && typeof data43 == "object" && !Array.isArray(data43)){
+if(data43.name === undefined){
+const err82 = {instancePath:instancePath+"/volumes/" + i4,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -15045,9 +15052,8 @@ vErrors.push(err82);
 }
 errors++;
 }
-if(data41.source !== undefined){
-if(typeof data41.source !== "string"){
-const err83 = {instancePath:instancePath+"/shares/" + i4+"/source",schemaPath:"#/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data43.read_only === undefined){
+const err83 = {instancePath:instancePath+"/volumes/" + i4,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -15056,10 +15062,9 @@ vErrors.push(err83);
 }
 errors++;
 }
-}
-if(data41.target !== undefined){
-if(typeof data41.target !== "string"){
-const err84 = {instancePath:instancePath+"/shares/" + i4+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data43.name !== undefined){
+if(typeof data43.name !== "string"){
+const err84 = {instancePath:instancePath+"/volumes/" + i4+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -15069,9 +15074,9 @@ vErrors.push(err84);
 errors++;
 }
 }
-if(data41.read_only !== undefined){
-if(typeof data41.read_only !== "boolean"){
-const err85 = {instancePath:instancePath+"/shares/" + i4+"/read_only",schemaPath:"#/properties/shares/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data43.read_only !== undefined){
+if(typeof data43.read_only !== "boolean"){
+const err85 = {instancePath:instancePath+"/volumes/" + i4+"/read_only",schemaPath:"#/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -15081,9 +15086,9 @@ vErrors.push(err85);
 errors++;
 }
 }
-if(data41.mounted !== undefined){
-if(typeof data41.mounted !== "boolean"){
-const err86 = {instancePath:instancePath+"/shares/" + i4+"/mounted",schemaPath:"#/properties/shares/items/properties/mounted/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err86 = {instancePath:instancePath+"/volumes/" + i4,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -15093,9 +15098,9 @@ vErrors.push(err86);
 errors++;
 }
 }
-if(data41.reason !== undefined){
-if(typeof data41.reason !== "string"){
-const err87 = {instancePath:instancePath+"/shares/" + i4+"/reason",schemaPath:"#/properties/shares/items/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+else {
+const err87 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -15105,9 +15110,15 @@ vErrors.push(err87);
 errors++;
 }
 }
-}
-else {
-const err88 = {instancePath:instancePath+"/shares/" + i4,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.shares !== undefined){
+let data46 = data.shares;
+if(Array.isArray(data46)){
+const len5 = data46.length;
+for(let i5=0; i5<len5; i5++){
+let data47 = data46[i5];
+if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
+if(data47.source === undefined){
+const err88 = {instancePath:instancePath+"/shares/" + i5,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -15116,10 +15127,8 @@ vErrors.push(err88);
 }
 errors++;
 }
-}
-}
-else {
-const err89 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data47.target === undefined){
+const err89 = {instancePath:instancePath+"/shares/" + i5,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -15128,12 +15137,8 @@ vErrors.push(err89);
 }
 errors++;
 }
-}
-if(data.network !== undefined){
-let data47 = data.network;
-if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
-if(data47.mode === undefined){
-const err90 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
+if(data47.read_only === undefined){
+const err90 = {instancePath:instancePath+"/shares/" + i5,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -15142,10 +15147,8 @@ vErrors.push(err90);
 }
 errors++;
 }
-if(data47.mode !== undefined){
-let data48 = data47.mode;
-if(!(((data48 === "user") || (data48 === "none")) || (data48 === "bridge"))){
-const err91 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema82.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(data47.mounted === undefined){
+const err91 = {instancePath:instancePath+"/shares/" + i5,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "mounted"},message:"must have required property '"+"mounted"+"'"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -15154,10 +15157,9 @@ vErrors.push(err91);
 }
 errors++;
 }
-}
-if(data47.name !== undefined){
-if(typeof data47.name !== "string"){
-const err92 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data47.source !== undefined){
+if(typeof data47.source !== "string"){
+const err92 = {instancePath:instancePath+"/shares/" + i5+"/source",schemaPath:"#/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -15167,9 +15169,9 @@ vErrors.push(err92);
 errors++;
 }
 }
-if(data47.address !== undefined){
-if(typeof data47.address !== "string"){
-const err93 = {instancePath:instancePath+"/network/address",schemaPath:"#/properties/network/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data47.target !== undefined){
+if(typeof data47.target !== "string"){
+const err93 = {instancePath:instancePath+"/shares/" + i5+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -15179,9 +15181,9 @@ vErrors.push(err93);
 errors++;
 }
 }
-if(data47.mac !== undefined){
-if(typeof data47.mac !== "string"){
-const err94 = {instancePath:instancePath+"/network/mac",schemaPath:"#/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data47.read_only !== undefined){
+if(typeof data47.read_only !== "boolean"){
+const err94 = {instancePath:instancePath+"/shares/" + i5+"/read_only",schemaPath:"#/properties/shares/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -15191,9 +15193,9 @@ vErrors.push(err94);
 errors++;
 }
 }
-if(data47.outbound !== undefined){
-if(typeof data47.outbound !== "boolean"){
-const err95 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data47.mounted !== undefined){
+if(typeof data47.mounted !== "boolean"){
+const err95 = {instancePath:instancePath+"/shares/" + i5+"/mounted",schemaPath:"#/properties/shares/items/properties/mounted/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -15203,13 +15205,9 @@ vErrors.push(err95);
 errors++;
 }
 }
-if(data47.allow !== undefined){
-let data53 = data47.allow;
-if(Array.isArray(data53)){
-const len5 = data53.length;
-for(let i5=0; i5<len5; i5++){
-if(typeof data53[i5] !== "string"){
-const err96 = {instancePath:instancePath+"/network/allow/" + i5,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data47.reason !== undefined){
+if(typeof data47.reason !== "string"){
+const err96 = {instancePath:instancePath+"/shares/" + i5+"/reason",schemaPath:"#/properties/shares/items/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -15221,7 +15219,7 @@ errors++;
 }
 }
 else {
-const err97 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err97 = {instancePath:instancePath+"/shares/" + i5,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -15231,15 +15229,9 @@ vErrors.push(err97);
 errors++;
 }
 }
-if(data47.ports !== undefined){
-let data55 = data47.ports;
-if(Array.isArray(data55)){
-const len6 = data55.length;
-for(let i6=0; i6<len6; i6++){
-let data56 = data55[i6];
-if(data56 && typeof data56 == "object" && !Array.isArray(data56)){
-if(data56.protocol === undefined){
-const err98 = {instancePath:instancePath+"/network/ports/" + i6,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+}
+else {
+const err98 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -15248,8 +15240,12 @@ vErrors.push(err98);
 }
 errors++;
 }
-if(data56.address === undefined){
-const err99 = {instancePath:instancePath+"/network/ports/" + i6,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+}
+if(data.network !== undefined){
+let data53 = data.network;
+if(data53 && typeof data53 == "object" && !Array.isArray(data53)){
+if(data53.mode === undefined){
+const err99 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -15258,8 +15254,10 @@ vErrors.push(err99);
 }
 errors++;
 }
-if(data56.host === undefined){
-const err100 = {instancePath:instancePath+"/network/ports/" + i6,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
+if(data53.mode !== undefined){
+let data54 = data53.mode;
+if(!(((data54 === "user") || (data54 === "none")) || (data54 === "bridge"))){
+const err100 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema82.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -15268,8 +15266,10 @@ vErrors.push(err100);
 }
 errors++;
 }
-if(data56.guest === undefined){
-const err101 = {instancePath:instancePath+"/network/ports/" + i6,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+if(data53.name !== undefined){
+if(typeof data53.name !== "string"){
+const err101 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -15278,10 +15278,10 @@ vErrors.push(err101);
 }
 errors++;
 }
-if(data56.protocol !== undefined){
-let data57 = data56.protocol;
-if(!((data57 === "tcp") || (data57 === "udp"))){
-const err102 = {instancePath:instancePath+"/network/ports/" + i6+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema82.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+}
+if(data53.address !== undefined){
+if(typeof data53.address !== "string"){
+const err102 = {instancePath:instancePath+"/network/address",schemaPath:"#/properties/network/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -15291,9 +15291,9 @@ vErrors.push(err102);
 errors++;
 }
 }
-if(data56.address !== undefined){
-if(typeof data56.address !== "string"){
-const err103 = {instancePath:instancePath+"/network/ports/" + i6+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data53.mac !== undefined){
+if(typeof data53.mac !== "string"){
+const err103 = {instancePath:instancePath+"/network/mac",schemaPath:"#/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -15303,10 +15303,9 @@ vErrors.push(err103);
 errors++;
 }
 }
-if(data56.host !== undefined){
-let data59 = data56.host;
-if(!(((typeof data59 == "number") && (!(data59 % 1) && !isNaN(data59))) && (isFinite(data59)))){
-const err104 = {instancePath:instancePath+"/network/ports/" + i6+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data53.outbound !== undefined){
+if(typeof data53.outbound !== "boolean"){
+const err104 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -15315,9 +15314,14 @@ vErrors.push(err104);
 }
 errors++;
 }
-if((typeof data59 == "number") && (isFinite(data59))){
-if(data59 > 65535 || isNaN(data59)){
-const err105 = {instancePath:instancePath+"/network/ports/" + i6+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data53.allow !== undefined){
+let data59 = data53.allow;
+if(Array.isArray(data59)){
+const len6 = data59.length;
+for(let i6=0; i6<len6; i6++){
+if(typeof data59[i6] !== "string"){
+const err105 = {instancePath:instancePath+"/network/allow/" + i6,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -15326,8 +15330,10 @@ vErrors.push(err105);
 }
 errors++;
 }
-if(data59 < 1 || isNaN(data59)){
-const err106 = {instancePath:instancePath+"/network/ports/" + i6+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+else {
+const err106 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -15337,11 +15343,15 @@ vErrors.push(err106);
 errors++;
 }
 }
-}
-if(data56.guest !== undefined){
-let data60 = data56.guest;
-if(!(((typeof data60 == "number") && (!(data60 % 1) && !isNaN(data60))) && (isFinite(data60)))){
-const err107 = {instancePath:instancePath+"/network/ports/" + i6+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data53.ports !== undefined){
+let data61 = data53.ports;
+if(Array.isArray(data61)){
+const len7 = data61.length;
+for(let i7=0; i7<len7; i7++){
+let data62 = data61[i7];
+if(data62 && typeof data62 == "object" && !Array.isArray(data62)){
+if(data62.protocol === undefined){
+const err107 = {instancePath:instancePath+"/network/ports/" + i7,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -15350,9 +15360,8 @@ vErrors.push(err107);
 }
 errors++;
 }
-if((typeof data60 == "number") && (isFinite(data60))){
-if(data60 > 65535 || isNaN(data60)){
-const err108 = {instancePath:instancePath+"/network/ports/" + i6+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data62.address === undefined){
+const err108 = {instancePath:instancePath+"/network/ports/" + i7,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -15361,8 +15370,8 @@ vErrors.push(err108);
 }
 errors++;
 }
-if(data60 < 1 || isNaN(data60)){
-const err109 = {instancePath:instancePath+"/network/ports/" + i6+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data62.host === undefined){
+const err109 = {instancePath:instancePath+"/network/ports/" + i7,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -15371,11 +15380,8 @@ vErrors.push(err109);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err110 = {instancePath:instancePath+"/network/ports/" + i6,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data62.guest === undefined){
+const err110 = {instancePath:instancePath+"/network/ports/" + i7,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -15384,10 +15390,10 @@ vErrors.push(err110);
 }
 errors++;
 }
-}
-}
-else {
-const err111 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data62.protocol !== undefined){
+let data63 = data62.protocol;
+if(!((data63 === "tcp") || (data63 === "udp"))){
+const err111 = {instancePath:instancePath+"/network/ports/" + i7+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema82.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -15397,9 +15403,9 @@ vErrors.push(err111);
 errors++;
 }
 }
-}
-else {
-const err112 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data62.address !== undefined){
+if(typeof data62.address !== "string"){
+const err112 = {instancePath:instancePath+"/network/ports/" + i7+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -15409,11 +15415,10 @@ vErrors.push(err112);
 errors++;
 }
 }
-if(data.ssh !== undefined){
-let data61 = data.ssh;
-if(data61 && typeof data61 == "object" && !Array.isArray(data61)){
-if(data61.user === undefined){
-const err113 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
+if(data62.host !== undefined){
+let data65 = data62.host;
+if(!(((typeof data65 == "number") && (!(data65 % 1) && !isNaN(data65))) && (isFinite(data65)))){
+const err113 = {instancePath:instancePath+"/network/ports/" + i7+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -15422,8 +15427,9 @@ vErrors.push(err113);
 }
 errors++;
 }
-if(data61.identity_file === undefined){
-const err114 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
+if((typeof data65 == "number") && (isFinite(data65))){
+if(data65 > 65535 || isNaN(data65)){
+const err114 = {instancePath:instancePath+"/network/ports/" + i7+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -15432,9 +15438,8 @@ vErrors.push(err114);
 }
 errors++;
 }
-if(data61.user !== undefined){
-if(typeof data61.user !== "string"){
-const err115 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data65 < 1 || isNaN(data65)){
+const err115 = {instancePath:instancePath+"/network/ports/" + i7+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -15444,9 +15449,11 @@ vErrors.push(err115);
 errors++;
 }
 }
-if(data61.identity_file !== undefined){
-if(typeof data61.identity_file !== "string"){
-const err116 = {instancePath:instancePath+"/ssh/identity_file",schemaPath:"#/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data62.guest !== undefined){
+let data66 = data62.guest;
+if(!(((typeof data66 == "number") && (!(data66 % 1) && !isNaN(data66))) && (isFinite(data66)))){
+const err116 = {instancePath:instancePath+"/network/ports/" + i7+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -15455,10 +15462,9 @@ vErrors.push(err116);
 }
 errors++;
 }
-}
-}
-else {
-const err117 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data66 == "number") && (isFinite(data66))){
+if(data66 > 65535 || isNaN(data66)){
+const err117 = {instancePath:instancePath+"/network/ports/" + i7+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -15467,15 +15473,8 @@ vErrors.push(err117);
 }
 errors++;
 }
-}
-if(data.timings_ms !== undefined){
-let data64 = data.timings_ms;
-if(data64 && typeof data64 == "object" && !Array.isArray(data64)){
-if(data64.resolve !== undefined){
-let data65 = data64.resolve;
-if((typeof data65 == "number") && (isFinite(data65))){
-if(data65 < 0 || isNaN(data65)){
-const err118 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data66 < 1 || isNaN(data66)){
+const err118 = {instancePath:instancePath+"/network/ports/" + i7+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -15485,8 +15484,10 @@ vErrors.push(err118);
 errors++;
 }
 }
+}
+}
 else {
-const err119 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err119 = {instancePath:instancePath+"/network/ports/" + i7,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -15496,11 +15497,9 @@ vErrors.push(err119);
 errors++;
 }
 }
-if(data64.verify !== undefined){
-let data66 = data64.verify;
-if((typeof data66 == "number") && (isFinite(data66))){
-if(data66 < 0 || isNaN(data66)){
-const err120 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err120 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -15510,8 +15509,9 @@ vErrors.push(err120);
 errors++;
 }
 }
+}
 else {
-const err121 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err121 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -15521,11 +15521,11 @@ vErrors.push(err121);
 errors++;
 }
 }
-if(data64.prepare !== undefined){
-let data67 = data64.prepare;
-if((typeof data67 == "number") && (isFinite(data67))){
-if(data67 < 0 || isNaN(data67)){
-const err122 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data.ssh !== undefined){
+let data67 = data.ssh;
+if(data67 && typeof data67 == "object" && !Array.isArray(data67)){
+if(data67.user === undefined){
+const err122 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -15534,9 +15534,8 @@ vErrors.push(err122);
 }
 errors++;
 }
-}
-else {
-const err123 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data67.identity_file === undefined){
+const err123 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -15545,12 +15544,9 @@ vErrors.push(err123);
 }
 errors++;
 }
-}
-if(data64.spawn !== undefined){
-let data68 = data64.spawn;
-if((typeof data68 == "number") && (isFinite(data68))){
-if(data68 < 0 || isNaN(data68)){
-const err124 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data67.user !== undefined){
+if(typeof data67.user !== "string"){
+const err124 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -15560,8 +15556,9 @@ vErrors.push(err124);
 errors++;
 }
 }
-else {
-const err125 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data67.identity_file !== undefined){
+if(typeof data67.identity_file !== "string"){
+const err125 = {instancePath:instancePath+"/ssh/identity_file",schemaPath:"#/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -15571,11 +15568,9 @@ vErrors.push(err125);
 errors++;
 }
 }
-if(data64.resume !== undefined){
-let data69 = data64.resume;
-if((typeof data69 == "number") && (isFinite(data69))){
-if(data69 < 0 || isNaN(data69)){
-const err126 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err126 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -15585,8 +15580,14 @@ vErrors.push(err126);
 errors++;
 }
 }
-else {
-const err127 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data.timings_ms !== undefined){
+let data70 = data.timings_ms;
+if(data70 && typeof data70 == "object" && !Array.isArray(data70)){
+if(data70.resolve !== undefined){
+let data71 = data70.resolve;
+if((typeof data71 == "number") && (isFinite(data71))){
+if(data71 < 0 || isNaN(data71)){
+const err127 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -15596,11 +15597,8 @@ vErrors.push(err127);
 errors++;
 }
 }
-if(data64.load !== undefined){
-let data70 = data64.load;
-if((typeof data70 == "number") && (isFinite(data70))){
-if(data70 < 0 || isNaN(data70)){
-const err128 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+else {
+const err128 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -15610,8 +15608,11 @@ vErrors.push(err128);
 errors++;
 }
 }
-else {
-const err129 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data70.verify !== undefined){
+let data72 = data70.verify;
+if((typeof data72 == "number") && (isFinite(data72))){
+if(data72 < 0 || isNaN(data72)){
+const err129 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -15621,11 +15622,8 @@ vErrors.push(err129);
 errors++;
 }
 }
-if(data64.running !== undefined){
-let data71 = data64.running;
-if((typeof data71 == "number") && (isFinite(data71))){
-if(data71 < 0 || isNaN(data71)){
-const err130 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+else {
+const err130 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -15635,8 +15633,11 @@ vErrors.push(err130);
 errors++;
 }
 }
-else {
-const err131 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data70.prepare !== undefined){
+let data73 = data70.prepare;
+if((typeof data73 == "number") && (isFinite(data73))){
+if(data73 < 0 || isNaN(data73)){
+const err131 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -15646,11 +15647,8 @@ vErrors.push(err131);
 errors++;
 }
 }
-if(data64.total !== undefined){
-let data72 = data64.total;
-if((typeof data72 == "number") && (isFinite(data72))){
-if(data72 < 0 || isNaN(data72)){
-const err132 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+else {
+const err132 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -15660,8 +15658,11 @@ vErrors.push(err132);
 errors++;
 }
 }
-else {
-const err133 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data70.spawn !== undefined){
+let data74 = data70.spawn;
+if((typeof data74 == "number") && (isFinite(data74))){
+if(data74 < 0 || isNaN(data74)){
+const err133 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -15671,9 +15672,8 @@ vErrors.push(err133);
 errors++;
 }
 }
-}
 else {
-const err134 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err134 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -15683,11 +15683,11 @@ vErrors.push(err134);
 errors++;
 }
 }
-if(data.snapshot !== undefined){
-let data73 = data.snapshot;
-if(typeof data73 === "string"){
-if(!pattern84.test(data73)){
-const err135 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data70.resume !== undefined){
+let data75 = data70.resume;
+if((typeof data75 == "number") && (isFinite(data75))){
+if(data75 < 0 || isNaN(data75)){
+const err135 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -15698,7 +15698,7 @@ errors++;
 }
 }
 else {
-const err136 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err136 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -15708,11 +15708,11 @@ vErrors.push(err136);
 errors++;
 }
 }
-if(data.fork !== undefined){
-let data74 = data.fork;
-if(data74 && typeof data74 == "object" && !Array.isArray(data74)){
-if(data74.source === undefined){
-const err137 = {instancePath:instancePath+"/fork",schemaPath:"#/properties/fork/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
+if(data70.load !== undefined){
+let data76 = data70.load;
+if((typeof data76 == "number") && (isFinite(data76))){
+if(data76 < 0 || isNaN(data76)){
+const err137 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -15721,8 +15721,9 @@ vErrors.push(err137);
 }
 errors++;
 }
-if(data74.index === undefined){
-const err138 = {instancePath:instancePath+"/fork",schemaPath:"#/properties/fork/required",keyword:"required",params:{missingProperty: "index"},message:"must have required property '"+"index"+"'"};
+}
+else {
+const err138 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -15731,11 +15732,12 @@ vErrors.push(err138);
 }
 errors++;
 }
-if(data74.source !== undefined){
-let data75 = data74.source;
-if(typeof data75 === "string"){
-if(!pattern59.test(data75)){
-const err139 = {instancePath:instancePath+"/fork/source",schemaPath:"#/properties/fork/properties/source/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+}
+if(data70.running !== undefined){
+let data77 = data70.running;
+if((typeof data77 == "number") && (isFinite(data77))){
+if(data77 < 0 || isNaN(data77)){
+const err139 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -15746,7 +15748,7 @@ errors++;
 }
 }
 else {
-const err140 = {instancePath:instancePath+"/fork/source",schemaPath:"#/properties/fork/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err140 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -15756,10 +15758,11 @@ vErrors.push(err140);
 errors++;
 }
 }
-if(data74.index !== undefined){
-let data76 = data74.index;
-if(!(((typeof data76 == "number") && (!(data76 % 1) && !isNaN(data76))) && (isFinite(data76)))){
-const err141 = {instancePath:instancePath+"/fork/index",schemaPath:"#/properties/fork/properties/index/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data70.total !== undefined){
+let data78 = data70.total;
+if((typeof data78 == "number") && (isFinite(data78))){
+if(data78 < 0 || isNaN(data78)){
+const err141 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -15768,9 +15771,9 @@ vErrors.push(err141);
 }
 errors++;
 }
-if((typeof data76 == "number") && (isFinite(data76))){
-if(data76 > 99 || isNaN(data76)){
-const err142 = {instancePath:instancePath+"/fork/index",schemaPath:"#/properties/fork/properties/index/maximum",keyword:"maximum",params:{comparison: "<=", limit: 99},message:"must be <= 99"};
+}
+else {
+const err142 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -15779,8 +15782,10 @@ vErrors.push(err142);
 }
 errors++;
 }
-if(data76 < 0 || isNaN(data76)){
-const err143 = {instancePath:instancePath+"/fork/index",schemaPath:"#/properties/fork/properties/index/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+else {
+const err143 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -15790,10 +15795,11 @@ vErrors.push(err143);
 errors++;
 }
 }
-}
-}
-else {
-const err144 = {instancePath:instancePath+"/fork",schemaPath:"#/properties/fork/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.snapshot !== undefined){
+let data79 = data.snapshot;
+if(typeof data79 === "string"){
+if(!pattern84.test(data79)){
+const err144 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -15803,11 +15809,8 @@ vErrors.push(err144);
 errors++;
 }
 }
-if(data.generation_id !== undefined){
-let data77 = data.generation_id;
-if(typeof data77 === "string"){
-if(!pattern59.test(data77)){
-const err145 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+else {
+const err145 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -15817,8 +15820,11 @@ vErrors.push(err145);
 errors++;
 }
 }
-else {
-const err146 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.fork !== undefined){
+let data80 = data.fork;
+if(data80 && typeof data80 == "object" && !Array.isArray(data80)){
+if(data80.source === undefined){
+const err146 = {instancePath:instancePath+"/fork",schemaPath:"#/properties/fork/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -15827,14 +15833,8 @@ vErrors.push(err146);
 }
 errors++;
 }
-}
-if(data.warnings !== undefined){
-let data78 = data.warnings;
-if(Array.isArray(data78)){
-const len7 = data78.length;
-for(let i7=0; i7<len7; i7++){
-if(typeof data78[i7] !== "string"){
-const err147 = {instancePath:instancePath+"/warnings/" + i7,schemaPath:"#/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data80.index === undefined){
+const err147 = {instancePath:instancePath+"/fork",schemaPath:"#/properties/fork/required",keyword:"required",params:{missingProperty: "index"},message:"must have required property '"+"index"+"'"};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -15843,10 +15843,11 @@ vErrors.push(err147);
 }
 errors++;
 }
-}
-}
-else {
-const err148 = {instancePath:instancePath+"/warnings",schemaPath:"#/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data80.source !== undefined){
+let data81 = data80.source;
+if(typeof data81 === "string"){
+if(!pattern59.test(data81)){
+const err148 = {instancePath:instancePath+"/fork/source",schemaPath:"#/properties/fork/properties/source/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err148];
 }
@@ -15856,11 +15857,8 @@ vErrors.push(err148);
 errors++;
 }
 }
-if(data.exit !== undefined){
-let data80 = data.exit;
-if(data80 && typeof data80 == "object" && !Array.isArray(data80)){
-if(data80.reason === undefined){
-const err149 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+else {
+const err149 = {instancePath:instancePath+"/fork/source",schemaPath:"#/properties/fork/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err149];
 }
@@ -15869,10 +15867,11 @@ vErrors.push(err149);
 }
 errors++;
 }
-if(data80.status !== undefined){
-let data81 = data80.status;
-if(!(((typeof data81 == "number") && (!(data81 % 1) && !isNaN(data81))) && (isFinite(data81)))){
-const err150 = {instancePath:instancePath+"/exit/status",schemaPath:"#/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+if(data80.index !== undefined){
+let data82 = data80.index;
+if(!(((typeof data82 == "number") && (!(data82 % 1) && !isNaN(data82))) && (isFinite(data82)))){
+const err150 = {instancePath:instancePath+"/fork/index",schemaPath:"#/properties/fork/properties/index/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err150];
 }
@@ -15881,10 +15880,9 @@ vErrors.push(err150);
 }
 errors++;
 }
-}
-if(data80.reason !== undefined){
-if(typeof data80.reason !== "string"){
-const err151 = {instancePath:instancePath+"/exit/reason",schemaPath:"#/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data82 == "number") && (isFinite(data82))){
+if(data82 > 99 || isNaN(data82)){
+const err151 = {instancePath:instancePath+"/fork/index",schemaPath:"#/properties/fork/properties/index/maximum",keyword:"maximum",params:{comparison: "<=", limit: 99},message:"must be <= 99"};
 if(vErrors === null){
 vErrors = [err151];
 }
@@ -15893,10 +15891,8 @@ vErrors.push(err151);
 }
 errors++;
 }
-}
-}
-else {
-const err152 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data82 < 0 || isNaN(data82)){
+const err152 = {instancePath:instancePath+"/fork/index",schemaPath:"#/properties/fork/properties/index/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err152];
 }
@@ -15906,10 +15902,10 @@ vErrors.push(err152);
 errors++;
 }
 }
-if(data.stop_method !== undefined){
-let data83 = data.stop_method;
-if(typeof data83 !== "string"){
-const err153 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+else {
+const err153 = {instancePath:instancePath+"/fork",schemaPath:"#/properties/fork/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err153];
 }
@@ -15918,8 +15914,12 @@ vErrors.push(err153);
 }
 errors++;
 }
-if(!(((((data83 === "guest") || (data83 === "ended")) || (data83 === "killed")) || (data83 === "already")) || (data83 === "cancelled"))){
-const err154 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema82.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+}
+if(data.generation_id !== undefined){
+let data83 = data.generation_id;
+if(typeof data83 === "string"){
+if(!pattern59.test(data83)){
+const err154 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err154];
 }
@@ -15929,10 +15929,8 @@ vErrors.push(err154);
 errors++;
 }
 }
-if(data.standby_after !== undefined){
-let data84 = data.standby_after;
-if(!(((typeof data84 == "number") && (!(data84 % 1) && !isNaN(data84))) && (isFinite(data84)))){
-const err155 = {instancePath:instancePath+"/standby_after",schemaPath:"#/properties/standby_after/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err155 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err155];
 }
@@ -15941,9 +15939,14 @@ vErrors.push(err155);
 }
 errors++;
 }
-if((typeof data84 == "number") && (isFinite(data84))){
-if(data84 < 1000 || isNaN(data84)){
-const err156 = {instancePath:instancePath+"/standby_after",schemaPath:"#/properties/standby_after/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1000},message:"must be >= 1000"};
+}
+if(data.warnings !== undefined){
+let data84 = data.warnings;
+if(Array.isArray(data84)){
+const len8 = data84.length;
+for(let i8=0; i8<len8; i8++){
+if(typeof data84[i8] !== "string"){
+const err156 = {instancePath:instancePath+"/warnings/" + i8,schemaPath:"#/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err156];
 }
@@ -15954,9 +15957,8 @@ errors++;
 }
 }
 }
-if(data.restart !== undefined){
-if(typeof data.restart !== "string"){
-const err157 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+else {
+const err157 = {instancePath:instancePath+"/warnings",schemaPath:"#/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err157];
 }
@@ -15966,10 +15968,11 @@ vErrors.push(err157);
 errors++;
 }
 }
-if(data.restarts !== undefined){
-let data86 = data.restarts;
-if(!(((typeof data86 == "number") && (!(data86 % 1) && !isNaN(data86))) && (isFinite(data86)))){
-const err158 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data.exit !== undefined){
+let data86 = data.exit;
+if(data86 && typeof data86 == "object" && !Array.isArray(data86)){
+if(data86.reason === undefined){
+const err158 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
 if(vErrors === null){
 vErrors = [err158];
 }
@@ -15978,9 +15981,10 @@ vErrors.push(err158);
 }
 errors++;
 }
-if((typeof data86 == "number") && (isFinite(data86))){
-if(data86 < 1 || isNaN(data86)){
-const err159 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data86.status !== undefined){
+let data87 = data86.status;
+if(!(((typeof data87 == "number") && (!(data87 % 1) && !isNaN(data87))) && (isFinite(data87)))){
+const err159 = {instancePath:instancePath+"/exit/status",schemaPath:"#/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err159];
 }
@@ -15990,12 +15994,9 @@ vErrors.push(err159);
 errors++;
 }
 }
-}
-if(data.restarting_at !== undefined){
-let data87 = data.restarting_at;
-if(typeof data87 === "string"){
-if(!pattern58.test(data87)){
-const err160 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data86.reason !== undefined){
+if(typeof data86.reason !== "string"){
+const err160 = {instancePath:instancePath+"/exit/reason",schemaPath:"#/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err160];
 }
@@ -16005,8 +16006,9 @@ vErrors.push(err160);
 errors++;
 }
 }
+}
 else {
-const err161 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err161 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err161];
 }
@@ -16016,9 +16018,10 @@ vErrors.push(err161);
 errors++;
 }
 }
-if(data.auto_remove !== undefined){
-if(true !== data.auto_remove){
-const err162 = {instancePath:instancePath+"/auto_remove",schemaPath:"#/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+if(data.stop_method !== undefined){
+let data89 = data.stop_method;
+if(typeof data89 !== "string"){
+const err162 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err162];
 }
@@ -16027,12 +16030,8 @@ vErrors.push(err162);
 }
 errors++;
 }
-}
-if(data.error !== undefined){
-let data89 = data.error;
-if(data89 && typeof data89 == "object" && !Array.isArray(data89)){
-if(data89.code === undefined){
-const err163 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(!(((((data89 === "guest") || (data89 === "ended")) || (data89 === "killed")) || (data89 === "already")) || (data89 === "cancelled"))){
+const err163 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema82.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err163];
 }
@@ -16041,8 +16040,11 @@ vErrors.push(err163);
 }
 errors++;
 }
-if(data89.message === undefined){
-const err164 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data.standby_after !== undefined){
+let data90 = data.standby_after;
+if(!(((typeof data90 == "number") && (!(data90 % 1) && !isNaN(data90))) && (isFinite(data90)))){
+const err164 = {instancePath:instancePath+"/standby_after",schemaPath:"#/properties/standby_after/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err164];
 }
@@ -16051,11 +16053,9 @@ vErrors.push(err164);
 }
 errors++;
 }
-if(data89.code !== undefined){
-let data90 = data89.code;
-if(typeof data90 === "string"){
-if(!pattern109.test(data90)){
-const err165 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+if((typeof data90 == "number") && (isFinite(data90))){
+if(data90 < 1000 || isNaN(data90)){
+const err165 = {instancePath:instancePath+"/standby_after",schemaPath:"#/properties/standby_after/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1000},message:"must be >= 1000"};
 if(vErrors === null){
 vErrors = [err165];
 }
@@ -16065,8 +16065,10 @@ vErrors.push(err165);
 errors++;
 }
 }
-else {
-const err166 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data.restart !== undefined){
+if(typeof data.restart !== "string"){
+const err166 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err166];
 }
@@ -16076,9 +16078,10 @@ vErrors.push(err166);
 errors++;
 }
 }
-if(data89.message !== undefined){
-if(typeof data89.message !== "string"){
-const err167 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.restarts !== undefined){
+let data92 = data.restarts;
+if(!(((typeof data92 == "number") && (!(data92 % 1) && !isNaN(data92))) && (isFinite(data92)))){
+const err167 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err167];
 }
@@ -16087,10 +16090,9 @@ vErrors.push(err167);
 }
 errors++;
 }
-}
-}
-else {
-const err168 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data92 == "number") && (isFinite(data92))){
+if(data92 < 1 || isNaN(data92)){
+const err168 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err168];
 }
@@ -16100,11 +16102,12 @@ vErrors.push(err168);
 errors++;
 }
 }
-if(data.created !== undefined){
-let data92 = data.created;
-if(typeof data92 === "string"){
-if(!pattern58.test(data92)){
-const err169 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+}
+if(data.restarting_at !== undefined){
+let data93 = data.restarting_at;
+if(typeof data93 === "string"){
+if(!pattern58.test(data93)){
+const err169 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err169];
 }
@@ -16115,7 +16118,7 @@ errors++;
 }
 }
 else {
-const err170 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err170 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err170];
 }
@@ -16125,11 +16128,9 @@ vErrors.push(err170);
 errors++;
 }
 }
-if(data.started !== undefined){
-let data93 = data.started;
-if(typeof data93 === "string"){
-if(!pattern58.test(data93)){
-const err171 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data.auto_remove !== undefined){
+if(true !== data.auto_remove){
+const err171 = {instancePath:instancePath+"/auto_remove",schemaPath:"#/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err171];
 }
@@ -16139,8 +16140,11 @@ vErrors.push(err171);
 errors++;
 }
 }
-else {
-const err172 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.error !== undefined){
+let data95 = data.error;
+if(data95 && typeof data95 == "object" && !Array.isArray(data95)){
+if(data95.code === undefined){
+const err172 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err172];
 }
@@ -16149,12 +16153,8 @@ vErrors.push(err172);
 }
 errors++;
 }
-}
-if(data.finished !== undefined){
-let data94 = data.finished;
-if(typeof data94 === "string"){
-if(!pattern58.test(data94)){
-const err173 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data95.message === undefined){
+const err173 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err173];
 }
@@ -16163,9 +16163,11 @@ vErrors.push(err173);
 }
 errors++;
 }
-}
-else {
-const err174 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data95.code !== undefined){
+let data96 = data95.code;
+if(typeof data96 === "string"){
+if(!pattern109.test(data96)){
+const err174 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err174];
 }
@@ -16175,9 +16177,8 @@ vErrors.push(err174);
 errors++;
 }
 }
-}
 else {
-const err175 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err175 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err175];
 }
@@ -16186,10 +16187,121 @@ vErrors.push(err175);
 }
 errors++;
 }
+}
+if(data95.message !== undefined){
+if(typeof data95.message !== "string"){
+const err176 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err176];
+}
+else {
+vErrors.push(err176);
+}
+errors++;
+}
+}
+}
+else {
+const err177 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err177];
+}
+else {
+vErrors.push(err177);
+}
+errors++;
+}
+}
+if(data.created !== undefined){
+let data98 = data.created;
+if(typeof data98 === "string"){
+if(!pattern58.test(data98)){
+const err178 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err178];
+}
+else {
+vErrors.push(err178);
+}
+errors++;
+}
+}
+else {
+const err179 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err179];
+}
+else {
+vErrors.push(err179);
+}
+errors++;
+}
+}
+if(data.started !== undefined){
+let data99 = data.started;
+if(typeof data99 === "string"){
+if(!pattern58.test(data99)){
+const err180 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err180];
+}
+else {
+vErrors.push(err180);
+}
+errors++;
+}
+}
+else {
+const err181 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err181];
+}
+else {
+vErrors.push(err181);
+}
+errors++;
+}
+}
+if(data.finished !== undefined){
+let data100 = data.finished;
+if(typeof data100 === "string"){
+if(!pattern58.test(data100)){
+const err182 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err182];
+}
+else {
+vErrors.push(err182);
+}
+errors++;
+}
+}
+else {
+const err183 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err183];
+}
+else {
+vErrors.push(err183);
+}
+errors++;
+}
+}
+}
+else {
+const err184 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err184];
+}
+else {
+vErrors.push(err184);
+}
+errors++;
+}
 validate71.errors = vErrors;
 return errors === 0;
 }
-validate71.evaluated = {"props":{"instance_id":true,"name":true,"labels":true,"state":true,"phase":true,"reason":true,"reachable":true,"degraded":true,"agent":true,"command":true,"image":true,"vmm":true,"resources":true,"disks":true,"volumes":true,"shares":true,"network":true,"ssh":true,"timings_ms":true,"snapshot":true,"fork":true,"generation_id":true,"warnings":true,"exit":true,"stop_method":true,"standby_after":true,"restart":true,"restarts":true,"restarting_at":true,"auto_remove":true,"error":true,"created":true,"started":true,"finished":true},"dynamicProps":false,"dynamicItems":false};
+validate71.evaluated = {"props":{"instance_id":true,"name":true,"labels":true,"state":true,"phase":true,"reason":true,"reachable":true,"degraded":true,"agent":true,"command":true,"image":true,"vmm":true,"resources":true,"disks":true,"devices":true,"volumes":true,"shares":true,"network":true,"ssh":true,"timings_ms":true,"snapshot":true,"fork":true,"generation_id":true,"warnings":true,"exit":true,"stop_method":true,"standby_after":true,"restart":true,"restarts":true,"restarting_at":true,"auto_remove":true,"error":true,"created":true,"started":true,"finished":true},"dynamicProps":false,"dynamicItems":false};
 
 export const Port = validate72;
 const schema83 = {"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}};
@@ -16802,7 +16914,7 @@ return errors === 0;
 validate75.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
 export const InstanceList = validate76;
-const schema87 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot","standby"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"command":{"type":"array","minItems":1,"items":{"type":"string"}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"fork":{"type":"object","required":["source","index"],"properties":{"source":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"index":{"type":"integer","minimum":0,"maximum":99}}},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"standby_after":{"type":"integer","minimum":1000},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
+const schema87 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot","standby"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"command":{"type":"array","minItems":1,"items":{"type":"string"}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"devices":{"type":"array","items":{"type":"object","required":["type","name"],"properties":{"type":{"type":"string"},"name":{"type":"string"},"size":{"type":"integer","minimum":1},"path":{"type":"string"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"fork":{"type":"object","required":["source","index"],"properties":{"source":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"index":{"type":"integer","minimum":0,"maximum":99}}},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"standby_after":{"type":"integer","minimum":1000},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
 
 function validate76(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -17713,15 +17825,15 @@ vErrors.push(err73);
 errors++;
 }
 }
-if(data1.volumes !== undefined){
-let data38 = data1.volumes;
+if(data1.devices !== undefined){
+let data38 = data1.devices;
 if(Array.isArray(data38)){
 const len4 = data38.length;
 for(let i4=0; i4<len4; i4++){
 let data39 = data38[i4];
 if(data39 && typeof data39 == "object" && !Array.isArray(data39)){
-if(data39.name === undefined){
-const err74 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i4,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(data39.type === undefined){
+const err74 = {instancePath:instancePath+"/instances/" + i0+"/devices/" + i4,schemaPath:"#/properties/instances/items/properties/devices/items/required",keyword:"required",params:{missingProperty: "type"},message:"must have required property '"+"type"+"'"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -17730,8 +17842,8 @@ vErrors.push(err74);
 }
 errors++;
 }
-if(data39.read_only === undefined){
-const err75 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i4,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+if(data39.name === undefined){
+const err75 = {instancePath:instancePath+"/instances/" + i0+"/devices/" + i4,schemaPath:"#/properties/instances/items/properties/devices/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -17740,9 +17852,9 @@ vErrors.push(err75);
 }
 errors++;
 }
-if(data39.name !== undefined){
-if(typeof data39.name !== "string"){
-const err76 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i4+"/name",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data39.type !== undefined){
+if(typeof data39.type !== "string"){
+const err76 = {instancePath:instancePath+"/instances/" + i0+"/devices/" + i4+"/type",schemaPath:"#/properties/instances/items/properties/devices/items/properties/type/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -17752,9 +17864,9 @@ vErrors.push(err76);
 errors++;
 }
 }
-if(data39.read_only !== undefined){
-if(typeof data39.read_only !== "boolean"){
-const err77 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i4+"/read_only",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data39.name !== undefined){
+if(typeof data39.name !== "string"){
+const err77 = {instancePath:instancePath+"/instances/" + i0+"/devices/" + i4+"/name",schemaPath:"#/properties/instances/items/properties/devices/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -17764,9 +17876,10 @@ vErrors.push(err77);
 errors++;
 }
 }
-}
-else {
-const err78 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i4,schemaPath:"#/properties/instances/items/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data39.size !== undefined){
+let data42 = data39.size;
+if(!(((typeof data42 == "number") && (!(data42 % 1) && !isNaN(data42))) && (isFinite(data42)))){
+const err78 = {instancePath:instancePath+"/instances/" + i0+"/devices/" + i4+"/size",schemaPath:"#/properties/instances/items/properties/devices/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -17775,10 +17888,9 @@ vErrors.push(err78);
 }
 errors++;
 }
-}
-}
-else {
-const err79 = {instancePath:instancePath+"/instances/" + i0+"/volumes",schemaPath:"#/properties/instances/items/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if((typeof data42 == "number") && (isFinite(data42))){
+if(data42 < 1 || isNaN(data42)){
+const err79 = {instancePath:instancePath+"/instances/" + i0+"/devices/" + i4+"/size",schemaPath:"#/properties/instances/items/properties/devices/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -17788,15 +17900,10 @@ vErrors.push(err79);
 errors++;
 }
 }
-if(data1.shares !== undefined){
-let data42 = data1.shares;
-if(Array.isArray(data42)){
-const len5 = data42.length;
-for(let i5=0; i5<len5; i5++){
-let data43 = data42[i5];
-if(data43 && typeof data43 == "object" && !Array.isArray(data43)){
-if(data43.source === undefined){
-const err80 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i5,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
+}
+if(data39.path !== undefined){
+if(typeof data39.path !== "string"){
+const err80 = {instancePath:instancePath+"/instances/" + i0+"/devices/" + i4+"/path",schemaPath:"#/properties/instances/items/properties/devices/items/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -17805,8 +17912,10 @@ vErrors.push(err80);
 }
 errors++;
 }
-if(data43.target === undefined){
-const err81 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i5,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
+}
+}
+else {
+const err81 = {instancePath:instancePath+"/instances/" + i0+"/devices/" + i4,schemaPath:"#/properties/instances/items/properties/devices/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -17815,8 +17924,10 @@ vErrors.push(err81);
 }
 errors++;
 }
-if(data43.read_only === undefined){
-const err82 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i5,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+}
+}
+else {
+const err82 = {instancePath:instancePath+"/instances/" + i0+"/devices",schemaPath:"#/properties/instances/items/properties/devices/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -17825,8 +17936,16 @@ vErrors.push(err82);
 }
 errors++;
 }
-if(data43.mounted === undefined){
-const err83 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i5,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "mounted"},message:"must have required property '"+"mounted"+"'"};
+}
+if(data1.volumes !== undefined){
+let data44 = data1.volumes;
+if(Array.isArray(data44)){
+const len5 = data44.length;
+for(let i5=0; i5<len5; i5++){
+let data45 = data44[i5];
+if(data45 && typeof data45 == "object" && !Array.isArray(data45)){
+if(data45.name === undefined){
+const err83 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i5,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -17835,9 +17954,8 @@ vErrors.push(err83);
 }
 errors++;
 }
-if(data43.source !== undefined){
-if(typeof data43.source !== "string"){
-const err84 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i5+"/source",schemaPath:"#/properties/instances/items/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data45.read_only === undefined){
+const err84 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i5,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -17846,10 +17964,9 @@ vErrors.push(err84);
 }
 errors++;
 }
-}
-if(data43.target !== undefined){
-if(typeof data43.target !== "string"){
-const err85 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i5+"/target",schemaPath:"#/properties/instances/items/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data45.name !== undefined){
+if(typeof data45.name !== "string"){
+const err85 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i5+"/name",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -17859,9 +17976,9 @@ vErrors.push(err85);
 errors++;
 }
 }
-if(data43.read_only !== undefined){
-if(typeof data43.read_only !== "boolean"){
-const err86 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i5+"/read_only",schemaPath:"#/properties/instances/items/properties/shares/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data45.read_only !== undefined){
+if(typeof data45.read_only !== "boolean"){
+const err86 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i5+"/read_only",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -17871,9 +17988,9 @@ vErrors.push(err86);
 errors++;
 }
 }
-if(data43.mounted !== undefined){
-if(typeof data43.mounted !== "boolean"){
-const err87 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i5+"/mounted",schemaPath:"#/properties/instances/items/properties/shares/items/properties/mounted/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err87 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i5,schemaPath:"#/properties/instances/items/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -17883,9 +18000,9 @@ vErrors.push(err87);
 errors++;
 }
 }
-if(data43.reason !== undefined){
-if(typeof data43.reason !== "string"){
-const err88 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i5+"/reason",schemaPath:"#/properties/instances/items/properties/shares/items/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+else {
+const err88 = {instancePath:instancePath+"/instances/" + i0+"/volumes",schemaPath:"#/properties/instances/items/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -17895,9 +18012,15 @@ vErrors.push(err88);
 errors++;
 }
 }
-}
-else {
-const err89 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i5,schemaPath:"#/properties/instances/items/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.shares !== undefined){
+let data48 = data1.shares;
+if(Array.isArray(data48)){
+const len6 = data48.length;
+for(let i6=0; i6<len6; i6++){
+let data49 = data48[i6];
+if(data49 && typeof data49 == "object" && !Array.isArray(data49)){
+if(data49.source === undefined){
+const err89 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i6,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -17906,10 +18029,8 @@ vErrors.push(err89);
 }
 errors++;
 }
-}
-}
-else {
-const err90 = {instancePath:instancePath+"/instances/" + i0+"/shares",schemaPath:"#/properties/instances/items/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data49.target === undefined){
+const err90 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i6,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -17918,12 +18039,8 @@ vErrors.push(err90);
 }
 errors++;
 }
-}
-if(data1.network !== undefined){
-let data49 = data1.network;
-if(data49 && typeof data49 == "object" && !Array.isArray(data49)){
-if(data49.mode === undefined){
-const err91 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
+if(data49.read_only === undefined){
+const err91 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i6,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -17932,10 +18049,8 @@ vErrors.push(err91);
 }
 errors++;
 }
-if(data49.mode !== undefined){
-let data50 = data49.mode;
-if(!(((data50 === "user") || (data50 === "none")) || (data50 === "bridge"))){
-const err92 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema87.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(data49.mounted === undefined){
+const err92 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i6,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "mounted"},message:"must have required property '"+"mounted"+"'"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -17944,10 +18059,9 @@ vErrors.push(err92);
 }
 errors++;
 }
-}
-if(data49.name !== undefined){
-if(typeof data49.name !== "string"){
-const err93 = {instancePath:instancePath+"/instances/" + i0+"/network/name",schemaPath:"#/properties/instances/items/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data49.source !== undefined){
+if(typeof data49.source !== "string"){
+const err93 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i6+"/source",schemaPath:"#/properties/instances/items/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -17957,9 +18071,9 @@ vErrors.push(err93);
 errors++;
 }
 }
-if(data49.address !== undefined){
-if(typeof data49.address !== "string"){
-const err94 = {instancePath:instancePath+"/instances/" + i0+"/network/address",schemaPath:"#/properties/instances/items/properties/network/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data49.target !== undefined){
+if(typeof data49.target !== "string"){
+const err94 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i6+"/target",schemaPath:"#/properties/instances/items/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -17969,9 +18083,9 @@ vErrors.push(err94);
 errors++;
 }
 }
-if(data49.mac !== undefined){
-if(typeof data49.mac !== "string"){
-const err95 = {instancePath:instancePath+"/instances/" + i0+"/network/mac",schemaPath:"#/properties/instances/items/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data49.read_only !== undefined){
+if(typeof data49.read_only !== "boolean"){
+const err95 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i6+"/read_only",schemaPath:"#/properties/instances/items/properties/shares/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -17981,9 +18095,9 @@ vErrors.push(err95);
 errors++;
 }
 }
-if(data49.outbound !== undefined){
-if(typeof data49.outbound !== "boolean"){
-const err96 = {instancePath:instancePath+"/instances/" + i0+"/network/outbound",schemaPath:"#/properties/instances/items/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data49.mounted !== undefined){
+if(typeof data49.mounted !== "boolean"){
+const err96 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i6+"/mounted",schemaPath:"#/properties/instances/items/properties/shares/items/properties/mounted/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -17993,13 +18107,9 @@ vErrors.push(err96);
 errors++;
 }
 }
-if(data49.allow !== undefined){
-let data55 = data49.allow;
-if(Array.isArray(data55)){
-const len6 = data55.length;
-for(let i6=0; i6<len6; i6++){
-if(typeof data55[i6] !== "string"){
-const err97 = {instancePath:instancePath+"/instances/" + i0+"/network/allow/" + i6,schemaPath:"#/properties/instances/items/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data49.reason !== undefined){
+if(typeof data49.reason !== "string"){
+const err97 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i6+"/reason",schemaPath:"#/properties/instances/items/properties/shares/items/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -18011,7 +18121,7 @@ errors++;
 }
 }
 else {
-const err98 = {instancePath:instancePath+"/instances/" + i0+"/network/allow",schemaPath:"#/properties/instances/items/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err98 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i6,schemaPath:"#/properties/instances/items/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -18021,15 +18131,9 @@ vErrors.push(err98);
 errors++;
 }
 }
-if(data49.ports !== undefined){
-let data57 = data49.ports;
-if(Array.isArray(data57)){
-const len7 = data57.length;
-for(let i7=0; i7<len7; i7++){
-let data58 = data57[i7];
-if(data58 && typeof data58 == "object" && !Array.isArray(data58)){
-if(data58.protocol === undefined){
-const err99 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+}
+else {
+const err99 = {instancePath:instancePath+"/instances/" + i0+"/shares",schemaPath:"#/properties/instances/items/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -18038,8 +18142,12 @@ vErrors.push(err99);
 }
 errors++;
 }
-if(data58.address === undefined){
-const err100 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+}
+if(data1.network !== undefined){
+let data55 = data1.network;
+if(data55 && typeof data55 == "object" && !Array.isArray(data55)){
+if(data55.mode === undefined){
+const err100 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -18048,8 +18156,10 @@ vErrors.push(err100);
 }
 errors++;
 }
-if(data58.host === undefined){
-const err101 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
+if(data55.mode !== undefined){
+let data56 = data55.mode;
+if(!(((data56 === "user") || (data56 === "none")) || (data56 === "bridge"))){
+const err101 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema87.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -18058,8 +18168,10 @@ vErrors.push(err101);
 }
 errors++;
 }
-if(data58.guest === undefined){
-const err102 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+if(data55.name !== undefined){
+if(typeof data55.name !== "string"){
+const err102 = {instancePath:instancePath+"/instances/" + i0+"/network/name",schemaPath:"#/properties/instances/items/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -18068,10 +18180,10 @@ vErrors.push(err102);
 }
 errors++;
 }
-if(data58.protocol !== undefined){
-let data59 = data58.protocol;
-if(!((data59 === "tcp") || (data59 === "udp"))){
-const err103 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema87.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+}
+if(data55.address !== undefined){
+if(typeof data55.address !== "string"){
+const err103 = {instancePath:instancePath+"/instances/" + i0+"/network/address",schemaPath:"#/properties/instances/items/properties/network/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -18081,9 +18193,9 @@ vErrors.push(err103);
 errors++;
 }
 }
-if(data58.address !== undefined){
-if(typeof data58.address !== "string"){
-const err104 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7+"/address",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data55.mac !== undefined){
+if(typeof data55.mac !== "string"){
+const err104 = {instancePath:instancePath+"/instances/" + i0+"/network/mac",schemaPath:"#/properties/instances/items/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -18093,10 +18205,9 @@ vErrors.push(err104);
 errors++;
 }
 }
-if(data58.host !== undefined){
-let data61 = data58.host;
-if(!(((typeof data61 == "number") && (!(data61 % 1) && !isNaN(data61))) && (isFinite(data61)))){
-const err105 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data55.outbound !== undefined){
+if(typeof data55.outbound !== "boolean"){
+const err105 = {instancePath:instancePath+"/instances/" + i0+"/network/outbound",schemaPath:"#/properties/instances/items/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -18105,9 +18216,14 @@ vErrors.push(err105);
 }
 errors++;
 }
-if((typeof data61 == "number") && (isFinite(data61))){
-if(data61 > 65535 || isNaN(data61)){
-const err106 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data55.allow !== undefined){
+let data61 = data55.allow;
+if(Array.isArray(data61)){
+const len7 = data61.length;
+for(let i7=0; i7<len7; i7++){
+if(typeof data61[i7] !== "string"){
+const err106 = {instancePath:instancePath+"/instances/" + i0+"/network/allow/" + i7,schemaPath:"#/properties/instances/items/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -18116,8 +18232,10 @@ vErrors.push(err106);
 }
 errors++;
 }
-if(data61 < 1 || isNaN(data61)){
-const err107 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+else {
+const err107 = {instancePath:instancePath+"/instances/" + i0+"/network/allow",schemaPath:"#/properties/instances/items/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -18127,11 +18245,15 @@ vErrors.push(err107);
 errors++;
 }
 }
-}
-if(data58.guest !== undefined){
-let data62 = data58.guest;
-if(!(((typeof data62 == "number") && (!(data62 % 1) && !isNaN(data62))) && (isFinite(data62)))){
-const err108 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data55.ports !== undefined){
+let data63 = data55.ports;
+if(Array.isArray(data63)){
+const len8 = data63.length;
+for(let i8=0; i8<len8; i8++){
+let data64 = data63[i8];
+if(data64 && typeof data64 == "object" && !Array.isArray(data64)){
+if(data64.protocol === undefined){
+const err108 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i8,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -18140,9 +18262,8 @@ vErrors.push(err108);
 }
 errors++;
 }
-if((typeof data62 == "number") && (isFinite(data62))){
-if(data62 > 65535 || isNaN(data62)){
-const err109 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data64.address === undefined){
+const err109 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i8,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -18151,8 +18272,8 @@ vErrors.push(err109);
 }
 errors++;
 }
-if(data62 < 1 || isNaN(data62)){
-const err110 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data64.host === undefined){
+const err110 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i8,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -18161,11 +18282,8 @@ vErrors.push(err110);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err111 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data64.guest === undefined){
+const err111 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i8,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -18174,10 +18292,10 @@ vErrors.push(err111);
 }
 errors++;
 }
-}
-}
-else {
-const err112 = {instancePath:instancePath+"/instances/" + i0+"/network/ports",schemaPath:"#/properties/instances/items/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data64.protocol !== undefined){
+let data65 = data64.protocol;
+if(!((data65 === "tcp") || (data65 === "udp"))){
+const err112 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i8+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema87.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -18187,9 +18305,9 @@ vErrors.push(err112);
 errors++;
 }
 }
-}
-else {
-const err113 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data64.address !== undefined){
+if(typeof data64.address !== "string"){
+const err113 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i8+"/address",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -18199,11 +18317,10 @@ vErrors.push(err113);
 errors++;
 }
 }
-if(data1.ssh !== undefined){
-let data63 = data1.ssh;
-if(data63 && typeof data63 == "object" && !Array.isArray(data63)){
-if(data63.user === undefined){
-const err114 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
+if(data64.host !== undefined){
+let data67 = data64.host;
+if(!(((typeof data67 == "number") && (!(data67 % 1) && !isNaN(data67))) && (isFinite(data67)))){
+const err114 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i8+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -18212,8 +18329,9 @@ vErrors.push(err114);
 }
 errors++;
 }
-if(data63.identity_file === undefined){
-const err115 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
+if((typeof data67 == "number") && (isFinite(data67))){
+if(data67 > 65535 || isNaN(data67)){
+const err115 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i8+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -18222,9 +18340,8 @@ vErrors.push(err115);
 }
 errors++;
 }
-if(data63.user !== undefined){
-if(typeof data63.user !== "string"){
-const err116 = {instancePath:instancePath+"/instances/" + i0+"/ssh/user",schemaPath:"#/properties/instances/items/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data67 < 1 || isNaN(data67)){
+const err116 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i8+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -18234,9 +18351,11 @@ vErrors.push(err116);
 errors++;
 }
 }
-if(data63.identity_file !== undefined){
-if(typeof data63.identity_file !== "string"){
-const err117 = {instancePath:instancePath+"/instances/" + i0+"/ssh/identity_file",schemaPath:"#/properties/instances/items/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data64.guest !== undefined){
+let data68 = data64.guest;
+if(!(((typeof data68 == "number") && (!(data68 % 1) && !isNaN(data68))) && (isFinite(data68)))){
+const err117 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i8+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -18245,10 +18364,9 @@ vErrors.push(err117);
 }
 errors++;
 }
-}
-}
-else {
-const err118 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data68 == "number") && (isFinite(data68))){
+if(data68 > 65535 || isNaN(data68)){
+const err118 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i8+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -18257,15 +18375,8 @@ vErrors.push(err118);
 }
 errors++;
 }
-}
-if(data1.timings_ms !== undefined){
-let data66 = data1.timings_ms;
-if(data66 && typeof data66 == "object" && !Array.isArray(data66)){
-if(data66.resolve !== undefined){
-let data67 = data66.resolve;
-if((typeof data67 == "number") && (isFinite(data67))){
-if(data67 < 0 || isNaN(data67)){
-const err119 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data68 < 1 || isNaN(data68)){
+const err119 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i8+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -18275,8 +18386,10 @@ vErrors.push(err119);
 errors++;
 }
 }
+}
+}
 else {
-const err120 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err120 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i8,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -18286,11 +18399,9 @@ vErrors.push(err120);
 errors++;
 }
 }
-if(data66.verify !== undefined){
-let data68 = data66.verify;
-if((typeof data68 == "number") && (isFinite(data68))){
-if(data68 < 0 || isNaN(data68)){
-const err121 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err121 = {instancePath:instancePath+"/instances/" + i0+"/network/ports",schemaPath:"#/properties/instances/items/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -18300,8 +18411,9 @@ vErrors.push(err121);
 errors++;
 }
 }
+}
 else {
-const err122 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err122 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -18311,11 +18423,11 @@ vErrors.push(err122);
 errors++;
 }
 }
-if(data66.prepare !== undefined){
-let data69 = data66.prepare;
-if((typeof data69 == "number") && (isFinite(data69))){
-if(data69 < 0 || isNaN(data69)){
-const err123 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data1.ssh !== undefined){
+let data69 = data1.ssh;
+if(data69 && typeof data69 == "object" && !Array.isArray(data69)){
+if(data69.user === undefined){
+const err123 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -18324,9 +18436,8 @@ vErrors.push(err123);
 }
 errors++;
 }
-}
-else {
-const err124 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data69.identity_file === undefined){
+const err124 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -18335,12 +18446,9 @@ vErrors.push(err124);
 }
 errors++;
 }
-}
-if(data66.spawn !== undefined){
-let data70 = data66.spawn;
-if((typeof data70 == "number") && (isFinite(data70))){
-if(data70 < 0 || isNaN(data70)){
-const err125 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data69.user !== undefined){
+if(typeof data69.user !== "string"){
+const err125 = {instancePath:instancePath+"/instances/" + i0+"/ssh/user",schemaPath:"#/properties/instances/items/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -18350,8 +18458,9 @@ vErrors.push(err125);
 errors++;
 }
 }
-else {
-const err126 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data69.identity_file !== undefined){
+if(typeof data69.identity_file !== "string"){
+const err126 = {instancePath:instancePath+"/instances/" + i0+"/ssh/identity_file",schemaPath:"#/properties/instances/items/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -18361,11 +18470,9 @@ vErrors.push(err126);
 errors++;
 }
 }
-if(data66.resume !== undefined){
-let data71 = data66.resume;
-if((typeof data71 == "number") && (isFinite(data71))){
-if(data71 < 0 || isNaN(data71)){
-const err127 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err127 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -18375,8 +18482,14 @@ vErrors.push(err127);
 errors++;
 }
 }
-else {
-const err128 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data1.timings_ms !== undefined){
+let data72 = data1.timings_ms;
+if(data72 && typeof data72 == "object" && !Array.isArray(data72)){
+if(data72.resolve !== undefined){
+let data73 = data72.resolve;
+if((typeof data73 == "number") && (isFinite(data73))){
+if(data73 < 0 || isNaN(data73)){
+const err128 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -18386,11 +18499,8 @@ vErrors.push(err128);
 errors++;
 }
 }
-if(data66.load !== undefined){
-let data72 = data66.load;
-if((typeof data72 == "number") && (isFinite(data72))){
-if(data72 < 0 || isNaN(data72)){
-const err129 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+else {
+const err129 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -18400,8 +18510,11 @@ vErrors.push(err129);
 errors++;
 }
 }
-else {
-const err130 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data72.verify !== undefined){
+let data74 = data72.verify;
+if((typeof data74 == "number") && (isFinite(data74))){
+if(data74 < 0 || isNaN(data74)){
+const err130 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -18411,11 +18524,8 @@ vErrors.push(err130);
 errors++;
 }
 }
-if(data66.running !== undefined){
-let data73 = data66.running;
-if((typeof data73 == "number") && (isFinite(data73))){
-if(data73 < 0 || isNaN(data73)){
-const err131 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+else {
+const err131 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -18425,8 +18535,11 @@ vErrors.push(err131);
 errors++;
 }
 }
-else {
-const err132 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data72.prepare !== undefined){
+let data75 = data72.prepare;
+if((typeof data75 == "number") && (isFinite(data75))){
+if(data75 < 0 || isNaN(data75)){
+const err132 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -18436,11 +18549,8 @@ vErrors.push(err132);
 errors++;
 }
 }
-if(data66.total !== undefined){
-let data74 = data66.total;
-if((typeof data74 == "number") && (isFinite(data74))){
-if(data74 < 0 || isNaN(data74)){
-const err133 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+else {
+const err133 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -18450,8 +18560,11 @@ vErrors.push(err133);
 errors++;
 }
 }
-else {
-const err134 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data72.spawn !== undefined){
+let data76 = data72.spawn;
+if((typeof data76 == "number") && (isFinite(data76))){
+if(data76 < 0 || isNaN(data76)){
+const err134 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -18461,9 +18574,8 @@ vErrors.push(err134);
 errors++;
 }
 }
-}
 else {
-const err135 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms",schemaPath:"#/properties/instances/items/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err135 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -18473,11 +18585,11 @@ vErrors.push(err135);
 errors++;
 }
 }
-if(data1.snapshot !== undefined){
-let data75 = data1.snapshot;
-if(typeof data75 === "string"){
-if(!pattern84.test(data75)){
-const err136 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data72.resume !== undefined){
+let data77 = data72.resume;
+if((typeof data77 == "number") && (isFinite(data77))){
+if(data77 < 0 || isNaN(data77)){
+const err136 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -18488,7 +18600,7 @@ errors++;
 }
 }
 else {
-const err137 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err137 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -18498,11 +18610,11 @@ vErrors.push(err137);
 errors++;
 }
 }
-if(data1.fork !== undefined){
-let data76 = data1.fork;
-if(data76 && typeof data76 == "object" && !Array.isArray(data76)){
-if(data76.source === undefined){
-const err138 = {instancePath:instancePath+"/instances/" + i0+"/fork",schemaPath:"#/properties/instances/items/properties/fork/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
+if(data72.load !== undefined){
+let data78 = data72.load;
+if((typeof data78 == "number") && (isFinite(data78))){
+if(data78 < 0 || isNaN(data78)){
+const err138 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -18511,8 +18623,9 @@ vErrors.push(err138);
 }
 errors++;
 }
-if(data76.index === undefined){
-const err139 = {instancePath:instancePath+"/instances/" + i0+"/fork",schemaPath:"#/properties/instances/items/properties/fork/required",keyword:"required",params:{missingProperty: "index"},message:"must have required property '"+"index"+"'"};
+}
+else {
+const err139 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -18521,11 +18634,12 @@ vErrors.push(err139);
 }
 errors++;
 }
-if(data76.source !== undefined){
-let data77 = data76.source;
-if(typeof data77 === "string"){
-if(!pattern59.test(data77)){
-const err140 = {instancePath:instancePath+"/instances/" + i0+"/fork/source",schemaPath:"#/properties/instances/items/properties/fork/properties/source/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+}
+if(data72.running !== undefined){
+let data79 = data72.running;
+if((typeof data79 == "number") && (isFinite(data79))){
+if(data79 < 0 || isNaN(data79)){
+const err140 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -18536,7 +18650,7 @@ errors++;
 }
 }
 else {
-const err141 = {instancePath:instancePath+"/instances/" + i0+"/fork/source",schemaPath:"#/properties/instances/items/properties/fork/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err141 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -18546,10 +18660,11 @@ vErrors.push(err141);
 errors++;
 }
 }
-if(data76.index !== undefined){
-let data78 = data76.index;
-if(!(((typeof data78 == "number") && (!(data78 % 1) && !isNaN(data78))) && (isFinite(data78)))){
-const err142 = {instancePath:instancePath+"/instances/" + i0+"/fork/index",schemaPath:"#/properties/instances/items/properties/fork/properties/index/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data72.total !== undefined){
+let data80 = data72.total;
+if((typeof data80 == "number") && (isFinite(data80))){
+if(data80 < 0 || isNaN(data80)){
+const err142 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -18558,9 +18673,9 @@ vErrors.push(err142);
 }
 errors++;
 }
-if((typeof data78 == "number") && (isFinite(data78))){
-if(data78 > 99 || isNaN(data78)){
-const err143 = {instancePath:instancePath+"/instances/" + i0+"/fork/index",schemaPath:"#/properties/instances/items/properties/fork/properties/index/maximum",keyword:"maximum",params:{comparison: "<=", limit: 99},message:"must be <= 99"};
+}
+else {
+const err143 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -18569,8 +18684,10 @@ vErrors.push(err143);
 }
 errors++;
 }
-if(data78 < 0 || isNaN(data78)){
-const err144 = {instancePath:instancePath+"/instances/" + i0+"/fork/index",schemaPath:"#/properties/instances/items/properties/fork/properties/index/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+else {
+const err144 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms",schemaPath:"#/properties/instances/items/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -18580,10 +18697,11 @@ vErrors.push(err144);
 errors++;
 }
 }
-}
-}
-else {
-const err145 = {instancePath:instancePath+"/instances/" + i0+"/fork",schemaPath:"#/properties/instances/items/properties/fork/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.snapshot !== undefined){
+let data81 = data1.snapshot;
+if(typeof data81 === "string"){
+if(!pattern84.test(data81)){
+const err145 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -18593,11 +18711,8 @@ vErrors.push(err145);
 errors++;
 }
 }
-if(data1.generation_id !== undefined){
-let data79 = data1.generation_id;
-if(typeof data79 === "string"){
-if(!pattern59.test(data79)){
-const err146 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+else {
+const err146 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -18607,8 +18722,11 @@ vErrors.push(err146);
 errors++;
 }
 }
-else {
-const err147 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.fork !== undefined){
+let data82 = data1.fork;
+if(data82 && typeof data82 == "object" && !Array.isArray(data82)){
+if(data82.source === undefined){
+const err147 = {instancePath:instancePath+"/instances/" + i0+"/fork",schemaPath:"#/properties/instances/items/properties/fork/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -18617,14 +18735,8 @@ vErrors.push(err147);
 }
 errors++;
 }
-}
-if(data1.warnings !== undefined){
-let data80 = data1.warnings;
-if(Array.isArray(data80)){
-const len8 = data80.length;
-for(let i8=0; i8<len8; i8++){
-if(typeof data80[i8] !== "string"){
-const err148 = {instancePath:instancePath+"/instances/" + i0+"/warnings/" + i8,schemaPath:"#/properties/instances/items/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data82.index === undefined){
+const err148 = {instancePath:instancePath+"/instances/" + i0+"/fork",schemaPath:"#/properties/instances/items/properties/fork/required",keyword:"required",params:{missingProperty: "index"},message:"must have required property '"+"index"+"'"};
 if(vErrors === null){
 vErrors = [err148];
 }
@@ -18633,10 +18745,11 @@ vErrors.push(err148);
 }
 errors++;
 }
-}
-}
-else {
-const err149 = {instancePath:instancePath+"/instances/" + i0+"/warnings",schemaPath:"#/properties/instances/items/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data82.source !== undefined){
+let data83 = data82.source;
+if(typeof data83 === "string"){
+if(!pattern59.test(data83)){
+const err149 = {instancePath:instancePath+"/instances/" + i0+"/fork/source",schemaPath:"#/properties/instances/items/properties/fork/properties/source/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err149];
 }
@@ -18646,11 +18759,8 @@ vErrors.push(err149);
 errors++;
 }
 }
-if(data1.exit !== undefined){
-let data82 = data1.exit;
-if(data82 && typeof data82 == "object" && !Array.isArray(data82)){
-if(data82.reason === undefined){
-const err150 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+else {
+const err150 = {instancePath:instancePath+"/instances/" + i0+"/fork/source",schemaPath:"#/properties/instances/items/properties/fork/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err150];
 }
@@ -18659,10 +18769,11 @@ vErrors.push(err150);
 }
 errors++;
 }
-if(data82.status !== undefined){
-let data83 = data82.status;
-if(!(((typeof data83 == "number") && (!(data83 % 1) && !isNaN(data83))) && (isFinite(data83)))){
-const err151 = {instancePath:instancePath+"/instances/" + i0+"/exit/status",schemaPath:"#/properties/instances/items/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+if(data82.index !== undefined){
+let data84 = data82.index;
+if(!(((typeof data84 == "number") && (!(data84 % 1) && !isNaN(data84))) && (isFinite(data84)))){
+const err151 = {instancePath:instancePath+"/instances/" + i0+"/fork/index",schemaPath:"#/properties/instances/items/properties/fork/properties/index/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err151];
 }
@@ -18671,10 +18782,9 @@ vErrors.push(err151);
 }
 errors++;
 }
-}
-if(data82.reason !== undefined){
-if(typeof data82.reason !== "string"){
-const err152 = {instancePath:instancePath+"/instances/" + i0+"/exit/reason",schemaPath:"#/properties/instances/items/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data84 == "number") && (isFinite(data84))){
+if(data84 > 99 || isNaN(data84)){
+const err152 = {instancePath:instancePath+"/instances/" + i0+"/fork/index",schemaPath:"#/properties/instances/items/properties/fork/properties/index/maximum",keyword:"maximum",params:{comparison: "<=", limit: 99},message:"must be <= 99"};
 if(vErrors === null){
 vErrors = [err152];
 }
@@ -18683,10 +18793,8 @@ vErrors.push(err152);
 }
 errors++;
 }
-}
-}
-else {
-const err153 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data84 < 0 || isNaN(data84)){
+const err153 = {instancePath:instancePath+"/instances/" + i0+"/fork/index",schemaPath:"#/properties/instances/items/properties/fork/properties/index/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err153];
 }
@@ -18696,10 +18804,10 @@ vErrors.push(err153);
 errors++;
 }
 }
-if(data1.stop_method !== undefined){
-let data85 = data1.stop_method;
-if(typeof data85 !== "string"){
-const err154 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+else {
+const err154 = {instancePath:instancePath+"/instances/" + i0+"/fork",schemaPath:"#/properties/instances/items/properties/fork/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err154];
 }
@@ -18708,8 +18816,12 @@ vErrors.push(err154);
 }
 errors++;
 }
-if(!(((((data85 === "guest") || (data85 === "ended")) || (data85 === "killed")) || (data85 === "already")) || (data85 === "cancelled"))){
-const err155 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema87.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+}
+if(data1.generation_id !== undefined){
+let data85 = data1.generation_id;
+if(typeof data85 === "string"){
+if(!pattern59.test(data85)){
+const err155 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err155];
 }
@@ -18719,10 +18831,8 @@ vErrors.push(err155);
 errors++;
 }
 }
-if(data1.standby_after !== undefined){
-let data86 = data1.standby_after;
-if(!(((typeof data86 == "number") && (!(data86 % 1) && !isNaN(data86))) && (isFinite(data86)))){
-const err156 = {instancePath:instancePath+"/instances/" + i0+"/standby_after",schemaPath:"#/properties/instances/items/properties/standby_after/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err156 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err156];
 }
@@ -18731,9 +18841,14 @@ vErrors.push(err156);
 }
 errors++;
 }
-if((typeof data86 == "number") && (isFinite(data86))){
-if(data86 < 1000 || isNaN(data86)){
-const err157 = {instancePath:instancePath+"/instances/" + i0+"/standby_after",schemaPath:"#/properties/instances/items/properties/standby_after/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1000},message:"must be >= 1000"};
+}
+if(data1.warnings !== undefined){
+let data86 = data1.warnings;
+if(Array.isArray(data86)){
+const len9 = data86.length;
+for(let i9=0; i9<len9; i9++){
+if(typeof data86[i9] !== "string"){
+const err157 = {instancePath:instancePath+"/instances/" + i0+"/warnings/" + i9,schemaPath:"#/properties/instances/items/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err157];
 }
@@ -18744,9 +18859,8 @@ errors++;
 }
 }
 }
-if(data1.restart !== undefined){
-if(typeof data1.restart !== "string"){
-const err158 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+else {
+const err158 = {instancePath:instancePath+"/instances/" + i0+"/warnings",schemaPath:"#/properties/instances/items/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err158];
 }
@@ -18756,10 +18870,11 @@ vErrors.push(err158);
 errors++;
 }
 }
-if(data1.restarts !== undefined){
-let data88 = data1.restarts;
-if(!(((typeof data88 == "number") && (!(data88 % 1) && !isNaN(data88))) && (isFinite(data88)))){
-const err159 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data1.exit !== undefined){
+let data88 = data1.exit;
+if(data88 && typeof data88 == "object" && !Array.isArray(data88)){
+if(data88.reason === undefined){
+const err159 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
 if(vErrors === null){
 vErrors = [err159];
 }
@@ -18768,9 +18883,10 @@ vErrors.push(err159);
 }
 errors++;
 }
-if((typeof data88 == "number") && (isFinite(data88))){
-if(data88 < 1 || isNaN(data88)){
-const err160 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data88.status !== undefined){
+let data89 = data88.status;
+if(!(((typeof data89 == "number") && (!(data89 % 1) && !isNaN(data89))) && (isFinite(data89)))){
+const err160 = {instancePath:instancePath+"/instances/" + i0+"/exit/status",schemaPath:"#/properties/instances/items/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err160];
 }
@@ -18780,12 +18896,9 @@ vErrors.push(err160);
 errors++;
 }
 }
-}
-if(data1.restarting_at !== undefined){
-let data89 = data1.restarting_at;
-if(typeof data89 === "string"){
-if(!pattern58.test(data89)){
-const err161 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data88.reason !== undefined){
+if(typeof data88.reason !== "string"){
+const err161 = {instancePath:instancePath+"/instances/" + i0+"/exit/reason",schemaPath:"#/properties/instances/items/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err161];
 }
@@ -18795,8 +18908,9 @@ vErrors.push(err161);
 errors++;
 }
 }
+}
 else {
-const err162 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err162 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err162];
 }
@@ -18806,9 +18920,10 @@ vErrors.push(err162);
 errors++;
 }
 }
-if(data1.auto_remove !== undefined){
-if(true !== data1.auto_remove){
-const err163 = {instancePath:instancePath+"/instances/" + i0+"/auto_remove",schemaPath:"#/properties/instances/items/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+if(data1.stop_method !== undefined){
+let data91 = data1.stop_method;
+if(typeof data91 !== "string"){
+const err163 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err163];
 }
@@ -18817,12 +18932,8 @@ vErrors.push(err163);
 }
 errors++;
 }
-}
-if(data1.error !== undefined){
-let data91 = data1.error;
-if(data91 && typeof data91 == "object" && !Array.isArray(data91)){
-if(data91.code === undefined){
-const err164 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(!(((((data91 === "guest") || (data91 === "ended")) || (data91 === "killed")) || (data91 === "already")) || (data91 === "cancelled"))){
+const err164 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema87.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err164];
 }
@@ -18831,8 +18942,11 @@ vErrors.push(err164);
 }
 errors++;
 }
-if(data91.message === undefined){
-const err165 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data1.standby_after !== undefined){
+let data92 = data1.standby_after;
+if(!(((typeof data92 == "number") && (!(data92 % 1) && !isNaN(data92))) && (isFinite(data92)))){
+const err165 = {instancePath:instancePath+"/instances/" + i0+"/standby_after",schemaPath:"#/properties/instances/items/properties/standby_after/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err165];
 }
@@ -18841,11 +18955,9 @@ vErrors.push(err165);
 }
 errors++;
 }
-if(data91.code !== undefined){
-let data92 = data91.code;
-if(typeof data92 === "string"){
-if(!pattern109.test(data92)){
-const err166 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+if((typeof data92 == "number") && (isFinite(data92))){
+if(data92 < 1000 || isNaN(data92)){
+const err166 = {instancePath:instancePath+"/instances/" + i0+"/standby_after",schemaPath:"#/properties/instances/items/properties/standby_after/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1000},message:"must be >= 1000"};
 if(vErrors === null){
 vErrors = [err166];
 }
@@ -18855,8 +18967,10 @@ vErrors.push(err166);
 errors++;
 }
 }
-else {
-const err167 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data1.restart !== undefined){
+if(typeof data1.restart !== "string"){
+const err167 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err167];
 }
@@ -18866,9 +18980,10 @@ vErrors.push(err167);
 errors++;
 }
 }
-if(data91.message !== undefined){
-if(typeof data91.message !== "string"){
-const err168 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.restarts !== undefined){
+let data94 = data1.restarts;
+if(!(((typeof data94 == "number") && (!(data94 % 1) && !isNaN(data94))) && (isFinite(data94)))){
+const err168 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err168];
 }
@@ -18877,10 +18992,9 @@ vErrors.push(err168);
 }
 errors++;
 }
-}
-}
-else {
-const err169 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data94 == "number") && (isFinite(data94))){
+if(data94 < 1 || isNaN(data94)){
+const err169 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err169];
 }
@@ -18890,11 +19004,12 @@ vErrors.push(err169);
 errors++;
 }
 }
-if(data1.created !== undefined){
-let data94 = data1.created;
-if(typeof data94 === "string"){
-if(!pattern58.test(data94)){
-const err170 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+}
+if(data1.restarting_at !== undefined){
+let data95 = data1.restarting_at;
+if(typeof data95 === "string"){
+if(!pattern58.test(data95)){
+const err170 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err170];
 }
@@ -18905,7 +19020,7 @@ errors++;
 }
 }
 else {
-const err171 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err171 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err171];
 }
@@ -18915,11 +19030,9 @@ vErrors.push(err171);
 errors++;
 }
 }
-if(data1.started !== undefined){
-let data95 = data1.started;
-if(typeof data95 === "string"){
-if(!pattern58.test(data95)){
-const err172 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data1.auto_remove !== undefined){
+if(true !== data1.auto_remove){
+const err172 = {instancePath:instancePath+"/instances/" + i0+"/auto_remove",schemaPath:"#/properties/instances/items/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err172];
 }
@@ -18929,8 +19042,11 @@ vErrors.push(err172);
 errors++;
 }
 }
-else {
-const err173 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.error !== undefined){
+let data97 = data1.error;
+if(data97 && typeof data97 == "object" && !Array.isArray(data97)){
+if(data97.code === undefined){
+const err173 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err173];
 }
@@ -18939,12 +19055,8 @@ vErrors.push(err173);
 }
 errors++;
 }
-}
-if(data1.finished !== undefined){
-let data96 = data1.finished;
-if(typeof data96 === "string"){
-if(!pattern58.test(data96)){
-const err174 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data97.message === undefined){
+const err174 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err174];
 }
@@ -18953,9 +19065,11 @@ vErrors.push(err174);
 }
 errors++;
 }
-}
-else {
-const err175 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data97.code !== undefined){
+let data98 = data97.code;
+if(typeof data98 === "string"){
+if(!pattern109.test(data98)){
+const err175 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err175];
 }
@@ -18965,9 +19079,8 @@ vErrors.push(err175);
 errors++;
 }
 }
-}
 else {
-const err176 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err176 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err176];
 }
@@ -18977,9 +19090,9 @@ vErrors.push(err176);
 errors++;
 }
 }
-}
-else {
-const err177 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data97.message !== undefined){
+if(typeof data97.message !== "string"){
+const err177 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err177];
 }
@@ -18991,12 +19104,123 @@ errors++;
 }
 }
 else {
-const err178 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err178 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err178];
 }
 else {
 vErrors.push(err178);
+}
+errors++;
+}
+}
+if(data1.created !== undefined){
+let data100 = data1.created;
+if(typeof data100 === "string"){
+if(!pattern58.test(data100)){
+const err179 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err179];
+}
+else {
+vErrors.push(err179);
+}
+errors++;
+}
+}
+else {
+const err180 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err180];
+}
+else {
+vErrors.push(err180);
+}
+errors++;
+}
+}
+if(data1.started !== undefined){
+let data101 = data1.started;
+if(typeof data101 === "string"){
+if(!pattern58.test(data101)){
+const err181 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err181];
+}
+else {
+vErrors.push(err181);
+}
+errors++;
+}
+}
+else {
+const err182 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err182];
+}
+else {
+vErrors.push(err182);
+}
+errors++;
+}
+}
+if(data1.finished !== undefined){
+let data102 = data1.finished;
+if(typeof data102 === "string"){
+if(!pattern58.test(data102)){
+const err183 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err183];
+}
+else {
+vErrors.push(err183);
+}
+errors++;
+}
+}
+else {
+const err184 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err184];
+}
+else {
+vErrors.push(err184);
+}
+errors++;
+}
+}
+}
+else {
+const err185 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err185];
+}
+else {
+vErrors.push(err185);
+}
+errors++;
+}
+}
+}
+else {
+const err186 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err186];
+}
+else {
+vErrors.push(err186);
+}
+errors++;
+}
+}
+}
+else {
+const err187 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err187];
+}
+else {
+vErrors.push(err187);
 }
 errors++;
 }
