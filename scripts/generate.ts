@@ -7,6 +7,7 @@ import { dirname, join } from "node:path"
 import { generatedApi } from "./generate-api.ts"
 import { generatedConformance } from "./generate-conformance.ts"
 import { generatedCoverage } from "./generate-coverage.ts"
+import { generatedProto } from "./generate-proto.ts"
 import { generatedPython } from "./generate-python.ts"
 import { collect } from "./requirements.ts"
 import { type JsonSchema, requirementTable, validatorsSource, validatorsTypes } from "./validators.ts"
@@ -40,6 +41,7 @@ export async function generatedFiles(): Promise<Record<string, string>> {
     "spec/requirements.json": requirements,
     ...(await generatedCoverage(ROOT, JSON.parse(requirements))),
     ...(await generatedApi(ROOT)),
+    ...(await generatedProto(ROOT)),
     ...(await generatedConformance(ROOT)),
     ...(await generatedPython(ROOT)),
   }

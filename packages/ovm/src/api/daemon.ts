@@ -10,6 +10,7 @@ import { readDaemonSettings } from "../runtime/settings.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import { type Activated, activatedSocket, serveActivated } from "./activated.ts"
+import type { GrpcServer, serveGrpc } from "./grpc/serve.ts"
 import { keepSocket } from "./kept-socket.ts"
 import { LogStreams } from "./log-streams.ts"
 import { privateFolder } from "./private-folder.ts"
@@ -24,6 +25,8 @@ export interface DaemonOptions {
   readonly log: (event: string, fields: Record<string, unknown>) => void
   /** Whom registries take us for. */
   readonly credentials: NonNullable<ImagesOptions["credentials"]>
+  /** Path of a socket on which clients of gRPC are served, too. */
+  readonly grpc?: string | undefined
   /** Ends the daemon; machines go on running. */
   readonly signal: AbortSignal
 }
@@ -32,7 +35,8 @@ export interface DaemonOptions {
  * The daemon from its lock to its end. One daemon a root and one a socket: throws OVM_DAEMON_RUNNING otherwise, before
  * anything is touched. Crash-only: being killed and being asked to end leave the same on disk (docs/design/0004).
  */
-export async function runDaemon({ paths, version, log, credentials, signal }: DaemonOptions): Promise<void> {
+export async function runDaemon({ grpc, ...options }: DaemonOptions): Promise<void> {
+  const { paths, version, log, credentials, signal } = options
   // All that the daemon and its machines make is for their user alone, whatever folder it was started from.
   process.umask(0o077)
   const activated = activatedSocket()
@@ -65,12 +69,21 @@ export async function runDaemon({ paths, version, log, credentials, signal }: Da
   listening(server.socket)
   const front = activated && (await serveActivated(activated, () => server.socket))
   if (front) listening(activated.path)
+  const remote = grpc === undefined ? undefined : await grpcServer({ runtime, streams }, grpc, report)
+  if (grpc !== undefined) listening(`unix:${grpc}`)
   if (!signal.aborted)
     await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }))
   front?.[Symbol.dispose]()
+  remote?.close()
   await server.close()
   await runtime.close()
   log("ended", {})
+}
+
+/** Its libraries are loaded only where it is asked for. */
+async function grpcServer(...args: Parameters<typeof serveGrpc>): Promise<GrpcServer> {
+  const { serveGrpc } = await import("./grpc/serve.ts")
+  return await serveGrpc(...args)
 }
 
 /**

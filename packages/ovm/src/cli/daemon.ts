@@ -54,13 +54,16 @@ export async function useDaemonOfInstances(call: Call = {}): Promise<Runtime | u
   return (await findDaemon(call)) ?? (hasRecords(paths()) ? await startDaemon(call) : undefined)
 }
 
-/** Starts a daemon in a session of its own and returns when it answers. Throws OVM_DAEMON_UNREACHABLE. */
-export async function startDaemon(call: Call = {}): Promise<Runtime> {
+/**
+ * Starts a daemon, with these options, in a session of its own and returns when it answers. Throws
+ * OVM_DAEMON_UNREACHABLE.
+ */
+export async function startDaemon(call: Call = {}, options: readonly string[] = []): Promise<Runtime> {
   const place = paths()
   mkdirSync(place.root, { recursive: true, mode: 0o700 })
   const log = openLog(place.log)
   const before = sizeOf(place.log)
-  const { file, args } = ownCommand("daemon")
+  const { file, args } = ownCommand("daemon", ...options)
   const child = spawn(file, args, {
     detached: true,
     cwd: "/",

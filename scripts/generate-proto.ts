@@ -1,0 +1,287 @@
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
+import protobuf from "protobufjs"
+import { parse } from "yaml"
+
+// gRPC's form of spec/api/openapi.yaml: spec/api/ovms.proto, and a table of which method is which operation.
+
+interface Schema {
+  readonly $ref?: string
+  readonly description?: string
+  readonly type?: string
+  readonly const?: unknown
+  readonly enum?: readonly unknown[]
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly additionalProperties?: boolean | Schema
+  readonly items?: Schema
+  readonly oneOf?: readonly Schema[]
+}
+
+type Content = Readonly<Record<string, { readonly schema?: Schema }>>
+
+interface Parameter {
+  readonly name: string
+  readonly in: string
+  readonly description?: string
+  readonly schema: Schema
+}
+
+interface OpenOperation {
+  readonly operationId: string
+  readonly summary: string
+  readonly parameters?: readonly (Parameter | { readonly $ref: string })[]
+  readonly requestBody?: { readonly content: Content }
+  readonly responses: Readonly<Record<string, { readonly content?: Content }>>
+}
+
+interface Document {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, OpenOperation>>>>
+  readonly components: {
+    readonly schemas: Readonly<Record<string, Schema>>
+    readonly parameters: Readonly<Record<string, Parameter>>
+  }
+}
+
+interface Field {
+  readonly name: string
+  /** As it is written before the name: `repeated string`. */
+  readonly type: string
+  readonly description?: string | undefined
+}
+
+/** Path → content. Fields keep the numbers that they have in the file that is there: old clients go on. */
+export async function generatedProto(root: string): Promise<Record<string, string>> {
+  const document = parse(await readFile(join(root, "spec/api/openapi.yaml"), "utf8")) as Document
+  const path = "spec/api/ovms.proto"
+  const before = await readFile(join(root, path), "utf8").catch(() => "")
+  const proto = new Proto(document, new Numbers(before))
+  const methods = Object.entries(document.paths).flatMap(([path, operations]) =>
+    Object.entries(operations).map(([method, operation]) => proto.add(method.toUpperCase(), path, operation)),
+  )
+  const text = proto.text()
+  const { root: messages } = protobuf.parse(text, { keepCase: true })
+  return {
+    [path]: text,
+    "packages/ovm/src/api/grpc/generated/messages.json": `${JSON.stringify(messages.toJSON(), undefined, 2)}\n`,
+    "packages/ovm/src/api/grpc/generated/methods.json": `${JSON.stringify(methods, undefined, 2)}\n`,
+  }
+}
+
+class Numbers {
+  readonly #before: protobuf.Root
+
+  constructor(text: string) {
+    this.#before = text === "" ? new protobuf.Root() : protobuf.parse(text, { keepCase: true }).root
+  }
+
+  /** The number of each field, and those that are not to be used again. */
+  of(message: string, names: readonly string[]): { numbers: readonly number[]; reserved: readonly number[] } {
+    const found = this.#before.lookup(`ovms.v1.${message}`)
+    const type = found instanceof protobuf.Type ? found : undefined
+    const old = new Map((type?.fieldsArray ?? []).map(({ name, id }) => [name, id]))
+    const given = (type?.reserved ?? []).flatMap((range) =>
+      typeof range === "string" ? [] : range.slice(0, 1),
+    )
+    const gone = [...old].filter(([name]) => !names.includes(name)).map(([, id]) => id)
+    const reserved = [...given, ...gone].toSorted((a, b) => a - b)
+    let next = Math.max(0, ...old.values(), ...reserved)
+    return { numbers: names.map((name) => old.get(name) ?? ++next), reserved }
+  }
+}
+
+class Proto {
+  readonly #messages = new Map<string, string>()
+  readonly #methods: string[] = []
+
+  constructor(
+    private readonly document: Document,
+    private readonly numbers: Numbers,
+  ) {}
+
+  /** Adds a method; what it is, as the program is told of it. */
+  add(method: string, path: string, operation: OpenOperation): Record<string, unknown> {
+    const name = pascal(operation.operationId)
+    const parameters = (operation.parameters ?? []).map((one) =>
+      "$ref" in one ? this.#parameter(one.$ref) : one,
+    )
+    const { body, type } = this.#body(operation)
+    const input = this.#input(name, parameters, body, type)
+    const { answer, output, accept } = this.#answer(operation)
+    const taken = `${body === "content" ? "stream " : ""}${scoped(name, input)}`
+    const given = `${["pieces", "lines", "events"].includes(answer) ? "stream " : ""}${scoped(name, output)}`
+    this.#methods.push(`${comment(operation.summary, "  ")}  rpc ${name}(${taken}) returns (${given});`)
+    const query = parameters.filter((one) => one.in === "query").map((one) => one.name)
+    return { name, method, path, input, query, body, accept, answer, output }
+  }
+
+  text(): string {
+    const messages = [...this.#messages].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text)
+    return [
+      "// The runtime API of OVMS for clients of gRPC: not normative, docs/grpc.md says how it is served.",
+      "// Generated by scripts/generate.ts from openapi.yaml, which says what each field may be. Do not edit.",
+      'syntax = "proto3";\n',
+      "package ovms.v1;\n",
+      `service Runtime {\n${this.#methods.join("\n\n")}\n}\n`,
+      messages.join("\n"),
+    ].join("\n")
+  }
+
+  #parameter(ref: string): Parameter {
+    const found = this.document.components.parameters[last(ref)]
+    if (!found) throw new Error(`no parameter ${ref}`)
+    return found
+  }
+
+  /** `body`: the whole message is it, its field `request`, the bytes of its fields `content`, `{}`, or nothing. */
+  #body({ requestBody, parameters }: OpenOperation): { body: string; type?: string } {
+    const content = requestBody?.content
+    if (!content) return { body: "none" }
+    const ref = content["application/json"]?.schema?.$ref
+    if (ref === undefined) return { body: "content" }
+    if (Object.keys(this.document.components.schemas[last(ref)]?.properties ?? {}).length === 0)
+      return { body: "empty" }
+    return { body: parameters ? "request" : "message", type: this.#reference(ref) }
+  }
+
+  #input(name: string, parameters: readonly Parameter[], body: string, type: string | undefined): string {
+    if (body === "message" && type !== undefined) return type
+    if (parameters.length === 0) return this.#nothing()
+    const fields: Field[] = parameters.map(({ name: field, schema, description }) => ({
+      name: field,
+      type: this.#field(schema, name, field),
+      description,
+    }))
+    if (body === "request") fields.push({ name: "request", type: `optional ${type}` })
+    if (body === "content")
+      fields.push({
+        name: "content",
+        type: "optional bytes",
+        description: "The other fields are read of the first message alone.",
+      })
+    return this.#message(`${name}Call`, fields)
+  }
+
+  #answer({ responses }: OpenOperation): { answer: string; output: string; accept: string } {
+    const content = responses["200"]?.content
+    if (!content) return { answer: "nothing", output: this.#nothing(), accept: "application/json" }
+    const accept = ["application/json", "application/x-ndjson", "text/event-stream", "text/plain"].find(
+      (type) => type in content,
+    )
+    const ref = accept && content[accept]?.schema?.$ref
+    const output = ref && this.#reference(ref)
+    if (accept === "text/plain")
+      return {
+        answer: "text",
+        output: this.#message("Text", [{ name: "text", type: "optional string" }]),
+        accept,
+      }
+    if (accept === undefined || !output) {
+      const piece = this.#message("Piece", [{ name: "content", type: "optional bytes" }])
+      return { answer: "pieces", output: piece, accept: Object.keys(content)[0] ?? "" }
+    }
+    const answers = {
+      "application/json": "message",
+      "application/x-ndjson": "lines",
+      "text/event-stream": "events",
+    }
+    return { answer: answers[accept as keyof typeof answers], output, accept }
+  }
+
+  #nothing(): string {
+    return this.#message("Nothing", [])
+  }
+
+  #message(name: string, fields: readonly Field[], description?: string): string {
+    if (this.#messages.has(name)) return name
+    const { numbers, reserved } = this.numbers.of(
+      name,
+      fields.map((field) => field.name),
+    )
+    const lines = fields.map(
+      (field, at) => `${comment(field.description, "  ")}  ${field.type} ${field.name} = ${numbers[at]};`,
+    )
+    if (reserved.length > 0) lines.push(`  reserved ${reserved.join(", ")};`)
+    this.#messages.set(
+      name,
+      `${comment(description)}message ${name} {${lines.length > 0 ? `\n${lines.join("\n")}\n` : ""}}\n`,
+    )
+    return name
+  }
+
+  #reference(ref: string): string {
+    const { name, schema } = this.#target(ref)
+    return this.#object(name, schema) ?? this.#field(schema, name, "").replace(/^optional /, "")
+  }
+
+  /** A schema and its message's name: that of a member is its owner's and its own. */
+  #target(ref: string): { name: string; schema: Schema } {
+    const steps = ref.replace("#/components/schemas/", "").split("/")
+    let schema: unknown = this.document.components.schemas
+    for (const step of steps) schema = (schema as Record<string, unknown> | undefined)?.[step]
+    if (!schema) throw new Error(`no schema ${ref}`)
+    const name = steps
+      .filter((step) => step !== "properties")
+      .map(pascal)
+      .join("")
+    return { name, schema: schema as Schema }
+  }
+
+  /** The message of an object with members of its own; undefined for any other schema. */
+  #object(name: string, schema: Schema): string | undefined {
+    const kinds = schema.oneOf ?? [schema]
+    if (!kinds.every(({ properties }) => properties)) return undefined
+    if (this.#messages.has(name)) return name
+    const members = Object.assign({}, ...kinds.map(({ properties }) => properties)) as Record<string, Schema>
+    const fields = Object.entries(members).map(([member, of]) => ({
+      name: member,
+      type: this.#field(of, name, member),
+      description: of.description,
+    }))
+    return this.#message(name, fields, schema.description)
+  }
+
+  /** A scalar is optional, so that one is told from none. What may be anything is JSON in a string. */
+  #field(schema: Schema, owner: string, name: string): string {
+    if (schema.$ref !== undefined) {
+      const target = this.#target(schema.$ref)
+      const message = this.#object(target.name, target.schema)
+      return message === undefined ? this.#field(target.schema, owner, name) : `optional ${message}`
+    }
+    const message = this.#object(`${owner}${pascal(name)}`, schema)
+    if (message !== undefined) return `optional ${message}`
+    if (schema.items) return `repeated ${this.#plain(schema.items, owner, name)}`
+    if (typeof schema.additionalProperties === "object")
+      return `map<string, ${this.#plain(schema.additionalProperties, owner, name)}>`
+    return `optional ${this.#scalar(schema)}`
+  }
+
+  #plain(schema: Schema, owner: string, name: string): string {
+    const type = this.#field(schema, owner, name)
+    if (!type.startsWith("optional ")) throw new Error(`${owner}.${name}: a list in a list`)
+    return type.slice("optional ".length)
+  }
+
+  #scalar(schema: Schema): string {
+    if (schema.type === "integer") return "int64"
+    if (schema.type === "number") return "double"
+    if (schema.type === "boolean" || typeof schema.const === "boolean") return "bool"
+    return "string"
+  }
+}
+
+function comment(text: string | undefined, indent = ""): string {
+  return text === undefined ? "" : `${indent}// ${text.replace(/\s+/g, " ").trim()}\n`
+}
+
+/** Within a service a method's name hides a message's. */
+function scoped(method: string, message: string): string {
+  return message === method ? `.ovms.v1.${message}` : message
+}
+
+function last(ref: string): string {
+  return ref.split("/").at(-1) ?? ""
+}
+
+function pascal(name: string): string {
+  return name.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())
+}
