@@ -32,7 +32,9 @@ describe.skipIf(Boolean(skip))("the API by gRPC", () => {
   /** The answers to one call. */
   async function call(method: string, ...messages: readonly object[]): Promise<Record<string, unknown>[]> {
     const texts = messages.length > 0 ? messages.map((one) => JSON.stringify(one)) : ["{}"]
-    const { stdout, stderr } = await finished(spawn(client ?? "", [PROTO, box.directory, socket, method, ...texts]))
+    const { stdout, stderr } = await finished(
+      spawn(client ?? "", [PROTO, box.directory, socket, method, ...texts]),
+    )
     expect(stderr).toBe("")
     return stdout.split("\n").flatMap((line) => (line === "" ? [] : [JSON.parse(line)]))
   }

@@ -7,16 +7,16 @@ import { errorResponse } from "../http.ts"
 import { decode } from "./messages.ts"
 import { type Method, requestFor } from "./methods.ts"
 
-export type Call =
+export type GrpcCall =
   | ServerUnaryCall<Buffer, Buffer>
   | ServerWritableStream<Buffer, Buffer>
   | ServerReadableStream<Buffer, Buffer>
 
 /** Runs the operation of a call; what is thrown is its answer. `log` is told of the daemon's own faults. */
-export async function answerTo(
+export async function answerCall(
   served: Served,
   method: Method,
-  call: Call,
+  call: GrpcCall,
   log: (error: OvmError) => void,
 ): Promise<Response> {
   const gone = new AbortController()
@@ -39,7 +39,7 @@ interface Taken {
 }
 
 /** Of a call that brings bytes the first message says where they go, and all of them bring some. */
-async function taken(method: Method, call: Call): Promise<Taken> {
+async function taken(method: Method, call: GrpcCall): Promise<Taken> {
   if ("request" in call) return { message: decode(method.input, call.request), content: none() }
   const messages = call[Symbol.asyncIterator]()
   const first = await messages.next()

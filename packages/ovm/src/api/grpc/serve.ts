@@ -15,7 +15,7 @@ import type { Served } from "../dispatch.ts"
 import { MAX_SANDBOX_BODY } from "../http.ts"
 import { isServed } from "../socket.ts"
 import { messageOf, messagesOf } from "./answers.ts"
-import { answerTo } from "./call.ts"
+import { answerCall } from "./call.ts"
 import { METHODS, type Method, streamsOut } from "./methods.ts"
 import { statusOf } from "./status.ts"
 
@@ -96,12 +96,12 @@ type Streams = ServerWritableStream<Buffer, Buffer>
 
 function implementation(served: Served, log: (error: OvmError) => void): UntypedServiceImplementation {
   const once = (method: Method) => async (call: Calls, done: sendUnaryData<Buffer>) => {
-    const answer = await answerTo(served, method, call, log)
+    const answer = await answerCall(served, method, call, log)
     if (answer.ok) done(null, await messageOf(method, answer))
     else done(await statusOf(answer))
   }
   const streaming = (method: Method) => async (call: Streams) => {
-    const answer = await answerTo(served, method, call, log)
+    const answer = await answerCall(served, method, call, log)
     if (!answer.ok) return void call.emit("error", await statusOf(answer))
     for await (const message of messagesOf(method, answer)) {
       if (call.cancelled) return
