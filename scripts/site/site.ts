@@ -88,6 +88,10 @@ async function sources(): Promise<{ title: string; documents: Source[] }[]> {
     },
     { title: "Specification", documents: await all("spec", ["README.md", ...(await specDocuments())]) },
     {
+      title: "Conformance",
+      documents: await all("docs/conformance", ["README.md", ...(await documentsIn("docs/conformance"))]),
+    },
+    {
       title: "Design",
       documents: await all("docs/design", ["README.md", ...(await documentsIn("docs/design"))]),
     },

@@ -145,7 +145,8 @@ const PLANS: readonly Plan[] = [
       const type = "application/vnd.oci.image.index.v1+json"
       const manifests = [{ mediaType: OCI_MANIFEST, digest, size: oci.length }]
       repository.put(Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: type, manifests })), type, "1")
-      return refuses(scene, ["OVM_ARTIFACT_INVALID"])
+      // One that reads indexes finds no platform in it (OVMS-IDX-019).
+      return refuses(scene, ["OVM_ARTIFACT_INVALID", "OVM_PLATFORM_MISSING"])
     },
   },
   {

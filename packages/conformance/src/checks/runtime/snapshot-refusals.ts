@@ -56,7 +56,8 @@ export const snapshotRefusalPlans: readonly Plan[] = [
     )
   }),
   snapshotPlan("without-its-base", ["OVMS-SNP-075"], async (scene) => {
-    const made = snapshotOf(guestArtifact())
+    // A base that nobody has.
+    const made = snapshotOf(guestArtifact(Buffer.from(scene.folder)))
     const { base: _, ...alone } = made
     const manifest = await writeLayout(join(scene.folder, "alone"), alone)
     const body = { manifest, overrides: { coldBootOnMismatch: true } }
