@@ -111,8 +111,8 @@ cp "$vmlinuz" "$new/vmlinuz"
 cp "$parts/machine.json" "$new/machine.json"
 
 # The same machine with its kernel unpacked, and without the kernel's tests of its own ciphers, for whoever boots it
-# often: unpacking alone takes an emulated CPU as long as all else until init. Where the payload is, is in the header (Linux: Documentation/arch/x86/boot.rst); its last four bytes
-# are the size of what comes out.
+# often: unpacking alone takes an emulated CPU as long as all else until init. Where the payload is, is in the header
+# (Linux: Documentation/arch/x86/boot.rst); its last four bytes are the size of what comes out.
 number() { od -An -v -t "u$2" -j "$1" -N "$2" "$vmlinuz" | tr -d ' '; }
 from=$((($(number 497 1) + 1) * 512 + $(number 584 4)))
 tail -c "+$((from + 1))" "$vmlinuz" | head -c "$(($(number 588 4) - 4))" | xz -d >"$new/vmlinux" ||
