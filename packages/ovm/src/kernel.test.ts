@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
 import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
-import { checkKernel, kernelVersion } from "./kernel.ts"
+import { checkKernel, checkKernelFor, kernelVersion } from "./kernel.ts"
 
 let folder = ""
 beforeAll(async () => {
@@ -97,6 +97,13 @@ test.skipIf(Boolean(guestMissing))(
   },
 )
 
+/** With `flags` of its header, of which bit 0 is the order of its bytes. */
+function armImage(flags = 0): Buffer {
+  const image = Buffer.from(`MZ${"\0".repeat(54)}ARM\x64${"\0".repeat(100)}`)
+  image.writeUInt8(flags, 24)
+  return image
+}
+
 test.each([
   ["nothing", Buffer.alloc(0), "neither"],
   ["text", Buffer.from("#!/bin/sh\n".repeat(100)), "neither"],
@@ -123,13 +130,22 @@ test.each([
   ["a kernel compressed with gzip", Buffer.from(gzipSync(elf())), "compressed with gzip"],
   ["a kernel compressed with zstd", Buffer.from(Bun.zstdCompressSync(elf())), "compressed with zstd"],
   ["an EFI program", Buffer.concat([Buffer.from("MZ"), Buffer.alloc(1000)]), "EFI program"],
-  ["an aarch64 image", Buffer.from(`MZ${"\0".repeat(54)}ARM\x64${"\0".repeat(100)}`), "for aarch64"],
+  ["an Image for arm64, big endian", armImage(1), "big-endian"],
+  ["an Image for arm64 cut short in its header", armImage().subarray(0, 63), "EFI program"],
 ])("%s is none, and the error names the file", async (_, bytes, reason) => {
   const path = await file(bytes)
   const error = checkKernel(path)
   await expect(error).rejects.toMatchObject({ code: "OVM_KERNEL_INVALID", exitStatus: 4 })
   await expect(error).rejects.toThrow(path)
   await expect(error).rejects.toThrow(reason)
+})
+
+test("an Image for arm64 is a kernel, of machines for arm64 alone [OVMS-IDX-002, OVMS-IDX-004]", async () => {
+  const path = await file(armImage())
+  expect(await checkKernel(path)).toBe("Image")
+  expect(await checkKernelFor(path, "arm64")).toBe("Image")
+  const refused = { code: "OVM_KERNEL_INVALID", detail: { path, requirement: "OVMS-IDX-004" } }
+  await expect(checkKernelFor(path, undefined)).rejects.toMatchObject(refused)
 })
 
 test("programs and libraries of this host are no kernels (OVMS-SRC-022)", async () => {

@@ -183,9 +183,9 @@ describe.skipIf(Boolean(skip))("what strangers pushed", () => {
       }),
     ],
     [
-      "an index",
-      "OVM_ARTIFACT_INVALID",
-      "index",
+      "an index of nothing",
+      "OVM_PLATFORM_MISSING",
+      "linux/amd64",
       { document: { schemaVersion: 2, mediaType: INDEX, manifests: [] } },
     ],
   ]
