@@ -51,6 +51,7 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "devices.md": ["DEV"],
   "uefi.md": ["UEF"],
   "platforms.md": ["IDX"],
+  "building.md": ["BLD"],
   "distribution.md": ["DST"],
   "versioning.md": ["VER"],
   "conformance.md": ["CNF"],

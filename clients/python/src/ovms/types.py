@@ -19,6 +19,8 @@ ErrorCode = Literal[
     "OVM_ARTIFACT_INVALID",
     "OVM_SOURCE_INVALID",
     "OVM_COMPOSE_INVALID",
+    "OVM_BUILD_INVALID",
+    "OVM_BUILD_FAILED",
     "OVM_DISK_INVALID",
     "OVM_KERNEL_INVALID",
     "OVM_TOO_LARGE",
@@ -431,11 +433,18 @@ class AgentInfo(_AgentInfo, total=False):
     renewed: Time
 
 
-class CommitRequest(TypedDict):
-    """How to call the image."""
-
+class _CommitRequest(TypedDict):
     # A name of this host (spec/references.md); one that stood for something else is moved.
     name: str
+
+
+class CommitRequest(_CommitRequest, total=False):
+    """How to call the image."""
+
+    # An image of this host that was committed of the instance before (spec/building.md): the layer goes on top of it, in place of the one that the instance was started from.
+    onto: str
+    # Of a machine that runs and has an agent - its file systems are frozen and it is paused while the layer is written, and goes on after that (spec/building.md).
+    freeze: bool
 
 
 class CommitAnswer(TypedDict):

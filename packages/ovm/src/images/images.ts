@@ -188,6 +188,13 @@ export class Images {
     return root
   }
 
+  /** `openAgain` of what a name of this host stands for. Throws OVM_NAME_UNKNOWN too. */
+  async openNamed(text: string, options: Omit<OpenImageOptions, "pull" | "platform">): Promise<OpenImage> {
+    const reference = parseReference(text).toString()
+    const store = await readLayout(this.place.store)
+    return await this.openAgain(reference, { base: await store.resolve(reference, options) }, options)
+  }
+
   /**
    * What a name stands for on this host, without a look at the content; undefined for paths, for what is not here and
    * for what is no name.

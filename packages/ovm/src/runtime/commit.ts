@@ -1,6 +1,7 @@
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { Written } from "../images/commit.ts"
+import { assertOnto } from "../images/commit-onto.ts"
 import type { Images } from "../images/images.ts"
 import type { OpenImage } from "../images/open.ts"
 import { parseReference } from "../registry/reference.ts"
@@ -12,14 +13,14 @@ import type { Lineage } from "./record.ts"
 import { hasEnded } from "./states.ts"
 
 /**
- * Makes an image of a machine that stands still: its own, with what its guest wrote since as one more layer
- * (OVMS-API-190). Throws OVM_STATE_CONFLICT for one that runs, or does not stand still until the end; OVM_UNSUPPORTED
+ * Makes an image of a machine that stands still: its own, or `onto`, with what its guest wrote since as one more layer
+ * (OVMS-API-190, OVMS-BLD-002). Throws OVM_STATE_CONFLICT for one that runs, or does not stand still until the end; OVM_UNSUPPORTED
  * where nothing could be written; what a start refuses, and what the store throws: then there is no new name.
  */
 export async function commitInstance(
   instance: Instance,
   images: Images,
-  { name }: CommitRequest,
+  { name, onto }: Omit<CommitRequest, "freeze">,
   call: Call,
 ): Promise<CommitAnswer> {
   const reference = parseReference(name).toString()
@@ -32,24 +33,28 @@ export async function commitInstance(
     : instance.removed.signal
   try {
     const asked = instance.request?.manifest ?? info.image.reference
-    const opened = await images.openAgain(asked, lineage, { lease: instance.id, signal })
+    const held = { lease: instance.id, signal }
+    await using started = closing(await images.openAgain(asked, lineage, held))
+    const written = await writtenTo(instance, lineage, started.opened, { signal })
+    await using below = onto === undefined ? undefined : closing(await images.openNamed(onto, held))
+    if (below) await assertOnto(started.opened, below.opened, written)
+    const { opened } = below ?? started
+    const made = await images.writeCommit(opened, { written, lease: instance.id }, { signal })
     try {
-      const written = await writtenTo(instance, lineage, opened, { signal })
-      const made = await images.writeCommit(opened, { written, lease: instance.id }, { signal })
-      try {
-        if (instance.state !== state) throw conflict(instance, "did not stand still while it was committed")
-        await images.nameCommit(made.descriptor, reference, { signal })
-      } finally {
-        await images.dropCommit(made.descriptor, instance.id).catch(() => {})
-      }
-      return { reference, digest: made.descriptor.digest, size: made.size }
+      if (instance.state !== state) throw conflict(instance, "did not stand still while it was committed")
+      await images.nameCommit(made.descriptor, reference, { signal })
     } finally {
-      await opened.close()
+      await images.dropCommit(made.descriptor, instance.id).catch(() => {})
     }
+    return { reference, digest: made.descriptor.digest, size: made.size }
   } finally {
     instance.snapshotting = undefined
     over.resolve()
   }
+}
+
+function closing(opened: OpenImage) {
+  return { opened, [Symbol.asyncDispose]: () => opened.close() }
 }
 
 /** What was written since the image. Throws OVM_UNSUPPORTED where nothing could be. */

@@ -69,6 +69,7 @@ import { factsAbout, shown, withUsage } from "./report.ts"
 import { setGuest } from "./set-guest.ts"
 import { takeSnapshot } from "./snapshot.ts"
 import { hasEnded } from "./states.ts"
+import { whileStill } from "./still.ts"
 import { followUp } from "./watch-machine.ts"
 
 /** How long a daemon that starts waits for what it takes over before it answers. */
@@ -141,7 +142,11 @@ export class LocalRuntime implements Runtime {
 
   async commit(instanceId: string, request: CommitRequest, call: Call = {}): Promise<CommitAnswer> {
     const instance = await this.#reach.aside(instanceId)
-    return await commitInstance(instance, this.#options.images, request, call)
+    const { freeze = false, ...wanted } = request
+    const commit = () => commitInstance(instance, this.#options.images, wanted, call)
+    return freeze && instance.state === "running"
+      ? await whileStill(instance, commit, this.#told, call)
+      : await commit()
   }
 
   async rename(instanceId: string, { name }: RenameRequest): Promise<void> {

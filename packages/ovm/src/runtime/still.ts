@@ -1,0 +1,41 @@
+import type { Call } from "../content/interfaces.ts"
+import { OvmError, toOvmError } from "../errors.ts"
+import { freezeGuest } from "../guest/agent/freeze.ts"
+import { agentInside } from "./agents.ts"
+import type { Log } from "./ending.ts"
+import type { Instance } from "./instance.ts"
+import { setGuest } from "./set-guest.ts"
+
+/** A freeze lasts for 30 s of the guest, whose clock is no faster than ours, in ms. */
+const CERTAIN_MS = 28_000
+
+/**
+ * Has a guest's file systems written out and frozen, its machine paused while `work` is done, and both go on after that
+ * (OVMS-BLD-001). Its time stands still as well, so that the freeze lasts. Throws OVM_GUEST_NOT_READY where they cannot
+ * be frozen, what agentInside and setGuest throw, and what `work` does.
+ */
+export async function whileStill<T>(
+  instance: Instance,
+  work: () => Promise<T>,
+  log: Log,
+  call: Call,
+): Promise<T> {
+  const session = await agentInside(instance, call)
+  const began = performance.now()
+  using freeze = await freezeGuest(session).catch((thrown) => {
+    const { code, message } = toOvmError(thrown)
+    throw code === "OVM_AGENT_UNAVAILABLE" ? thrown : new OvmError("OVM_GUEST_NOT_READY", message)
+  })
+  await setGuest(instance, (machine) => machine.pause(), log)
+  try {
+    if (performance.now() - began < CERTAIN_MS) return await work()
+    throw new OvmError(
+      "OVM_GUEST_NOT_READY",
+      "its file systems may not have been frozen any more when it was paused",
+    )
+  } finally {
+    // Whoever has stopped it meanwhile does not want it to go on.
+    if (instance.state === "paused") await setGuest(instance, (machine) => machine.resume(), log)
+    await freeze.held()
+  }
+}
