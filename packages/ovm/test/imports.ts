@@ -25,7 +25,8 @@ const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
   supply: ["signing", "disk"],
   api: ["runtime"],
   compose: ["network", "artifact"],
-  cli: ["api", "supply", "convert", "registry-server", "compose"],
+  build: ["content"],
+  cli: ["api", "supply", "convert", "registry-server", "compose", "build"],
 }
 
 const SOURCE = "packages/ovm/src/"

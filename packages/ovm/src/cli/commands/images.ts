@@ -8,6 +8,11 @@ export const IMAGE_COMMANDS: readonly GroupedEntry[] = [
     load: () => import("./images/pack.ts"),
   },
   {
+    name: "build",
+    summary: "Make an image of a Dockerfile, step by step in machines",
+    load: () => import("./images/build.ts"),
+  },
+  {
     name: "push",
     summary: "Copy an image to its registry",
     load: () => import("./images/push.ts"),

@@ -156,24 +156,26 @@ export function padding(size: number): number {
 export interface TarFacts {
   /** Permissions. */
   readonly mode?: number
-  /** Numbers of user and group. */
-  readonly owner?: number
   /** Seconds since 1970. */
   readonly time?: number
   /** One character of POSIX's list. */
   readonly type?: string
   /** Of a symbolic link: where it leads. */
   readonly link?: string
+  /** Numbers; root unless told. */
+  readonly owner?: { readonly user: number; readonly group: number }
 }
 
-/** The header of a file, or of a folder if `name` ends in a slash: no owner, and no time unless told. */
+/** The header of a file, or of a folder if `name` ends in a slash: root's, and no time unless told. */
 export function tarHeader(name: string, size: number, facts: TarFacts = {}): Uint8Array {
   const directory = name.endsWith("/")
   const { mode = directory ? 0o755 : 0o644, time = 0, type = directory ? "5" : "0", link = "" } = facts
-  const owner = octal(facts.owner ?? 0, 7)
+  const { user, group } = facts.owner ?? { user: 0, group: 0 }
   const block = Buffer.alloc(BLOCK)
   block.write(name, 0, 100)
-  block.write(`${octal(mode, 7)}\0${owner}\0${owner}\0`, 100)
+  block.write(`${octal(mode, 7)}\0`, 100)
+  writeOwner(block, user, 108)
+  writeOwner(block, group, 116)
   if (size < 8 ** 11) block.write(`${octal(size, 11)}\0`, 124)
   else {
     block[124] = 0x80
@@ -187,6 +189,15 @@ export function tarHeader(name: string, size: number, facts: TarFacts = {}): Uin
   const sum = block.reduce((all, byte) => all + byte, 0)
   block.write(`${octal(sum, 6)}\0 `, 148)
   return block
+}
+
+/** Octal digits, or GNU's binary form for what they cannot say. */
+function writeOwner(block: Buffer, id: number, at: number): void {
+  if (id < 8 ** 7) block.write(`${octal(id, 7)}\0`, at)
+  else {
+    block[at] = 0x80
+    block.writeUInt32BE(id, at + 4)
+  }
 }
 
 /** What ends an archive. */

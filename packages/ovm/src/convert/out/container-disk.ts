@@ -11,7 +11,7 @@ import { onlyDisk } from "./only-disk.ts"
 const CONFIG = "application/vnd.oci.image.config.v1+json"
 const LAYER = "application/vnd.oci.image.layer.v1.tar"
 /** Who reads the disk in KubeVirt. */
-const QEMU = 107
+const QEMU = { user: 107, group: 107 }
 const DISK = "disk/disk.qcow2"
 
 /**

@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander"
 import { parseReference } from "../../../registry/reference.ts"
 import { parseLegacyTag } from "../../../signing/legacy/tags.ts"
+import { isStep } from "../../build/step-name.ts"
 import { formatAge, formatSize, shortDigest } from "../../format.ts"
 import { print, printJson } from "../../output.ts"
 import { openStoreToRead } from "../../store.ts"
@@ -50,7 +51,7 @@ async function collect(): Promise<Summary[]> {
   for (const { reference, target } of all) {
     const named = split(reference)
     // Signatures of the older form have names of their own.
-    if (parseLegacyTag(named.tag)) continue
+    if (parseLegacyTag(named.tag) || isStep(reference)) continue
     const { size, created, snapshotOf, platforms } = await summarize(store, target)
     const names = all.filter((one) => one.target.digest === snapshotOf).map((one) => one.reference)
     images.push({

@@ -1,0 +1,129 @@
+import { lstat, readdir, readFile, readlink, realpath, stat } from "node:fs/promises"
+import { join, normalize, sep } from "node:path"
+import { sha256 } from "../content/digest.ts"
+import { OvmError } from "../errors.ts"
+import { readChunks } from "../files/chunks.ts"
+import { Wrong } from "./faults.ts"
+import { type Ignored, ignoredBy } from "./ignore.ts"
+import { isPattern, patternOf } from "./patterns.ts"
+
+const MOST_FILES = 1_000_000
+
+/** Something that is copied into a machine. */
+export interface Entry {
+  /** Relative to where it goes; empty for the folder itself. */
+  readonly name: string
+  readonly kind: "file" | "folder" | "link"
+  /** Permissions. */
+  readonly mode: number
+  /** Seconds since 1970. */
+  readonly time: number
+  /** Of a file: where it is on this host, its size in bytes, and the digest of its content. */
+  readonly path: string
+  readonly size: number
+  readonly digest?: string
+  /** Of a link: where it leads. */
+  readonly link?: string
+}
+
+/** What one source of a COPY stands for. */
+export interface Source {
+  /** Its last name. */
+  readonly name: string
+  readonly folder: boolean
+  /** Of a folder what is in it, in the order of names. */
+  readonly entries: readonly Entry[]
+}
+
+/** The folder that a build is given. */
+export class Context {
+  private constructor(
+    /** Without links in it. */
+    readonly root: string,
+    private readonly ignored: Ignored,
+  ) {}
+
+  /** `ignoreFiles`: the first that is there says what is left out. Throws OVM_FILE_UNREADABLE. */
+  static async open(folder: string, ignoreFiles: readonly string[]): Promise<Context> {
+    const found = await stat(folder).catch(() => undefined)
+    if (!found?.isDirectory())
+      throw new OvmError("OVM_FILE_UNREADABLE", `${folder} is no folder to build from`)
+    let text = ""
+    for (const file of ignoreFiles.toReversed())
+      text = (await readFile(file, "utf8").catch(() => undefined)) ?? text
+    return new Context(await realpath(folder), ignoredBy(text))
+  }
+
+  /** What `text` stands for, several things where it is a pattern. Throws Wrong for what is not there or leads out. */
+  async find(text: string): Promise<readonly Source[]> {
+    const clean = normalize(text).replace(/^\/+|\/+$/g, "")
+    if (clean.split("/").includes("..")) throw new Wrong(`${text} leads out of the context`)
+    const paths =
+      clean === "." || clean === "" ? [""] : isPattern(clean) ? await this.#matching(clean) : [clean]
+    if (paths.length === 0) throw new Wrong(`${text} fits nothing in the context`)
+    return await Promise.all(paths.map((path) => this.#source(path, text)))
+  }
+
+  async #matching(pattern: string): Promise<readonly string[]> {
+    let found = [""]
+    for (const part of pattern.split("/")) {
+      const expression = patternOf(part)
+      if (!expression) throw new Wrong(`${pattern} is no pattern`)
+      const next: string[] = []
+      for (const folder of found) {
+        const below = await readdir(join(this.root, folder)).catch(() => [])
+        for (const name of below.sort())
+          if (expression.test(name)) next.push(folder ? `${folder}/${name}` : name)
+      }
+      found = next
+    }
+    return found.filter((path) => !this.ignored(path))
+  }
+
+  async #source(path: string, text: string): Promise<Source> {
+    const left = path !== "" && this.ignored(path)
+    const real = left ? undefined : await realpath(join(this.root, path)).catch(() => undefined)
+    if (real === undefined)
+      throw new Wrong(`${text} is not in the context${left ? ": it is left out of it" : ""}`)
+    if (real !== this.root && !real.startsWith(this.root + sep))
+      throw new Wrong(`${text} leads out of the context`)
+    const found = await lstat(real)
+    const name = path.slice(path.lastIndexOf("/") + 1)
+    if (!found.isDirectory()) return { name, folder: false, entries: [await this.#entry(real, "")] }
+    const entries: Entry[] = []
+    await this.#walk(real, path, "", entries)
+    return { name, folder: true, entries }
+  }
+
+  /** `path` is of the context, `name` of where it goes. */
+  async #walk(folder: string, path: string, name: string, into: Entry[]): Promise<void> {
+    for (const below of (await readdir(folder)).sort()) {
+      const at = path ? `${path}/${below}` : below
+      const left = this.ignored(at)
+      if (left && !this.ignored.hasExceptions) continue
+      const entry = await this.#entry(join(folder, below), name ? `${name}/${below}` : below, left)
+      if (!left) into.push(entry)
+      if (into.length > MOST_FILES) throw new Wrong(`the context has more than ${MOST_FILES} files`)
+      if (entry.kind === "folder") await this.#walk(entry.path, at, entry.name, into)
+    }
+  }
+
+  /** `left`: only what it is. */
+  async #entry(path: string, name: string, left = false): Promise<Entry> {
+    const found = await lstat(path)
+    const facts = {
+      name,
+      path,
+      mode: found.mode & 0o7777,
+      time: Math.max(0, Math.floor(found.mtimeMs / 1000)),
+    }
+    if (found.isDirectory()) return { ...facts, kind: "folder", size: 0 }
+    if (found.isSymbolicLink()) return { ...facts, kind: "link", size: 0, link: await readlink(path) }
+    if (left) return { ...facts, kind: "file", size: 0 }
+    if (!found.isFile())
+      throw new Wrong(`${path.slice(this.root.length + 1)} is neither file, folder nor link`)
+    const hash = sha256()
+    for await (const chunk of readChunks(path)) hash.update(chunk)
+    return { ...facts, kind: "file", size: found.size, digest: hash.digest() }
+  }
+}

@@ -1,0 +1,80 @@
+import { posix } from "node:path"
+import type { Context, Source } from "./context.ts"
+import type { Instruction } from "./document.ts"
+import { Wrong } from "./faults.ts"
+import { jsonList } from "./metadata.ts"
+import type { Base, Copy, PlannedStage } from "./planned.ts"
+import { expand, type Lookup, splitWords } from "./words.ts"
+
+interface Where {
+  readonly context: Context
+  readonly lookup: Lookup
+  readonly mark: string
+  /** Of the machine as it is by now. */
+  readonly directory: string
+  /** What --from names. */
+  readonly from: (name: string) => Promise<PlannedStage | Base>
+}
+
+const REMOTE = /^(https?|ftp|git|ssh):\/\/|^git@/i
+
+/** Throws Wrong, and what finding an image throws. */
+export async function copyOf({ keyword, flags, rest }: Instruction, where: Where): Promise<Copy> {
+  const { lookup, mark } = where
+  const words = (jsonList(rest) ?? splitWords(rest, mark)).map((word) => expand(word, lookup, mark))
+  const target = words.pop()
+  if (target === undefined || target === "" || words.length === 0)
+    throw new Wrong(`${keyword} needs what is to be copied, and where to`)
+  if (keyword === "ADD") refuseRemote(words)
+  const from = flags.get("from")
+  const sources =
+    from === undefined
+      ? (await Promise.all(words.map((word) => where.context.find(word)))).flat()
+      : { stage: await where.from(expand(from, lookup, mark)), paths: words.map(insideOf) }
+  if (keyword === "ADD") for (const source of sources as readonly Source[]) await refuseArchive(source)
+  const several = "stage" in sources ? sources.paths.length > 1 : sources.length > 1
+  if (several && !/(^|\/)\.{0,2}$/.test(target))
+    throw new Wrong(`several things go into a folder: write ${target}/`)
+  const chown = flags.get("chown")
+  const chmod = flags.get("chmod")
+  return {
+    to: posix.resolve(where.directory, target),
+    into: several || /(^|\/)\.{0,2}$/.test(target),
+    ...(chown !== undefined && { chown: ownerOf(expand(chown, lookup, mark)) }),
+    ...(chmod !== undefined && { chmod: modeOf(expand(chmod, lookup, mark)) }),
+    sources,
+  }
+}
+
+function insideOf(path: string): string {
+  if (/[*?[]/.test(path)) throw new Wrong(`${path}: patterns are not supported for what another stage has`)
+  return posix.resolve("/", path)
+}
+
+function ownerOf(text: string): string {
+  if (/^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$/.test(text)) return text
+  throw new Wrong(`--chown=${text} is not USER or USER:GROUP`)
+}
+
+function modeOf(text: string): number {
+  if (/^[0-7]{3,4}$/.test(text)) return Number.parseInt(text, 8)
+  throw new Wrong(`--chmod=${text} is not a mode in octal, such as 0755`)
+}
+
+function refuseRemote(words: readonly string[]): void {
+  const remote = words.find((word) => REMOTE.test(word))
+  if (remote !== undefined)
+    throw new Wrong(`ADD of ${remote} is not supported: have a RUN fetch it, and hold it against its digest`)
+}
+
+/** Docker would unpack it. */
+async function refuseArchive({ folder, entries, name }: Source): Promise<void> {
+  const [entry] = entries
+  if (folder || entry?.kind !== "file") return
+  const head = new Uint8Array(await Bun.file(entry.path).slice(0, 512).arrayBuffer())
+  const starts = (...bytes: number[]) => bytes.every((byte, at) => head[at] === byte)
+  const packed =
+    starts(0x1f, 0x8b) || starts(0x42, 0x5a, 0x68) || starts(0xfd, 0x37, 0x7a) || starts(0x28, 0xb5, 0x2f)
+  if (packed || Buffer.from(head.subarray(257, 262)).toString() === "ustar")
+    throw new Wrong(`ADD would unpack ${name}, which is not supported: COPY copies it as it is`)
+}

@@ -1,0 +1,62 @@
+import { Wrong } from "./faults.ts"
+import { expand, type Lookup, splitWords } from "./words.ts"
+
+/** One variable of an ARG, with the value that it has unless told. */
+export interface Argument {
+  readonly name: string
+  readonly value?: string
+}
+
+/** What an ARG declares. Throws Wrong. */
+export function argumentsOf(rest: string, lookup: Lookup, mark: string): readonly Argument[] {
+  return splitWords(rest, mark).map((word) => {
+    const [, name, , value] = /^([A-Za-z_][A-Za-z0-9_]*)(=(.*))?$/s.exec(word) ?? []
+    if (name === undefined) throw new Wrong(`ARG ${word} is not NAME or NAME=VALUE`)
+    return { name, ...(value !== undefined && { value: expand(value, lookup, mark) }) }
+  })
+}
+
+/** Known without an ARG, and no part of what a layer depends on (Docker's "Predefined ARGs"). */
+const ASIDE = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"]
+
+const PLATFORM: Readonly<Record<string, string>> = {
+  TARGETPLATFORM: "linux/amd64",
+  TARGETOS: "linux",
+  TARGETARCH: "amd64",
+  TARGETVARIANT: "",
+  BUILDPLATFORM: "linux/amd64",
+  BUILDOS: "linux",
+  BUILDARCH: "amd64",
+  BUILDVARIANT: "",
+}
+
+/** The arguments of one stage, as they are declared. */
+export class Scope {
+  readonly #values = new Map<string, string>()
+
+  constructor(
+    private readonly given: ReadonlyMap<string, string>,
+    private readonly globals: ReadonlyMap<string, string>,
+  ) {
+    for (const [name, value] of given) if (Scope.isAside(name)) this.#values.set(name, value)
+  }
+
+  declare({ name, value }: Argument): void {
+    const found = this.given.get(name) ?? value ?? this.globals.get(name) ?? PLATFORM[name]
+    if (found !== undefined) this.#values.set(name, found)
+  }
+
+  value(name: string): string | undefined {
+    return this.#values.get(name)
+  }
+
+  /** By name. */
+  all(): readonly (readonly [string, string])[] {
+    return [...this.#values].sort(([a], [b]) => (a < b ? -1 : 1))
+  }
+
+  /** Of a name, or of `NAME=VALUE`. */
+  static isAside(variable: string): boolean {
+    return ASIDE.includes((variable.split("=")[0] ?? "").toLowerCase())
+  }
+}

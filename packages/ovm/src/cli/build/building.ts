@@ -1,0 +1,166 @@
+import { type Base, isStage, type PlannedStage, type PlannedStep } from "../../build/planned.ts"
+import type { Call } from "../../content/interfaces.ts"
+import { OvmError } from "../../errors.ts"
+import type { Runtime } from "../../runtime/interfaces.ts"
+import { useDaemon } from "../daemon.ts"
+import { formatSize } from "../format.ts"
+import { printable, printError } from "../output.ts"
+import { Builder } from "./builder.ts"
+import { copyInto, makeFolder } from "./copying.ts"
+import { Steps } from "./steps-kept.ts"
+import type { Workplace } from "./workplace.ts"
+
+export interface BuildingOptions {
+  /** What the Dockerfile is called. */
+  readonly path: string
+  readonly cache: boolean
+  readonly quiet: boolean
+  readonly latest?: number
+  readonly memory?: number
+  readonly cpus?: number
+}
+
+/** What became of a step. */
+export interface Done {
+  readonly line: number
+  readonly step: string
+  /** It was there from a build before. */
+  readonly cached: boolean
+  /** Of its layer, in bytes; not of one that was there, and of one that wrote nothing. */
+  readonly size?: number
+}
+
+/** One build: makes what its stages need, each once. */
+export class Building {
+  readonly done: Done[] = []
+  readonly #steps: Steps
+  readonly #images = new Map<string, Promise<string>>()
+  #runtime: Promise<Runtime> | undefined
+
+  constructor(
+    private readonly place: Workplace,
+    private readonly options: BuildingOptions,
+    private readonly call: Call,
+  ) {
+    this.#steps = Steps.open(place.folder)
+  }
+
+  /** A name of what a stage makes, or of a machine that it begins with. Throws OVM_BUILD_FAILED. */
+  image(from: PlannedStage | Base): Promise<string> {
+    if (!isStage(from)) return Promise.resolve(from.reference)
+    const known = this.#images.get(from.key) ?? this.#build(from)
+    this.#images.set(from.key, known)
+    return known
+  }
+
+  async #build(stage: PlannedStage): Promise<string> {
+    const { steps, name } = stage
+    const kept = this.options.cache ? await this.#steps.lastKept(steps.map(({ key }) => key)) : -1
+    for (const { line, text } of steps.slice(0, kept + 1)) {
+      this.#say(`${this.#at(line, name)} ${text}: kept`)
+      this.done.push({ line, step: text, cached: true })
+    }
+    const before = steps[kept]
+    const image = before ? this.#steps.name(before.key) : await this.image(stage.from)
+    const rest = steps.slice(kept + 1)
+    if (rest.length === 0) return image
+    for (const { work } of rest)
+      if (work.kind === "copy" && "stage" in work.sources) await this.image(work.sources.stage)
+    return await this.#run(stage, image, rest)
+  }
+
+  async #run({ name }: PlannedStage, from: string, steps: readonly PlannedStep[]): Promise<string> {
+    await using machines = new Machines((reference) => this.#machine(reference))
+    let image = from
+    for (const step of steps) {
+      const { line, text, key } = step
+      this.#say(`${this.#at(line, name)} ${text}`)
+      const builder = await machines.of(from)
+      const written = await this.#perform(builder, step, machines)
+      const made = this.#steps.name(key)
+      const size = written ? await builder.commit(made, this.call) : undefined
+      if (!written) await this.#steps.keepSame(key, image, this.call)
+      image = made
+      this.done.push({ line, step: text, cached: false, ...(size !== undefined && { size }) })
+      this.#say(size === undefined ? "  wrote nothing" : `  a layer of ${formatSize(size)}`)
+    }
+    return image
+  }
+
+  /** False if nothing was written. Throws OVM_BUILD_FAILED. */
+  async #perform(builder: Builder, { line, work }: PlannedStep, machines: Machines): Promise<boolean> {
+    const { call, options } = this
+    try {
+      if (work.kind === "folder") return await makeFolder(builder, work.path, call)
+      if (work.kind === "run") {
+        const status = await builder.run(work, call)
+        if (status === 0) return true
+        throw this.#failed(line, `it ended with status ${status}`, { exit_code: status })
+      }
+      const { sources } = work
+      const other = async () =>
+        await machines.of(await this.image("stage" in sources ? sources.stage : await Promise.reject()))
+      await copyInto(builder, work, {
+        ...call,
+        other,
+        ...(options.latest !== undefined && { latest: options.latest }),
+      })
+      return true
+    } catch (thrown) {
+      if (!(thrown instanceof OvmError && OF_THE_GUEST.includes(thrown.code))) throw thrown
+      throw this.#failed(line, thrown.message, {}, thrown)
+    }
+  }
+
+  #failed(line: number, why: string, detail: object, cause?: unknown): OvmError {
+    return new OvmError("OVM_BUILD_FAILED", `${this.options.path}:${line}: ${why}`, {
+      detail: { line, ...detail },
+      cause,
+    })
+  }
+
+  async #machine(reference: string): Promise<Builder> {
+    const { call, place, options } = this
+    this.#runtime ??= useDaemon(call).then(async (runtime) => {
+      await place.sweep(runtime, call)
+      return runtime
+    })
+    const { memory, cpus } = options
+    const wanted = { ...(memory !== undefined && { memory }), ...(cpus !== undefined && { cpus }) }
+    return await Builder.start(await this.#runtime, { reference, id: place.id, ...wanted }, call)
+  }
+
+  #at(line: number, stage: string): string {
+    return `[${stage}:${line}]`
+  }
+
+  #say(text: string): void {
+    if (!this.options.quiet) printError(`${printable(text)}\n`)
+  }
+}
+
+/** What goes wrong inside a machine. */
+const OF_THE_GUEST: readonly string[] = [
+  "OVM_FILE_UNREADABLE",
+  "OVM_AGENT_UNAVAILABLE",
+  "OVM_STATE_CONFLICT",
+  "OVM_GUEST_NOT_READY",
+  "OVM_INSTANCE_UNKNOWN",
+]
+
+/** Machines by what they were started from; all of them end together. */
+class Machines implements AsyncDisposable {
+  readonly #started = new Map<string, Builder>()
+
+  constructor(private readonly start: (reference: string) => Promise<Builder>) {}
+
+  async of(reference: string): Promise<Builder> {
+    const found = this.#started.get(reference) ?? (await this.start(reference))
+    this.#started.set(reference, found)
+    return found
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#started.values()].map((builder) => builder[Symbol.asyncDispose]()))
+  }
+}

@@ -1,0 +1,85 @@
+import { posix } from "node:path"
+import { contextTar, foldersTar, type Look, type Target } from "../../build/context-tar.ts"
+import type { Copy } from "../../build/planned.ts"
+import { StageTar } from "../../build/stage-tar.ts"
+import { StreamInput } from "../../content/archive/input.ts"
+import { TAR_END } from "../../content/archive/tar.ts"
+import type { Bytes, Call } from "../../content/interfaces.ts"
+import type { Builder } from "./builder.ts"
+import { ownerIn } from "./owners.ts"
+
+interface CopyCall extends Call {
+  /** Seconds since 1970: no time is later. */
+  readonly latest?: number
+  /** The machine that another stage's files come out of. */
+  readonly other: () => Promise<Builder>
+}
+
+/** Makes a folder, and those that it is in. False if it is there. */
+export async function makeFolder(builder: Builder, path: string, call: Call): Promise<boolean> {
+  const { folder, made } = await intoFolder(builder, path, call)
+  if (made.length === 0) return false
+  await builder.put(folder, folders(made), call)
+  return true
+}
+
+/** Does a COPY. Throws OVM_FILE_UNREADABLE, OVM_BUILD_FAILED. */
+export async function copyInto(
+  builder: Builder,
+  copy: Copy,
+  { latest, other, ...call }: CopyCall,
+): Promise<void> {
+  const look: Look = {
+    ...(copy.chown !== undefined && { owner: await ownerIn(builder, copy.chown, call) }),
+    ...(copy.chmod !== undefined && { chmod: copy.chmod }),
+    ...(latest !== undefined && { latest }),
+  }
+  const { sources } = copy
+  if (!("stage" in sources)) {
+    const folder = copy.into || sources.some((source) => source.folder)
+    const target = await targetOf(builder, copy, folder, call)
+    return await builder.put(target.folder, contextTar(sources, target, look), call)
+  }
+  // Of another machine the owners are its own.
+  const from = await other()
+  const owned = copy.chown === undefined ? { ...look, owner: { user: 0, group: 0 } } : look
+  for (const path of sources.paths) {
+    const tar = await StageTar.open(new StreamInput(await from.get(path, call), call))
+    const target = await targetOf(builder, copy, copy.into || tar.folder, call)
+    const top = target.called(tar.folder ? "" : posix.basename(path))
+    await builder.put(target.folder, stageTar(tar, { target, top, look: owned }), call)
+  }
+}
+
+async function* stageTar(
+  tar: StageTar,
+  { target, top, look }: { readonly target: Target; readonly top: string; readonly look: Look },
+): Bytes {
+  yield* foldersTar(target.made, look)
+  yield* tar.members(top, look)
+  yield TAR_END
+}
+
+async function targetOf(builder: Builder, { to }: Copy, folder: boolean, call: Call): Promise<Target> {
+  if (folder || (await builder.hasFolder(to, call))) {
+    const { folder: top, made } = await intoFolder(builder, to, call)
+    const below = made.at(-1) ?? ""
+    return { folder: top, made, called: (name) => [below, name].filter(Boolean).join("/") }
+  }
+  const { folder: top, made } = await intoFolder(builder, posix.dirname(to), call)
+  const name = [made.at(-1) ?? "", posix.basename(to)].filter(Boolean).join("/")
+  return { folder: top, made, called: () => name }
+}
+
+/** The lowest folder on the way that is there, and those that are not, each below the one before. */
+async function intoFolder(builder: Builder, path: string, call: Call): Promise<Omit<Target, "called">> {
+  let folder = path
+  while (folder !== "/" && !(await builder.hasFolder(folder, call))) folder = posix.dirname(folder)
+  const missing = posix.relative(folder, path).split("/").filter(Boolean)
+  return { folder, made: missing.map((_, at) => missing.slice(0, at + 1).join("/")) }
+}
+
+async function* folders(made: readonly string[]): Bytes {
+  yield* foldersTar(made, {})
+  yield TAR_END
+}

@@ -1,0 +1,123 @@
+import { join, relative } from "node:path"
+import type { Command } from "commander"
+import { epochTime } from "../../../artifact/epoch.ts"
+import { Context } from "../../../build/context.ts"
+import { planBuild } from "../../../build/plan.ts"
+import { FILE_LIMIT, readDockerfile } from "../../../build/read.ts"
+import { OvmError } from "../../../errors.ts"
+import { readRegular } from "../../../files/regular.ts"
+import { baseCalled } from "../../build/base.ts"
+import { Building } from "../../build/building.ts"
+import { finish } from "../../build/finish.ts"
+import { Workplace } from "../../build/workplace.ts"
+import { interruptible } from "../../interrupt.ts"
+import { storeName } from "../../names.ts"
+import { print, printJson } from "../../output.ts"
+import { parseAmple, parseCount } from "../../size.ts"
+import { examples } from "../../terminal/examples.ts"
+
+interface BuildOptions {
+  readonly tag: string
+  readonly file?: string
+  readonly buildArg?: ReadonlyMap<string, string>
+  readonly target?: string
+  readonly cache: boolean
+  readonly quiet?: boolean
+  readonly memory?: number
+  readonly cpus?: number
+  readonly plainHttp?: boolean
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Make a machine of a Dockerfile: each step that writes is done in a machine that is started from what was made " +
+        "before, and is one more layer of its disk. Steps that are as they were in a build before are not done again. " +
+        "What steps say is printed on standard error.",
+    )
+    .argument("<context>", "the folder that COPY copies from")
+    .requiredOption("-t, --tag <name>", "name of the image")
+    .option(
+      "-f, --file <file>",
+      "the Dockerfile; Dockerfile in the context unless given, - for standard input",
+    )
+    .option(
+      "--build-arg <name=value>",
+      "a value for an ARG; by name alone that of this environment",
+      collectArg,
+    )
+    .option("--target <stage>", "make this stage, and not the last one")
+    .option("--no-cache", "do every step, whatever builds before have kept")
+    .addOption(
+      command.createOption("--progress <kind>", "how the steps are told").choices(["plain"]).default("plain"),
+    )
+    .option("-q, --quiet", "tell nothing of the steps but their own output")
+    .option("--memory <size>", "memory of the machines that do the steps", (text) =>
+      parseAmple(text, "--memory"),
+    )
+    .option("--cpus <count>", "virtual CPUs of these machines", (text) => parseCount(text, "--cpus"))
+    .option("--plain-http", "speak HTTP without TLS to the registry of an image that is not here")
+    .option("--json", "print JSON")
+    .action(run)
+  examples(command, "ovm build -t web:1 .", "ovm build -t web:1 --build-arg VERSION=2 -f web.Dockerfile web")
+}
+
+async function run(folder: string, options: BuildOptions): Promise<void> {
+  const name = storeName(options.tag)
+  const { SOURCE_DATE_EPOCH } = process.env
+  const created = epochTime(SOURCE_DATE_EPOCH)
+  const { path, bytes } = await dockerfileOf(folder, options)
+  const file = readDockerfile(bytes, path)
+  const made = await interruptible(async (signal) => {
+    const context = await Context.open(folder, [`${path}.dockerignore`, join(folder, ".dockerignore")])
+    const stage = await planBuild(file, {
+      args: withEpoch(options.buildArg, SOURCE_DATE_EPOCH),
+      context,
+      ...(options.target !== undefined && { target: options.target }),
+      base: (text) => baseCalled(text, { signal, ...(options.plainHttp && { plainHttp: true }) }),
+    })
+    using place = await Workplace.open({ signal })
+    const { memory, cpus, cache, quiet = false } = options
+    const how = {
+      path,
+      cache,
+      quiet,
+      ...(created !== undefined && { latest: Number(SOURCE_DATE_EPOCH) }),
+      ...(memory !== undefined && { memory }),
+      ...(cpus !== undefined && { cpus }),
+    }
+    const building = new Building(place, how, { signal })
+    const image = await building.image(stage)
+    const digest = await finish(stage, { image, name, ...(created !== undefined && { created }) }, { signal })
+    return { reference: name, digest, steps: building.done }
+  })
+  if (options.json) printJson(made)
+  else print(`${made.digest}  ${made.reference}\n`)
+}
+
+async function dockerfileOf(folder: string, { file }: BuildOptions) {
+  if (file === "-") {
+    const bytes = Buffer.concat(await Array.fromAsync(process.stdin as AsyncIterable<Uint8Array>))
+    if (bytes.length > FILE_LIMIT)
+      throw new OvmError("OVM_TOO_LARGE", `the Dockerfile has more than ${FILE_LIMIT} bytes`)
+    return { path: "Dockerfile", bytes }
+  }
+  const at = file ?? join(folder, "Dockerfile")
+  return { path: relative(process.cwd(), at) || at, bytes: await readRegular(at, FILE_LIMIT) }
+}
+
+function withEpoch(given: BuildOptions["buildArg"], epoch: string | undefined): ReadonlyMap<string, string> {
+  return new Map([...(epoch ? [["SOURCE_DATE_EPOCH", epoch] as const] : []), ...(given ?? [])])
+}
+
+function collectArg(
+  text: string,
+  before: ReadonlyMap<string, string> = new Map(),
+): ReadonlyMap<string, string> {
+  const [, name, , value] = /^([A-Za-z_][A-Za-z0-9_]*)(=(.*))?$/s.exec(text) ?? []
+  if (name === undefined)
+    throw new OvmError("OVM_USAGE", `--build-arg: ${JSON.stringify(text)} is not NAME or NAME=VALUE`)
+  const found = value ?? process.env[name]
+  return found === undefined ? before : new Map([...before, [name, found]])
+}
