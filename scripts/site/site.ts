@@ -26,6 +26,7 @@ const FIRST = [
   "building-a-disk.md",
   "importing.md",
   "platforms.md",
+  "building.md",
   "network.md",
   "disks.md",
   "exec.md",

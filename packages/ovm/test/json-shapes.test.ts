@@ -142,6 +142,9 @@ describe.skipIf(Boolean(skip))("run for real", () => {
     await shaped("save", ["-o", "disk.tar", "disk:1", "disk:2"])
     expect(await shaped("load", ["-i", "disk.tar"])).toHaveLength(2)
     await shaped("import", ["disk.raw", "-t", "disk:4"])
+    // Nothing in it needs a machine.
+    await box.file("Dockerfile", "FROM disk:1\nLABEL a=b")
+    await shaped("build", ["-t", "disk:5", "."])
     await shaped("export", ["disk:4", "--format", "vhdx", "-o", "disk.vhdx"])
     const { hints, layers } = await shaped("inspect", ["guest:1"])
     expect(hints).toMatchObject({ preferred_runtime: ["qemu"], cold_start_target_ms: 1000 })

@@ -36,8 +36,9 @@ export async function* contextTar(sources: readonly Source[], target: Target, lo
 }
 
 /** The beginning of an archive: folders. */
-export function* foldersTar(made: readonly string[], { owner }: Look): Generator<Uint8Array> {
-  for (const folder of made) yield tarMember(`${folder}/`, 0, { mode: 0o755, ...(owner && { owner }) })
+export function* foldersTar(made: readonly string[], { owner, latest }: Look): Generator<Uint8Array> {
+  const time = latest ?? Math.floor(Date.now() / 1000)
+  for (const folder of made) yield tarMember(`${folder}/`, 0, { mode: 0o755, time, ...(owner && { owner }) })
 }
 
 /** As it is to look. */

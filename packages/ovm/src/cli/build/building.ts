@@ -89,7 +89,8 @@ export class Building {
 
   /** False if nothing was written. Throws OVM_BUILD_FAILED. */
   async #perform(builder: Builder, { line, work }: PlannedStep, machines: Machines): Promise<boolean> {
-    const { call, options } = this
+    const { latest } = this.options
+    const call = { ...this.call, ...(latest !== undefined && { latest }) }
     try {
       if (work.kind === "folder") return await makeFolder(builder, work.path, call)
       if (work.kind === "run") {
@@ -97,14 +98,8 @@ export class Building {
         if (status === 0) return true
         throw this.#failed(line, `it ended with status ${status}`, { exit_code: status })
       }
-      const { sources } = work
-      const other = async () =>
-        await machines.of(await this.image("stage" in sources ? sources.stage : await Promise.reject()))
-      await copyInto(builder, work, {
-        ...call,
-        other,
-        ...(options.latest !== undefined && { latest: options.latest }),
-      })
+      const machineOf = async (stage: PlannedStage | Base) => await machines.of(await this.image(stage))
+      await copyInto(builder, work, { ...call, machineOf })
       return true
     } catch (thrown) {
       if (!(thrown instanceof OvmError && OF_THE_GUEST.includes(thrown.code))) throw thrown

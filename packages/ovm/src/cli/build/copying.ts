@@ -1,6 +1,6 @@
 import { posix } from "node:path"
 import { contextTar, foldersTar, type Look, type Target } from "../../build/context-tar.ts"
-import type { Copy } from "../../build/planned.ts"
+import type { Base, Copy, PlannedStage } from "../../build/planned.ts"
 import { StageTar } from "../../build/stage-tar.ts"
 import { StreamInput } from "../../content/archive/input.ts"
 import { TAR_END } from "../../content/archive/tar.ts"
@@ -8,18 +8,20 @@ import type { Bytes, Call } from "../../content/interfaces.ts"
 import type { Builder } from "./builder.ts"
 import { ownerIn } from "./owners.ts"
 
-interface CopyCall extends Call {
-  /** Seconds since 1970: no time is later. */
-  readonly latest?: number
-  /** The machine that another stage's files come out of. */
-  readonly other: () => Promise<Builder>
+interface CopyCall extends Call, Pick<Look, "latest"> {
+  /** A machine of what another stage has made. */
+  readonly machineOf: (stage: PlannedStage | Base) => Promise<Builder>
 }
 
 /** Makes a folder, and those that it is in. False if it is there. */
-export async function makeFolder(builder: Builder, path: string, call: Call): Promise<boolean> {
+export async function makeFolder(
+  builder: Builder,
+  path: string,
+  { latest, ...call }: Call & Pick<Look, "latest">,
+): Promise<boolean> {
   const { folder, made } = await intoFolder(builder, path, call)
   if (made.length === 0) return false
-  await builder.put(folder, folders(made), call)
+  await builder.put(folder, folders(made, latest === undefined ? {} : { latest }), call)
   return true
 }
 
@@ -27,7 +29,7 @@ export async function makeFolder(builder: Builder, path: string, call: Call): Pr
 export async function copyInto(
   builder: Builder,
   copy: Copy,
-  { latest, other, ...call }: CopyCall,
+  { latest, machineOf, ...call }: CopyCall,
 ): Promise<void> {
   const look: Look = {
     ...(copy.chown !== undefined && { owner: await ownerIn(builder, copy.chown, call) }),
@@ -41,7 +43,7 @@ export async function copyInto(
     return await builder.put(target.folder, contextTar(sources, target, look), call)
   }
   // Of another machine the owners are its own.
-  const from = await other()
+  const from = await machineOf(sources.stage)
   const owned = copy.chown === undefined ? { ...look, owner: { user: 0, group: 0 } } : look
   for (const path of sources.paths) {
     const tar = await StageTar.open(new StreamInput(await from.get(path, call), call))
@@ -79,7 +81,7 @@ async function intoFolder(builder: Builder, path: string, call: Call): Promise<O
   return { folder, made: missing.map((_, at) => missing.slice(0, at + 1).join("/")) }
 }
 
-async function* folders(made: readonly string[]): Bytes {
-  yield* foldersTar(made, {})
+async function* folders(made: readonly string[], look: Look): Bytes {
+  yield* foldersTar(made, look)
   yield TAR_END
 }
