@@ -113,6 +113,29 @@ describe.skipIf(guestMissing !== "")(`a commit ${guestMissing}`, () => {
     expect((await layout.leases()).flatMap(({ digests }) => digests)).not.toContain(digest)
   })
 
+  test("goes on top of another where that says nothing that it has not written [OVMS-BLD-002, OVMS-BLD-003]", async () => {
+    const few = await started(IMAGE)
+    await stopped(few)
+    await runtime.commit(few, { name: MADE })
+    const more = await started(IMAGE, { args: "tick_ms=20 write=3 write=900" })
+    await stopped(more)
+    const onto = "localhost/tests/commit:onto"
+    await runtime.commit(more, { name: onto, onto: MADE })
+    await using layout = await openLayout(store())
+    const layersOf = async (name: string) => (await readArtifact(layout, await layout.resolve(name))).layers
+    expect((await layersOf(onto)).slice(0, -1)).toEqual([...(await layersOf(MADE))])
+    const last = await started(onto, { args: "tick_ms=20 read=3 read=900" })
+    for (const sector of [3, 900])
+      expect(await ticking(last)).toContain(`SECTOR ${sector} [written by the guest]`)
+    // What the lower one says of the second cluster would show through.
+    const bad = { name: "localhost/tests/commit:bad", onto }
+    expect((await refusal(runtime.commit(few, bad))).code).toBe("OVM_BASE_MISMATCH")
+    expect((await refusal(runtime.commit(few, { ...bad, onto: "localhost/none:1" }))).code).toBe(
+      "OVM_NAME_UNKNOWN",
+    )
+    expect((await refusal(layout.resolve(bad.name))).code).toBe("OVM_NAME_UNKNOWN")
+  })
+
   // OVMS-API-193
   test("of a paused machine has what it wrote until then; one that runs is refused", async () => {
     const id = await started(IMAGE, { args: "tick_ms=20 write=9" })
