@@ -7,8 +7,8 @@ import { openLayout } from "../src/content/layout/store.ts"
 import { finished, Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM, and minutes where the host is very busy.
-setDefaultTimeout(900_000)
-const PATIENCE = 400_000
+setDefaultTimeout(1_700_000)
+const PATIENCE = 800_000
 
 const SOURCE = join(import.meta.dir, "../../../.cache/machine/machine.json")
 const skip =

@@ -17,6 +17,7 @@ const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
   cache: ["content"],
   disk: ["content"],
   convert: ["disk"],
+  build: ["content"],
   network: ["host"],
   vmm: ["disk", "network", "cache"],
   guest: [],
@@ -25,7 +26,6 @@ const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
   supply: ["signing", "disk"],
   api: ["runtime"],
   compose: ["network", "artifact"],
-  build: ["content"],
   cli: ["api", "supply", "convert", "registry-server", "compose", "build"],
 }
 

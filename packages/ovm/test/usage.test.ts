@@ -157,7 +157,6 @@ describe("a word of other tools is answered, and never by a likeness of letters"
     ["kill", "ovm stop --time 0"],
     ["scp", "ovm ssh ID"],
     ["reboot", "ovm restart"],
-    ["build", "ovm pack"],
     ["ls", "ovm ps"],
     ["list", "ovm images"],
     ["domrename", "ovm rename"],

@@ -6,12 +6,10 @@ const LIST = "ovm ps lists machines, ovm images lists images"
 const RUN = "ovm run IMAGE starts a machine"
 const SHOW = "ovm status ID shows a machine, ovm inspect IMAGE an image"
 const SNAPSHOT = "ovm snapshot ID --tag TAG keeps a machine as an image that ovm run goes on from"
-const BUILD = `ovm pack makes an image of a kernel and disks; a build from a file of steps is ${LATER}`
 
 /** What to do here in place of a command that other tools have: no likeness of letters finds it. */
 export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assign(Object.create(null), {
   apply: RUN,
-  build: BUILD,
   checkpoint: SNAPSHOT,
   clone: SNAPSHOT,
   config: "ovm info says where settings are",

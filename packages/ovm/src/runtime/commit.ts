@@ -7,17 +7,31 @@ import type { OpenImage } from "../images/open.ts"
 import { parseReference } from "../registry/reference.ts"
 import { startable } from "./again.ts"
 import { furtherWritten } from "./disks.ts"
+import type { Log } from "./ending.ts"
 import type { Instance } from "./instance.ts"
 import type { CommitAnswer, CommitRequest } from "./interfaces.ts"
 import type { Lineage } from "./record.ts"
 import { hasEnded } from "./states.ts"
+import { whileStill } from "./still.ts"
+
+/** commitInstance of a machine that stands still, or that is to be frozen for it. Throws what whileStill does, too. */
+export async function commitAsAsked(
+  instance: Instance,
+  images: Images,
+  { freeze = false, ...request }: CommitRequest,
+  { log, ...call }: Call & { readonly log: Log },
+): Promise<CommitAnswer> {
+  const work = () => commitInstance(instance, images, request, call)
+  return await (freeze ? whileStill(instance, work, log, call) : work())
+}
 
 /**
  * Makes an image of a machine that stands still: its own, or `onto`, with what its guest wrote since as one more layer
- * (OVMS-API-190, OVMS-BLD-002). Throws OVM_STATE_CONFLICT for one that runs, or does not stand still until the end; OVM_UNSUPPORTED
- * where nothing could be written; what a start refuses, and what the store throws: then there is no new name.
+ * (OVMS-API-190, OVMS-BLD-002). Throws OVM_STATE_CONFLICT for one that runs, or does not stand still until the end,
+ * OVM_UNSUPPORTED where nothing could be written, OVM_BASE_MISMATCH, what a start refuses, and what the store throws:
+ * then there is no new name.
  */
-export async function commitInstance(
+async function commitInstance(
   instance: Instance,
   images: Images,
   { name, onto }: Omit<CommitRequest, "freeze">,

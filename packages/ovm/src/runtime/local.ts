@@ -7,7 +7,7 @@ import { countRunning } from "./admission.ts"
 import { agentInside, shownAgent } from "./agents.ts"
 import { restartInstance, startEnded } from "./asked-again.ts"
 import { type Assembly, assemble, disband } from "./assembly.ts"
-import { commitInstance } from "./commit.ts"
+import { commitAsAsked } from "./commit.ts"
 import { instanceConsole } from "./console.ts"
 import type { Log } from "./ending.ts"
 import { EventLog } from "./events.ts"
@@ -69,7 +69,6 @@ import { factsAbout, shown, withUsage } from "./report.ts"
 import { setGuest } from "./set-guest.ts"
 import { takeSnapshot } from "./snapshot.ts"
 import { hasEnded } from "./states.ts"
-import { whileStill } from "./still.ts"
 import { followUp } from "./watch-machine.ts"
 
 /** How long a daemon that starts waits for what it takes over before it answers. */
@@ -142,11 +141,7 @@ export class LocalRuntime implements Runtime {
 
   async commit(instanceId: string, request: CommitRequest, call: Call = {}): Promise<CommitAnswer> {
     const instance = await this.#reach.aside(instanceId)
-    const { freeze = false, ...wanted } = request
-    const commit = () => commitInstance(instance, this.#options.images, wanted, call)
-    return freeze && instance.state === "running"
-      ? await whileStill(instance, commit, this.#told, call)
-      : await commit()
+    return await commitAsAsked(instance, this.#options.images, request, { ...call, log: this.#told })
   }
 
   async rename(instanceId: string, { name }: RenameRequest): Promise<void> {

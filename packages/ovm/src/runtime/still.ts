@@ -10,9 +10,9 @@ import { setGuest } from "./set-guest.ts"
 const CERTAIN_MS = 28_000
 
 /**
- * Has a guest's file systems written out and frozen, its machine paused while `work` is done, and both go on after that
- * (OVMS-BLD-001). Its time stands still as well, so that the freeze lasts. Throws OVM_GUEST_NOT_READY where they cannot
- * be frozen, what agentInside and setGuest throw, and what `work` does.
+ * Has the file systems of a guest that runs written out and frozen, its machine paused while `work` is done, and both
+ * go on after that (OVMS-BLD-001). Its time stands still as well, so that the freeze lasts. Throws OVM_GUEST_NOT_READY
+ * where they cannot be frozen, what agentInside and setGuest throw, and what `work` does.
  */
 export async function whileStill<T>(
   instance: Instance,
@@ -20,6 +20,7 @@ export async function whileStill<T>(
   log: Log,
   call: Call,
 ): Promise<T> {
+  if (instance.state !== "running") return await work()
   const session = await agentInside(instance, call)
   const began = performance.now()
   using freeze = await freezeGuest(session).catch((thrown) => {
