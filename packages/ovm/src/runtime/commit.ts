@@ -22,7 +22,7 @@ export async function commitAsAsked(
   { log, ...call }: Call & { readonly log: Log },
 ): Promise<CommitAnswer> {
   const work = () => commitInstance(instance, images, request, call)
-  return await (freeze ? whileStill(instance, work, log, call) : work())
+  return await (freeze && instance.state === "running" ? whileStill(instance, work, log, call) : work())
 }
 
 /**

@@ -20,7 +20,6 @@ export async function whileStill<T>(
   log: Log,
   call: Call,
 ): Promise<T> {
-  if (instance.state !== "running") return await work()
   const session = await agentInside(instance, call)
   const began = performance.now()
   using freeze = await freezeGuest(session).catch((thrown) => {
