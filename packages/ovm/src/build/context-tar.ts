@@ -25,7 +25,7 @@ export interface Target {
   readonly called: (name: string) => string
 }
 
-/** What is copied from a context, as a tar archive. Throws OVM_FILE_UNREADABLE for a file that was changed meanwhile. */
+/** What is copied from a context, as tar. Throws OVM_FILE_UNREADABLE for a file that was changed meanwhile. */
 export async function* contextTar(sources: readonly Source[], target: Target, look: Look): Bytes {
   yield* foldersTar(target.made, look)
   for (const { name, folder, entries } of sources) {
