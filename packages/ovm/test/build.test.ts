@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { existsSync } from "node:fs"
 import { mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { readArtifact } from "../src/artifact/machine/read.ts"
+import { openLayout } from "../src/content/layout/store.ts"
 import { finished, Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM, and minutes where the host is very busy.
@@ -14,12 +16,31 @@ const skip =
   (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
 if (skip) console.log(`SKIP packages/ovm/test/build.test.ts: ${skip}`)
 
+const STEPS = `FROM demo:1 AS one
+ARG WHO=world
+ENV GREETING="hello $WHO"
+RUN echo "$GREETING" >/greeting && chmod 640 /greeting && ln -s greeting /link
+FROM one
+COPY --chown=7:8 page sub /srv/www/
+WORKDIR /srv/www/app
+EXPOSE 80 53/udp
+CMD ["cat","/greeting"]
+`
+/** What it looks like in the guest. */
+const LOOK = "cat /link /srv/www/page /srv/www/deep/file; pwd; stat -c '%u:%g %a %n' /greeting /srv/www/page"
+
 describe.skipIf(Boolean(skip))("a build", () => {
   let box: Sandbox
   const build = async (text: string, ...args: readonly string[]) => {
     await box.file("context/Dockerfile", text)
     return await finished(box.begin(["build", "-t", "made:1", ...args, "context"]), PATIENCE)
   }
+  const read = async (name: string) => {
+    await using store = await openLayout(join(box.home, "store"))
+    return await readArtifact(store, await store.resolve(name))
+  }
+  const names = async () => (await box.json(["images"])).map(({ name }: { name: string }) => name)
+
   beforeAll(async () => {
     box = await Sandbox.create()
     await box.ok(["pack", "-f", SOURCE, "-t", "demo:1"])
@@ -45,5 +66,55 @@ describe.skipIf(Boolean(skip))("a build", () => {
       "Dockerfile:2: none is not in the context",
     )
     expect(existsSync(join(box.home, "ovm.sock"))).toBe(false)
+  })
+
+  test("that fails says where, and leaves neither machine nor image [OVMS-BLD-016]", async () => {
+    const said = await build(`${STEPS}RUN ${LOOK}; exit 7\n`, "--memory", "256MiB")
+    expect(said.stderr).toContain(
+      "hello world\na page\ndeep\n/srv/www/app\n0:0 640 /greeting\n7:8 644 /srv/www/page\n",
+    )
+    expect(said.stderr).toContain("error: OVM_BUILD_FAILED: context/Dockerfile:10: it ended with status 7")
+    expect(said.status).toBe(8)
+    expect(await box.instances("--all")).toEqual([])
+    expect(await names()).toEqual(["demo"])
+  })
+
+  test("goes on from its last step that is as it was, and has a layer of each [OVMS-BLD-017, OVMS-BLD-020]", async () => {
+    const said = await build(`${STEPS}RUN ${LOOK}\n`, "--memory", "256MiB", "--json")
+    expect(said.stderr).toContain(
+      "hello world\na page\ndeep\n/srv/www/app\n0:0 640 /greeting\n7:8 644 /srv/www/page\n",
+    )
+    expect(said.status).toBe(0)
+    const { digest, steps } = JSON.parse(said.stdout)
+    expect(steps.map(({ line, cached }: { line: number; cached: boolean }) => [line, cached])).toEqual([
+      [6, true],
+      [7, true],
+      [10, false],
+    ])
+    const [{ oci, manifest }, base] = [await read("made:1"), await read("demo:1")]
+    expect(manifest.diskLayers?.slice(0, -4)).toEqual([...(base.manifest.diskLayers ?? [])])
+    expect(manifest).toMatchObject({
+      name: "made",
+      agent: { protocol: "ovms.agent.v1" },
+      network: [{ ports: expect.arrayContaining([{ guest: 80 }, { guest: 53, protocol: "udp" }]) }],
+    })
+    expect(JSON.parse(oci.annotations?.["ovms.settings"] ?? "")).toMatchObject({
+      Env: ["GREETING=hello world"],
+      Cmd: ["cat", "/greeting"],
+      WorkingDir: "/srv/www/app",
+    })
+    expect(oci.annotations?.["org.opencontainers.image.base.digest"]).toBe(base.descriptor.digest)
+    await box.ok(["daemon", "--stop"])
+    const again = await build(`${STEPS}RUN ${LOOK}\n`, "--json")
+    expect(JSON.parse(again.stdout)).toMatchObject({ digest, steps: Array(3).fill({ cached: true }) })
+    expect(existsSync(join(box.home, "ovm.sock"))).toBe(false)
+  })
+
+  test("has what it kept taken away by prune --all [OVMS-BLD-021]", async () => {
+    const freed = await box.json(["prune", "--all", "--dry-run"])
+    expect(freed.steps).toBe(4)
+    await box.ok(["prune", "--all"])
+    expect((await box.json(["prune", "--all", "--dry-run"])).steps).toBe(0)
+    expect(await names()).toEqual(["demo", "made"])
   })
 })

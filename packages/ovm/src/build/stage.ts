@@ -143,9 +143,10 @@ class StagePlan {
     }
   }
 
-  #add({ line, keyword, rest }: Instruction, work: Work): void {
+  #add({ line, keyword, flags, rest }: Instruction, work: Work): void {
+    const said = [...flags].map(([name, value]) => `--${name}${value && `=${value}`} `).join("")
     this.key = digestOf(JSON.stringify([this.key, keyOf(work)]))
-    this.steps.push({ line, text: `${keyword} ${rest}`, key: this.key, work })
+    this.steps.push({ line, text: `${keyword} ${said}${rest}`, key: this.key, work })
   }
 }
 
