@@ -15,6 +15,8 @@ export const codes = {
   "OVM_ARTIFACT_INVALID": "invalid",
   "OVM_SOURCE_INVALID": "invalid",
   "OVM_COMPOSE_INVALID": "usage",
+  "OVM_BUILD_INVALID": "usage",
+  "OVM_BUILD_FAILED": "conflict",
   "OVM_DISK_INVALID": "invalid",
   "OVM_KERNEL_INVALID": "invalid",
   "OVM_TOO_LARGE": "invalid",
