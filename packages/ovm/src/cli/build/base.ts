@@ -1,4 +1,5 @@
 import { readArtifact } from "../../artifact/machine/read.ts"
+import { machineBehind } from "../../artifact/platforms/read.ts"
 import { isSnapshot } from "../../artifact/snapshot/read.ts"
 import { Wrong } from "../../build/faults.ts"
 import type { Base } from "../../build/planned.ts"
@@ -22,7 +23,8 @@ export async function baseCalled(
   const reference = parseReference(text)
   await pullByPolicy(`${reference}`, "missing", call)
   await using store = await openStoreToRead()
-  const target = await store.resolve(`${reference}`)
+  // Of an index of machines that for this host.
+  const { target } = await machineBehind(store, await store.resolve(`${reference}`), { signal: call.signal })
   if (await isSnapshot(store, target, call))
     throw new Wrong(`${text} is a snapshot: commit it, and begin with the image`)
   const { descriptor, layers, oci } = await readArtifact(store, target, call)
