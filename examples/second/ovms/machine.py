@@ -32,6 +32,16 @@ def machine_rules(m, add):
             names.add(name)
         if isinstance(d, dict) and d.get("readOnly") is True and "size" in d:
             add(f"/disks/{i}/readOnly", "OVMS-MAN-126")
+    shares = m.get("shares")
+    shares = [s for s in shares if isinstance(s, dict)] if isinstance(shares, list) else []
+    for key, requirement in (("name", "OVMS-MAN-142"), ("target", "OVMS-MAN-144")):
+        seen = set()
+        for i, share in enumerate(shares):
+            text = share.get(key)
+            if isinstance(text, str):
+                if text in seen:
+                    add(f"/shares/{i}/{key}", requirement)
+                seen.add(text)
     meta = m.get("metadata")
     platform = meta.get("platform") if isinstance(meta, dict) else None
     arch = platform.get("arch") if isinstance(platform, dict) else None

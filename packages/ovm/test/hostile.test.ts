@@ -153,7 +153,7 @@ describe.skipIf(Boolean(skip))("what strangers pushed", () => {
       set((m) => (m.resources = { memory: "1G" })),
     ],
     ["an unknown member", "OVM_MANIFEST_INVALID", "/surprise", set((m) => (m.surprise = 1))],
-    ["a reserved member", "OVM_UNSUPPORTED", "shares", set((m) => (m.shares = []))],
+    ["a reserved member", "OVM_UNSUPPORTED", "config", set((m) => (m.config = {}))],
     ["a member twice", "OVM_MANIFEST_INVALID", "name", first('"name":"b"')],
     ["__proto__", "OVM_MANIFEST_INVALID", "__proto__", first('"__proto__":{"kernel":1}')],
     ["100,000 levels", "OVM_MANIFEST_INVALID", "nest", text(() => "[".repeat(100_000) + "]".repeat(100_000))],

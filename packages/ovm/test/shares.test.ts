@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { chown, lstat, mkdir, readFile, readlink, rename, rm, symlink, writeFile } from "node:fs/promises"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { connect } from "@ovms/client"
 import { KERNEL, machineMissing, NET, UNPACKED } from "@ovms/testkit/machines.ts"
 import { until } from "@ovms/testkit/until.ts"
@@ -31,7 +31,10 @@ describe.skipIf(Boolean(skip))("folders of the host in a machine", () => {
 
   beforeAll(async () => {
     box = await Sandbox.create()
-    await box.ok(["pack", "-f", UNPACKED, "-t", "debian:12"])
+    const shares = [{ name: "given", target: "/given", readOnly: true, required: false }]
+    const text = (await readFile(UNPACKED, "utf8")).replaceAll(/"path": "(?!\/)/g, `$&${dirname(UNPACKED)}/`)
+    await writeFile(box.path("machine.json"), JSON.stringify({ ...JSON.parse(text), shares }))
+    await box.ok(["pack", "-f", "machine.json", "-t", "debian:12"])
     const files = ["--kernel", KERNEL, "--initrd", NET]
     await box.ok(["pack", ...files, "--args", "console=ttyS0 quiet panic=-1", "-t", "net:1"])
     for (const name of ["work", "given", "outside"]) await mkdir(box.path(name))
@@ -39,8 +42,8 @@ describe.skipIf(Boolean(skip))("folders of the host in a machine", () => {
     await writeFile(box.path("outside/secret"), "not for guests\n")
     await symlink(box.path("outside/secret"), box.path("given/link"))
     await symlink("../outside", box.path("given/up"))
-    const shares = ["-v", "./work:/deep/in/work", "-v", `${box.path("given")}:/given/:ro`]
-    id = (await box.json(["run", "-d", "--name", "web", ...shares, "debian:12"])).instance_id
+    const folders = ["-v", "./work:/deep/in/work", "-v", `given=${box.path("given")}`]
+    id = (await box.json(["run", "-d", "--name", "web", ...folders, "debian:12"])).instance_id
   })
   afterAll(() => box?.[Symbol.asyncDispose]())
 
@@ -55,12 +58,12 @@ describe.skipIf(Boolean(skip))("folders of the host in a machine", () => {
     // OVMS-SHR-020
     expect((await connect(join(box.home, "ovm.sock")).status(id)).shares).toEqual([
       { source: box.path("work"), target: "/deep/in/work", read_only: false, mounted: true },
-      { source: box.path("given"), target: "/given", read_only: true, mounted: true },
+      { name: "given", source: box.path("given"), target: "/given", read_only: true, mounted: true },
     ])
-    expect(await box.ok(["status", "web"])).toMatch(/^share +.*\/given at \/given, read-only$/m)
+    expect(await box.ok(["status", "web"])).toMatch(/^share +given: .*\/given at \/given, read-only$/m)
   })
 
-  test("what is only to be read stays as it is, however it is mounted [OVMS-SHR-011]", async () => {
+  test("what is only to be read stays as it is, however it is mounted, where the image alone says so [OVMS-SHR-011, OVMS-SHR-033]", async () => {
     const attempts =
       "cd /given; echo x >file; rm -f file; mkdir y; mv file z; chmod 777 file; mount -o remount,rw /given; echo x >file; touch new"
     expect(await inside(attempts)).toMatch(/Read-only file system/)
@@ -178,12 +181,84 @@ describe.skipIf(Boolean(skip))("folders of the host in a machine", () => {
     await fails(["./given:x"], "OVM_USAGE", "HOST:GUEST")
     await fails(["given:/x"], "OVM_USAGE", "-v ./given:/x")
     await fails(["given/file:/x"], "OVM_USAGE", "begins with")
+    await fails(["given=given"], "OVM_USAGE", "-v given=./given")
+    await fails(["gave=./given"], "OVM_REQUEST_INVALID", "debian:12 has no share gave, only given")
     expect(await box.instances("--all")).toHaveLength(before)
     await mkdir(box.path("wi:th"))
     await box.ok(["create", "--name", "made", "-v", "./wi:th:/x:ro", "debian:12"])
     expect((await box.json(["status", "made"])).shares).toEqual([
       { source: box.path("wi:th"), target: "/x", read_only: true, mounted: false },
     ])
+  })
+})
+
+describe.skipIf(Boolean(skip))("shares that an image names", () => {
+  let box: Sandbox
+  const files = ["--kernel", join(MACHINE, "vmlinuz"), "--initrd", join(MACHINE, "net.img")]
+  const create = (name: string, ...volumes: string[]) =>
+    ["create", "--name", name, ...volumes.flatMap((one) => ["-v", one]), "builder:1"] as const
+  const shown = async (name: string) => (await box.json(["status", name])).shares
+  const at = (name: string, target: string, read_only: boolean) => ({
+    name,
+    source: box.path(name),
+    target,
+    read_only,
+    mounted: false,
+  })
+
+  beforeAll(async () => {
+    box = await Sandbox.create()
+    for (const name of ["src", "cache", "other"]) await mkdir(box.path(name))
+    const shares = [
+      { name: "src", target: "/src", readOnly: true },
+      { name: "cache", target: "/var/cache/builder", required: false },
+    ]
+    const [, kernel = "", , initrd = ""] = files
+    const source = {
+      schemaVersion: 1,
+      name: "builder",
+      kernel: { path: kernel },
+      initrd: { path: initrd },
+      shares,
+    }
+    await writeFile(box.path("machine.json"), JSON.stringify(source))
+    await box.ok(["pack", "-f", "machine.json", "-t", "builder:1"])
+  })
+  afterAll(() => box?.[Symbol.asyncDispose]())
+
+  test("are given folders by name, where the image says, and no more than it lets do [OVMS-MAN-145, OVMS-SHR-030, OVMS-SHR-033, OVMS-SHR-034]", async () => {
+    await box.ok(create("both", "src=./src", `cache=${box.path("cache")}:ro`, "./other:/other"))
+    expect(await shown("both")).toEqual([
+      at("src", "/src", true),
+      at("cache", "/var/cache/builder", true),
+      { source: box.path("other"), target: "/other", read_only: false, mounted: false },
+    ])
+    await box.ok(create("one", "src=./src:rw"))
+    expect(await shown("one")).toEqual([at("src", "/src", true)])
+    expect(await box.ok(["status", "one"])).toMatch(/^share +src: .*\/src at \/src, read-only/m)
+    expect(await box.ok(["inspect", "builder:1"])).toMatch(
+      /share src {2}at \/src, read-only\n.*share cache {2}at \/var\/cache\/builder, optional/,
+    )
+  })
+
+  test("a start without one that is required, or with one that there is not, is refused before anything is made [OVMS-MAN-146, OVMS-SHR-031, OVMS-SHR-032]", async () => {
+    const before = (await box.instances("--all")).length
+    const missing = ["builder:1", "share src at /src", "-v src=./FOLDER"]
+    await box.fails(create("none"), "OVM_REQUEST_INVALID", missing)
+    await box.fails(["run", "-d", "-v", "cache=./cache", "builder:1"], "OVM_REQUEST_INVALID", missing)
+    await box.fails(["run", "--explain", "builder:1"], "OVM_REQUEST_INVALID", missing)
+    // At its place is not by its name: whoever packed it does not know that place.
+    await box.fails(create("none", "./src:/src"), "OVM_REQUEST_INVALID", missing)
+    const unknown = ["no share sources", "only src, cache"]
+    await box.fails(create("none", "src=./src", "sources=./src"), "OVM_REQUEST_INVALID", unknown)
+    await box.fails(create("none", "src=./src", "src=./other"), "OVM_REQUEST_INVALID", [
+      "/src is the target of two",
+    ])
+    await box.fails(create("none", "src=./src", "./other:/src/"), "OVM_REQUEST_INVALID", [
+      "/src is the target of two",
+    ])
+    await box.fails(create("none", "src=./nowhere"), "OVM_FILE_UNREADABLE", [box.path("nowhere")])
+    expect(await box.instances("--all")).toHaveLength(before)
   })
 })
 

@@ -211,13 +211,15 @@ class VolumeUse(_VolumeUse, total=False):
 class _ShareUse(TypedDict):
     # Its absolute path on the host.
     source: str
-    # Where the guest sees it - an absolute path without . and .. in it.
-    target: str
 
 
 class ShareUse(_ShareUse, total=False):
     """A folder of the host that a machine is to see."""
 
+    # Where the guest sees it - an absolute path without . and .. in it.
+    target: str
+    # The share of the manifest that it is for, in place of target.
+    name: str
     # The guest can only read it. Default false.
     readOnly: bool
 
@@ -866,6 +868,8 @@ class _InstanceInfoSharesItem(TypedDict):
 
 
 class InstanceInfoSharesItem(_InstanceInfoSharesItem, total=False):
+    # The share of the manifest that it was given for.
+    name: str
     # Why it could not.
     reason: str
 

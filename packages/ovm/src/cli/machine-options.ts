@@ -5,7 +5,7 @@ import { OvmError } from "../errors.ts"
 import { parseForward, type WantedForward } from "../network/forward.ts"
 import { isPath } from "../registry/reference.ts"
 import type { MainCommand, Overrides, StartRequest } from "../runtime/interfaces.ts"
-import { type Attached, parseVolume } from "../volume-text.ts"
+import { type Attached, type NamedVolume, parseVolume } from "../volume-text.ts"
 import { defineFirstBootOptions, type FirstBootOptions, firstBootOf, sshOf } from "./first-boot.ts"
 import { type PlatformOption, platformOption } from "./platform-option.ts"
 import { parseAmple, parseCount, parseProcessors } from "./size.ts"
@@ -82,7 +82,7 @@ export function defineMachineOptions(command: Command): Command {
     .option("--no-resume", "boot, whatever snapshot there is")
     .option(
       "-v, --volume <volume>",
-      "a folder of this host in the guest, HOST:GUEST[:ro], or a volume as a further disk, NAME[:ro]; again for more",
+      "a folder of this host in the guest, HOST:GUEST[:ro], or for a share of the image, SHARE=HOST[:ro]; or a volume as a further disk, NAME[:ro]; again for more",
       (text, before: readonly Attached[] = []) => [...before, parseVolume(text)],
     )
     .option(
@@ -151,7 +151,7 @@ function networkOf({
 
 function attachedBy({ volume = [] }: MachineOptions): Pick<Overrides, "volumes" | "shares"> {
   const shares = volume.filter((one) => "source" in one)
-  const volumes = volume.filter((one) => "name" in one)
+  const volumes = volume.filter((one): one is NamedVolume => !("source" in one))
   return { ...(volumes.length > 0 && { volumes }), ...(shares.length > 0 && { shares }) }
 }
 

@@ -58,15 +58,16 @@ function mayNotEnd(machine: MachineEntry | undefined): boolean {
 function checkVolumes(machine: MachineEntry, file: ProjectFile, project: string, tell: Tell): void {
   const volumes = file.volumes ?? {}
   const serials = new Map<string, string>()
-  const targets = new Set<string>()
+  const places = new Set<string>()
   for (const [at, text] of (machine.volumes ?? []).entries()) {
     const found = attachedBy(text, (message) => tell(`/volumes/${at}`, message))
     if (!found) continue
     if ("source" in found) {
       if (machine.agent === false)
         tell(`/volumes/${at}`, "a folder is mounted by the agent that the machine is to have none of")
-      if (targets.has(found.target)) tell(`/volumes/${at}`, `there is another one at ${found.target}`)
-      targets.add(found.target)
+      const place = "target" in found ? found.target : found.name
+      if (places.has(place)) tell(`/volumes/${at}`, `there is another one at ${place}`)
+      places.add(place)
       continue
     }
     const { name } = found

@@ -178,7 +178,7 @@ export async function planAgain(
     const layers = [...opened.image.layers, ...written]
     const virtualSize = await sizeNow(opened.image, top ?? written.at(-1)?.path)
     const image = { ...opened.image, layers, virtualSize }
-    const shares = await planShares(overrides, context.root)
+    const shares = await planShares(overrides, opened.image, context.root)
     const planned = await planBoot(vmms, { ...wanted, network, shares }, image, call)
     assertBoundable(planned.plan.bounds ?? {})
     return { ...planned, written: lineage.overlays }

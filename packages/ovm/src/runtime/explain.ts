@@ -13,12 +13,13 @@ import type { Explanation, StartRequest } from "./interfaces.ts"
 import { newNetwork } from "./network.ts"
 import type { LaunchRequest, PlanContext } from "./plan.ts"
 import { soughtBy } from "./prepare.ts"
+import { planShares } from "./shared-folders.ts"
 
 type Candidate = Explanation["vmms"][number]
 
 /**
  * Runtime.explain: what a start with `request` would boot or go on from, and by which VMM, with what each of them finds
- * (OVMS-API-472). Nothing is fetched, started or kept. Throws what Images.open and chooseSnapshot throw.
+ * (OVMS-API-472). Nothing is fetched, started or kept. Throws what Images.open, planShares and chooseSnapshot throw.
  */
 export async function explainStart(
   context: PlanContext,
@@ -55,7 +56,8 @@ async function explained(
   // One that machines share is looked for when it is joined, and is of no VMM's concern.
   const shared = overrides.network?.name !== undefined
   const network = shared ? undefined : await newNetwork(overrides, image.manifest, defaults)
-  const request = { ...launch, ...(network && { network }) }
+  const shares = await planShares(overrides, image, context.root)
+  const request = { ...launch, shares, ...(network && { network }) }
   const { fit, warnings } = await chooseSnapshot(context, request, opened, call)
   const said = {
     image: { reference: image.reference, digest: image.digest },

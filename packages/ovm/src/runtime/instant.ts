@@ -122,7 +122,7 @@ function refuseDeep({ overlays, top }: Lineage): void {
 function refuseShares({ request }: Instance): void {
   const [share] = request?.overrides?.shares ?? []
   if (!share) return
-  const what = `${share.source} at ${share.target}`
+  const what = `${share.source} at ${share.target ?? share.name}`
   throw new OvmError("OVM_UNSUPPORTED", `the machine has the share ${what}, which no snapshot would have`, {
     detail: [{ pointer: "shares", reason: "shares are not snapshotted" }],
     hint: "start a machine without it, and bring files in and out by ovm cp",

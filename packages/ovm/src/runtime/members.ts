@@ -78,7 +78,8 @@ const MEMBERS: {
   disks: (value) =>
     Array.isArray(value) && value.every(object({ name: optional(isText), size: isSize, read_only: isFlag })),
   shares: (value) =>
-    Array.isArray(value) && value.every(object({ source: isText, target: isText, read_only: isFlag })),
+    Array.isArray(value) &&
+    value.every(object({ name: optional(isText), source: isText, target: isText, read_only: isFlag })),
   timings_ms: all((value) => typeof value === "number" && value >= 0),
   snapshot: isDigest,
   fork: object({ source: isUuid, index: isCount }),
@@ -197,7 +198,14 @@ function requestIn(value: unknown): StartRequest | undefined {
     shares: optional(
       (value) =>
         Array.isArray(value) &&
-        value.every(object({ source: isText, target: isText, readOnly: optional(isFlag) })),
+        value.every(
+          object({
+            source: isText,
+            target: optional(isText),
+            name: optional(isText),
+            readOnly: optional(isFlag),
+          }),
+        ),
     ),
     config: optional(
       object({

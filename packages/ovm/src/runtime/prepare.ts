@@ -48,7 +48,8 @@ async function plan(
     name === undefined
       ? await newNetwork(overrides, opened.image.manifest, defaults, context.chosenPorts)
       : await context.addresses.join(wanted.id, name, others)
-  const request = { ...wanted, network, shares: await planShares(overrides, context.root) }
+  const shares = await planShares(overrides, opened.image, context.root)
+  const request = { ...wanted, network, shares }
   const { fit, warnings } = await chooseSnapshot(context, request, opened, call)
   const offered = nothingOffered(overrides, opened.image.manifest)
   const image = { ...opened.image, warnings: [...opened.image.warnings, ...warnings, ...offered] }

@@ -3,24 +3,32 @@ import { access, realpath, stat } from "node:fs/promises"
 import { posix } from "node:path"
 import { OvmError } from "../errors.ts"
 import { guarded } from "../files/guarded.ts"
+import type { PreparedImage } from "../images/prepared.ts"
 import type { LaunchPlan, SharePlan } from "../vmm/plan.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
+import { placeShares } from "./named-shares.ts"
 
 type Shown = Pick<InstanceInfo, "shares">
 
 /**
- * The folders that a machine with these overrides is to see (spec/shares.md); `root` holds the runtime's own state.
- * Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_UNSUPPORTED for what is no folder, OVM_REQUEST_INVALID.
+ * The folders that a machine of this image with these overrides is to see (spec/shares.md); `root` holds the runtime's
+ * own state. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_UNSUPPORTED for what is no folder,
+ * OVM_REQUEST_INVALID.
  */
-export async function planShares({ shares = [] }: Overrides, root: string): Promise<readonly SharePlan[]> {
-  const targets = shares.map(({ target }) => posix.join(target, "."))
+export async function planShares(
+  { shares = [] }: Overrides,
+  image: PreparedImage,
+  root: string,
+): Promise<readonly SharePlan[]> {
+  const placed = placeShares(shares, image).map((one) => ({ ...one, target: posix.join(one.target, ".") }))
+  const targets = placed.map(({ target }) => target)
   const twice = targets.find((target, at) => targets.indexOf(target) !== at)
   if (twice !== undefined) throw invalid(`${twice} is the target of two [OVMS-SHR-004]`)
   return await Promise.all(
-    shares.map(async ({ source, readOnly = false }, index) => {
-      await assertShareable(source, readOnly, root)
+    placed.map(async (share, index) => {
+      await assertShareable(share.source, share.readOnly, root)
       // No name of a manifest has a dot.
-      return { source, target: targets[index] ?? "", readOnly, tag: `ovm.${index}` }
+      return { ...share, tag: `ovm.${index}` }
     }),
   )
 }
@@ -51,7 +59,8 @@ function invalid(why: string): OvmError {
 export function shownShares({ shares = [] }: LaunchPlan): Shown {
   if (shares.length === 0) return {}
   return {
-    shares: shares.map(({ source, target, readOnly }) => ({
+    shares: shares.map(({ name, source, target, readOnly }) => ({
+      ...(name !== undefined && { name }),
       source,
       target,
       read_only: readOnly,

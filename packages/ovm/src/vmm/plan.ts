@@ -57,6 +57,8 @@ export interface VolumePlan {
 
 /** A folder of the host, by 9P2000.L over virtio. */
 export interface SharePlan {
+  /** Of the share of the image that it was given for. */
+  readonly name?: string
   readonly source: string
   /** Where its agent is to mount it. */
   readonly target: string

@@ -20,6 +20,7 @@ export interface InspectModel {
   readonly ram_snapshot?: BlobModel & { readonly compression: "lz4" | "zstd" }
   readonly resources: { readonly vcpus?: number; readonly memory?: number }
   readonly network: NonNullable<OvmsManifest["network"]>
+  readonly shares: readonly ShareModel[]
   readonly devices: NonNullable<OvmsManifest["devices"]>
   readonly metadata: NonNullable<OvmsManifest["metadata"]>
   /** What the author wishes for, under the names of this model. */
@@ -41,6 +42,14 @@ interface DiskModel {
   readonly size?: number
   /** Base first. */
   readonly layers?: readonly LayerModel[]
+}
+
+/** A folder of the host that the guest is to see. */
+interface ShareModel {
+  readonly name: string
+  readonly target: string
+  readonly read_only: boolean
+  readonly required: boolean
 }
 
 interface Hints {
@@ -96,6 +105,12 @@ export function inspectModel(artifact: Artifact, details: InspectDetails = {}): 
       }),
     resources: manifest.resources ?? {},
     network: manifest.network ?? [],
+    shares: (manifest.shares ?? []).map(({ name, target, readOnly = false, required = true }) => ({
+      name,
+      target,
+      read_only: readOnly,
+      required,
+    })),
     devices: manifest.devices ?? [],
     metadata: manifest.metadata ?? {},
     hints: hintsOf(manifest.runtimeHints ?? {}),
@@ -142,6 +157,10 @@ export function inspectLines(model: InspectModel): string[] {
     const offered = ports.map(({ guest, protocol = "tcp" }) => `${guest}/${protocol}`).join(", ")
     entries.push({ text: `network  ${mode}${offered && `, offers ${offered}`}` })
   }
+  for (const { name, target, read_only, required } of model.shares)
+    entries.push({
+      text: `share ${name}  at ${target}${read_only ? ", read-only" : ""}${required ? "" : ", optional"}`,
+    })
   if (manifest.agent) entries.push({ text: `agent  ${manifest.agent.protocol}` })
   if (devices.length > 0)
     entries.push({

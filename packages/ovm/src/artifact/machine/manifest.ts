@@ -29,6 +29,15 @@ export interface FurtherDisk<Layer = LayerRef> {
   readonly layers?: readonly Layer[]
 }
 
+export interface WantedShare {
+  readonly name: string
+  /** Path of the guest. */
+  readonly target: string
+  readonly readOnly?: boolean
+  /** Default true. */
+  readonly required?: boolean
+}
+
 /** The OVMS manifest v1 (spec/manifest.md, spec/schema/manifest.v1.json). Sizes are bytes. */
 export interface OvmsManifest {
   readonly schemaVersion: 1
@@ -61,6 +70,8 @@ export interface OvmsManifest {
     readonly ports?: readonly { readonly guest: number; readonly protocol?: "tcp" | "udp" }[]
   }[]
   readonly agent?: { readonly protocol: "ovms.agent.v1" }
+  /** Folders of the host that the guest is to see: which, says the start. */
+  readonly shares?: readonly WantedShare[]
   readonly resources?: { readonly vcpus?: number; readonly memory?: number }
   readonly metadata?: {
     readonly author?: string

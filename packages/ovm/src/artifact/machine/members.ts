@@ -4,7 +4,7 @@ import { excerpt, type Fault } from "../faults.ts"
 type Document = "manifest" | "pack-source"
 type Report = (pointer: string, requirement: string, message: string) => void
 
-/** What JSON Schema cannot say about devices and disks, of a value that may be of any shape. */
+/** What JSON Schema cannot say about devices, disks and shares, of a value that may be of any shape. */
 export function memberFaults(document: Document, value: unknown): Fault[] {
   const code = document === "manifest" ? "OVM_MANIFEST_INVALID" : "OVM_SOURCE_INVALID"
   const faults: Fault[] = []
@@ -12,10 +12,14 @@ export function memberFaults(document: Document, value: unknown): Fault[] {
     faults.push({ document, pointer, requirement, code, message })
   for (const [index, device] of list(value, "devices").entries())
     checkSize(member(device, "size"), `/devices/${index}/size`, report)
-  checkNames(list(value, "devices"), { at: "/devices", noun: "device", requirement: "OVMS-MAN-053" }, report)
   checkArch(value, report)
+  const distinct = (members: string, key: string, noun: string, requirement: string) =>
+    checkDistinct(list(value, members), { at: `/${members}`, key, noun, requirement }, report)
+  distinct("devices", "name", "device", "OVMS-MAN-053")
+  distinct("disks", "name", "disk", "OVMS-MAN-122")
+  distinct("shares", "name", "share", "OVMS-MAN-142")
+  distinct("shares", "target", "share", "OVMS-MAN-144")
   const disks = list(value, "disks")
-  checkNames(disks, { at: "/disks", noun: "disk", requirement: "OVMS-MAN-122" }, report)
   for (const [index, disk] of disks.entries())
     if (member(disk, "readOnly") === true && member(disk, "size") !== undefined)
       report(`/disks/${index}/readOnly`, "OVMS-MAN-126", "nobody could write to a disk that is empty")
@@ -39,17 +43,24 @@ function checkSize(size: unknown, pointer: string, report: Report): void {
     report(pointer, "OVMS-MAN-054", `size must be a power of two, not ${size}`)
 }
 
-function checkNames(
+interface Distinct {
+  readonly at: string
+  readonly key: string
+  readonly noun: string
+  readonly requirement: string
+}
+
+function checkDistinct(
   members: readonly unknown[],
-  { at, noun, requirement }: { readonly at: string; readonly noun: string; readonly requirement: string },
+  { at, key, noun, requirement }: Distinct,
   report: Report,
 ): void {
-  const names = new Set<unknown>()
+  const seen = new Set<unknown>()
   for (const [index, one] of members.entries()) {
-    const name = member(one, "name")
-    if (typeof name === "string" && names.has(name))
-      report(`${at}/${index}/name`, requirement, `another ${noun} has the name ${excerpt(name)}`)
-    names.add(name)
+    const text = member(one, key)
+    if (typeof text === "string" && seen.has(text))
+      report(`${at}/${index}/${key}`, requirement, `another ${noun} has the ${key} ${excerpt(text)}`)
+    seen.add(text)
   }
 }
 

@@ -87,12 +87,12 @@ test("all faults of the OVMS manifest are in the error's detail (OVMS-ERR-006, O
 })
 
 test("a reserved name is unsupported, and named (OVMS-MAN-003, OVMS-ERR-007)", async () => {
-  const { store, descriptor } = await machine({ shares: [] })
+  const { store, descriptor } = await machine({ config: {} })
   await expect(readArtifact(store, descriptor)).rejects.toMatchObject({
     code: "OVM_UNSUPPORTED",
     exitStatus: 7,
-    message: expect.stringContaining("shares"),
-    detail: [{ pointer: "/shares", requirement: "OVMS-MAN-003" }],
+    message: expect.stringContaining("config"),
+    detail: [{ pointer: "/config", requirement: "OVMS-MAN-003" }],
   })
 })
 

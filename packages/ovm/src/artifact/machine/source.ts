@@ -37,6 +37,7 @@ export interface PackSource
     | "resources"
     | "network"
     | "agent"
+    | "shares"
     | "metadata"
     | "runtimeHints"
   > {

@@ -98,9 +98,10 @@ function describeDisk({ name, size, read_only }: NonNullable<InstanceInfo["disks
 }
 
 function describeShare(share: NonNullable<InstanceInfo["shares"]>[number]): string {
-  const { source, target, read_only, mounted, reason } = share
+  const { name, source, target, read_only, mounted, reason } = share
   const state = mounted ? undefined : `not mounted${reason === undefined ? " yet" : `: ${reason}`}`
-  return [`${source} at ${target}`, read_only && "read-only", state].filter(Boolean).join(", ")
+  const which = name === undefined ? "" : `${name}: `
+  return [`${which}${source} at ${target}`, read_only && "read-only", state].filter(Boolean).join(", ")
 }
 
 function describeDevice({ type, name, size, path }: NonNullable<InstanceInfo["devices"]>[number]): string {
