@@ -41,6 +41,7 @@ const EMBEDDED: ReadonlySet<string> = new Set([
   "packages/filter/dist/ovm-filter",
   "packages/agent/dist/ovm-agent",
   "packages/agent/install.sh",
+  "packages/agent/ovm-agent.openrc",
   "packages/agent/ovm-agent.service",
 ])
 

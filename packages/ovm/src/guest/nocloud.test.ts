@@ -70,7 +70,14 @@ test("what does not fit is refused, and not written wrong", () => {
 test("brings an agent, beside what it says of the user [OVMS-FBC-015, OVMS-FBC-016]", async () => {
   const image = noCloudDisk(ID, { user: "me", agent: true })
   const names = (await isoinfo(image, "-R", "-f")).trim().split("\n").sort()
-  expect(names).toEqual(["/meta-data", "/ovm-agent", "/ovm-agent.service", "/user-data", "/vendor-data"])
+  expect(names).toEqual([
+    "/meta-data",
+    "/ovm-agent",
+    "/ovm-agent.openrc",
+    "/ovm-agent.service",
+    "/user-data",
+    "/vendor-data",
+  ])
   const vendor = await isoinfo(image, "-R", "-x", "/vendor-data")
   expect(vendor).toStartWith(
     'Content-Type: multipart/mixed; boundary="==ovm=="\nMIME-Version: 1.0\n\n--==ovm==\n',

@@ -1,4 +1,4 @@
-import { agentProgram, agentUnit } from "./agent/program.ts"
+import { agentProgram, agentService, agentUnit } from "./agent/program.ts"
 import { type IsoFile, isoImage } from "./iso.ts"
 import { vendorData } from "./vendor-data.ts"
 
@@ -36,6 +36,7 @@ export function noCloudDisk(id: string, config: FirstBoot): Uint8Array {
     ...(agent
       ? [
           { name: "ovm-agent", content: agentProgram() },
+          { name: "ovm-agent.openrc", content: agentService() },
           { name: "ovm-agent.service", content: agentUnit() },
         ]
       : []),

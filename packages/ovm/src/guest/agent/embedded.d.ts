@@ -3,6 +3,10 @@ declare module "*/agent/dist/ovm-agent" {
   const path: string
   export default path
 }
+declare module "*/agent/ovm-agent.openrc" {
+  const path: string
+  export default path
+}
 declare module "*/agent/ovm-agent.service" {
   const path: string
   export default path
