@@ -143,6 +143,9 @@ _Noreturn void lease_keep(void);
 int clock_set(uint64_t ns);
 int pool_reseed(const uint8_t *seed, size_t length);
 
+// console.c: 0, or errno.
+int console_resize(uint16_t rows, uint16_t columns);
+
 // stream.c
 void streams_frame(const struct frame *frame); // OPEN and what belongs to a stream
 void streams_reset(void);                      // all of them are over, and what runs is killed

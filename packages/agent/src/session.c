@@ -8,7 +8,7 @@
 
 #include "agent.h"
 
-static const char FEATURES[] = "protocol=1\0features=exec terminal files shutdown time reseed mount main hooks freeze";
+static const char FEATURES[] = "protocol=1\0features=exec terminal files shutdown time reseed mount main hooks freeze console";
 
 static void welcome(const struct frame *hello) {
   streams_reset();

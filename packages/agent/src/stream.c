@@ -106,6 +106,8 @@ static void open_stream(const struct frame *frame) {
   int error = -1;
   if (strcmp(request.kind, "time") == 0) error = clock_set(request.time);
   else if (strcmp(request.kind, "reseed") == 0) error = pool_reseed(request.seed, request.seeded);
+  else if (strcmp(request.kind, "console") == 0 && request.terminal && !places.here)
+    error = console_resize(request.rows, request.columns);
   if (error == 0) return tell_exit(frame->stream, EXITED, 0, "");
   if (error > 0) return tell_exit(frame->stream, REFUSED, (uint32_t)error, strerror(error));
   bool write = strcmp(request.kind, "write") == 0, files = write || strcmp(request.kind, "read") == 0;

@@ -127,7 +127,7 @@ static uint32_t any(uint32_t below) {
 }
 
 static const char *const WORDS[] = {
-    "exec", "read", "write", "hooks", "freeze", "mount", "argument=", "variable=A=", "variable==", "user=", "path=/",
+    "exec", "read", "write", "hooks", "freeze", "mount", "console", "terminal=1x1", "argument=", "variable=A=", "variable==", "user=", "path=/",
     "terminal=80x24", "terminal=x", "time=", "seed=", "seed=0g", "seconds=6", "event=", "name=", "input", "rename",
     "18446744073709551616", "ustar", "GNU.sparse", "OVMAGNT1", "../", "\n",
 };

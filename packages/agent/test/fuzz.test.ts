@@ -36,7 +36,19 @@ function flip(frame: Buffer, random: Random): void {
 }
 
 /** What is harmless wherever it runs: this agent has no guest. */
-const KINDS = ["exec", "exec", "exec", "reseed", "freeze", "hooks", "mount", "shutdown", "", "\u00ff"]
+const KINDS = [
+  "exec",
+  "exec",
+  "exec",
+  "reseed",
+  "freeze",
+  "hooks",
+  "mount",
+  "console",
+  "shutdown",
+  "",
+  "\u00ff",
+]
 const TEXTS = [
   ...[
     "argument=true",

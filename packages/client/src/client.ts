@@ -55,8 +55,9 @@ export function connect(socket: string): Runtime {
       const path = `/instances/${encodeURIComponent(id)}/attach?${query}`
       return await stream(socket, { path, ...(signal && { signal }) })
     },
-    type: async (id, { attachment, bytes, signal }) => {
-      const path = `/instances/${encodeURIComponent(id)}/input?attachment=${encodeURIComponent(attachment)}`
+    type: async (id, { attachment, bytes, window, signal }) => {
+      const size = window ? `&window=${window.rows}x${window.columns}` : ""
+      const path = `/instances/${encodeURIComponent(id)}/input?attachment=${encodeURIComponent(attachment)}${size}`
       await text(socket, { method: "POST", path, bytes, ...(signal && { signal }) })
     },
     exec: (id, request, call) => post(`/instances/${encodeURIComponent(id)}/exec`, request, call),

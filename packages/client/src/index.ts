@@ -14,6 +14,7 @@ export type {
   ReadyOptions,
   Runtime,
   TypeOptions,
+  WindowSize,
   WriteFilesOptions,
 } from "./runtime.ts"
 export type * from "./wire.ts"

@@ -70,6 +70,13 @@ export interface AttachOptions extends Call {
 export interface TypeOptions extends Call {
   readonly attachment: string
   readonly bytes: Uint8Array
+  /** Of the terminal that it is typed on: the guest is told by its agent. */
+  readonly window?: WindowSize
+}
+
+export interface WindowSize {
+  readonly rows: number
+  readonly columns: number
 }
 
 /** A command under a name that the client makes up, 1 to 64 letters, digits and hyphens. */

@@ -9,7 +9,7 @@ import { until } from "@ovms/testkit/until.ts"
 import { treeAsTar } from "../src/cli/tree/write.ts"
 import { tarMember } from "../src/content/archive/member.ts"
 import { TAR_END } from "../src/content/archive/tar.ts"
-import { finished, type Result, Sandbox } from "./sandbox.ts"
+import { finished, PROGRAM, type Result, Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM.
 setDefaultTimeout(300_000)
@@ -106,6 +106,35 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     expect(output).toContain("40 120")
     expect(status).toBe(9)
     await box.fails(["shell", "web"], "OVM_USAGE", ["terminal"])
+  })
+
+  test("the console has the size of the terminal that is attached to it, and hears when that changes [OVMS-AGT-110, OVMS-AGT-111, OVMS-AGT-112]", async () => {
+    // As the shell of somebody who has logged in: the console is its terminal.
+    const script = "trap 'stty size' WINCH; until [ -e /tmp/over ]; do sleep 0.1; done"
+    await box.ok(["exec", "web", "sh", "-c", `setsid -c sh -c "${script}" <>/dev/ttyS0 >&0 2>&1 &`])
+    // Without one it fails.
+    const size = () => box.ok(["exec", "web", "sh", "-c", "stty -F /dev/ttyS0 size 2>/dev/null; true"])
+    await using terminal = new Bun.Terminal({ cols: 111, rows: 33 })
+    const person = Bun.spawn([...PROGRAM, "attach", "web"], { env: box.environment(), terminal })
+    await until("the console is as large", size, { is: (said) => said === "33 111" })
+    terminal.resize(99, 22)
+    await until("the console is as large by now", size, { is: (said) => said === "22 99" })
+    await box.console(id, "22 99\r\n")
+    person.kill("SIGKILL")
+    await person.exited
+    const type = async (rows: number) => {
+      const [attachment, bytes] = ["nobody", new Uint8Array()]
+      const refused = runtime.type(id, { attachment, bytes, window: { rows, columns: 1 } })
+      return await refused.catch(({ code }) => code)
+    }
+    expect([await type(0), await type(65536), await type(1)]).toEqual([
+      "OVM_REQUEST_INVALID",
+      "OVM_REQUEST_INVALID",
+      "OVM_STATE_CONFLICT",
+    ])
+    expect(await box.ok(["exec", "web", "sh", "-c", "stty -F /dev/ttyS0 size; touch /tmp/over"])).toBe(
+      "22 99",
+    )
   })
 
   test("one call collects what a command writes, within bounds [OVMS-API-321, OVMS-API-324, OVMS-API-330]", async () => {

@@ -70,3 +70,14 @@ export function refuseUnknown(query: URLSearchParams, known: readonly string[]):
   const twice = names.find((name, at) => names.indexOf(name) !== at)
   if (twice !== undefined) throw new OvmError("OVM_REQUEST_INVALID", `${twice}: it is there more than once`)
 }
+
+/** The size of a terminal; undefined if it is absent. Throws OVM_REQUEST_INVALID naming the parameter (OVMS-AGT-112). */
+export function windowOf(query: URLSearchParams): { rows: number; columns: number } | undefined {
+  const text = query.get("window")
+  if (text === null) return undefined
+  const [, rows, columns] = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/.exec(text) ?? []
+  if (Number(rows) <= 65535 && Number(columns) <= 65535)
+    return { rows: Number(rows), columns: Number(columns) }
+  const shown = JSON.stringify(text.slice(0, 20))
+  throw new OvmError("OVM_REQUEST_INVALID", `window: ${shown} is not ROWSxCOLUMNS, each from 1 to 65535`)
+}

@@ -3,6 +3,7 @@ import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
 import { Keys } from "./keys.ts"
 import { printBytes, printError } from "./output.ts"
 import { rawKeys } from "./terminal/raw.ts"
+import { onResize, sizeNow } from "./terminal/window.ts"
 
 /** The most that one request takes (spec/limits.md). */
 const MOST = 32 << 10
@@ -66,6 +67,14 @@ export async function attachTerminal(
   })
   printError(`Attached to ${name}: Ctrl-P Ctrl-Q detaches and leaves it running, Ctrl-C twice stops it.\n`)
   using _ = keyboard.give((bytes) => runtime.type(instance_id, { attachment, bytes, signal }))
+  const tellSize = async () => {
+    const window = sizeNow()
+    if (window.rows > 0 && window.columns > 0)
+      await runtime.type(instance_id, { attachment, bytes: new Uint8Array(), window, signal })
+  }
+  using _size = onResize(tellSize)
+  // A daemon of before does not know of sizes, and a guest without an agent hears of none.
+  tellSize().catch(() => {})
   try {
     for await (const bytes of console) await printBytes(bytes)
   } catch (thrown) {

@@ -4,6 +4,7 @@ import type { ExecEnd, ExecRequest, Runtime } from "../runtime/interfaces.ts"
 import { onSignals } from "./interrupt.ts"
 import { printBytes } from "./output.ts"
 import { rawKeys } from "./terminal/raw.ts"
+import { onResize, sizeNow } from "./terminal/window.ts"
 
 /** The most that one request takes (spec/limits.md). */
 const MOST = 32 << 10
@@ -57,17 +58,6 @@ export async function runInside(
 
 function nothing(): Disposable {
   return { [Symbol.dispose]: () => {} }
-}
-
-function sizeNow(): { rows: number; columns: number } {
-  const { rows = 0, columns = 0 } = process.stdout
-  return { rows, columns }
-}
-
-function onResize(tell: () => Promise<void>): Disposable {
-  const listener = () => void tell().catch(() => {})
-  process.stdout.on("resize", listener)
-  return { [Symbol.dispose]: () => void process.stdout.off("resize", listener) }
 }
 
 /** Keys, one request after the other. Of a command that has ended the stream tells. */

@@ -8,6 +8,7 @@ import type { Machine } from "../vmm/machine.ts"
 import type { Instance } from "./instance.ts"
 import { beginMain } from "./main-command.ts"
 import { Mounts } from "./mounts.ts"
+import { tellWindow } from "./window.ts"
 
 /** How long an agent is waited for unless told: its guest is perhaps still booting. */
 const BOOT_MS = 60_000
@@ -38,6 +39,7 @@ export function followAgent(instance: Instance, machine: Machine, unmounted: () 
     runs: () => instance.state === "running",
     answers: (session) => {
       mounts.begin(session, switches, unmounted)
+      tellWindow(instance, session)
       // An agent that goes meanwhile is asked again when it is back.
       beginMain(instance, session, switches).catch(() => {})
     },

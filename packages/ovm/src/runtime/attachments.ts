@@ -5,9 +5,11 @@ import { instanceConsole } from "./console.ts"
 import { untilRenewed } from "./held-input.ts"
 import type { Instance } from "./instance.ts"
 import type { AttachOptions, TypeOptions } from "./interfaces.ts"
+import { resizeConsole } from "./window.ts"
 
 interface Attached {
   readonly attachment: string
+  readonly instance: Instance
   readonly keyboard: Keyboard
   /** Settles when what is typed may go in. */
   readonly open: Promise<void>
@@ -31,11 +33,13 @@ export class Attachments {
       keyboard.close()
       throw taken(id)
     }
-    const attached = { attachment, keyboard, open: untilRenewed(instance) }
+    const attached = { attachment, instance, keyboard, open: untilRenewed(instance) }
     this.#attached.set(id, attached)
     const leave = () => {
       keyboard.close()
-      if (this.#attached.get(id) === attached) this.#attached.delete(id)
+      if (this.#attached.get(id) !== attached) return
+      this.#attached.delete(id)
+      instance.window = undefined
     }
     signal?.addEventListener("abort", leave)
     try {
@@ -52,12 +56,13 @@ export class Attachments {
   }
 
   /** Throws OVM_STATE_CONFLICT if it is not attached. */
-  async type(id: string, { attachment, bytes, signal }: TypeOptions): Promise<void> {
+  async type(id: string, { attachment, bytes, window, signal }: TypeOptions): Promise<void> {
     const attached = this.#attached.get(id)
     if (!attached || attached.attachment !== attachment)
       throw new OvmError("OVM_STATE_CONFLICT", `this attachment is not attached to instance ${id}`)
+    if (window) resizeConsole(attached.instance, window)
     await attached.open
-    await attached.keyboard.write(bytes, signal)
+    if (bytes.length > 0) await attached.keyboard.write(bytes, signal)
   }
 }
 

@@ -11,6 +11,7 @@ import type {
   State,
   StopMethod,
   VolumeUse,
+  WindowSize,
 } from "./interfaces.ts"
 import { MOST_GRACE_MS } from "./limits.ts"
 import type { Mounts } from "./mounts.ts"
@@ -52,6 +53,8 @@ export class Instance {
   readonly starting = new AbortController()
   /** Of a machine with the way to one. */
   agent: Agent | undefined
+  /** The size of the terminal of whoever is attached. */
+  window: WindowSize | undefined
   /** What that agent has made of its shares. */
   mounts: Mounts | undefined
   /** Settles once the instance has ended. */

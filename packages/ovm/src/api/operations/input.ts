@@ -1,6 +1,6 @@
 import { readRequestBody } from "../http.ts"
 import { operation } from "../operation.ts"
-import { attachmentOf } from "../query.ts"
+import { attachmentOf, windowOf } from "../query.ts"
 
 export const input = operation(
   "POST",
@@ -8,7 +8,13 @@ export const input = operation(
   async ({ runtime, request, query, path }) => {
     const attachment = attachmentOf(query)
     const bytes = await readRequestBody(request)
-    await runtime.type(path.instance_id, { attachment, bytes, signal: request.signal })
+    const window = windowOf(query)
+    await runtime.type(path.instance_id, {
+      attachment,
+      bytes,
+      signal: request.signal,
+      ...(window && { window }),
+    })
     return new Response(null, { status: 204 })
   },
 )
