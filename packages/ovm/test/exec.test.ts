@@ -135,9 +135,7 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
       "OVM_REQUEST_INVALID",
       "OVM_STATE_CONFLICT",
     ])
-    expect(await box.ok(["exec", "web", "sh", "-c", "stty -F /dev/ttyS0 size; touch /over"])).toBe(
-      "22 99",
-    )
+    expect(await box.ok(["exec", "web", "sh", "-c", "stty -F /dev/ttyS0 size; touch /over"])).toBe("22 99")
   })
 
   test("one call collects what a command writes, within bounds [OVMS-API-321, OVMS-API-324, OVMS-API-330]", async () => {

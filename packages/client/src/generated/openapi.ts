@@ -701,10 +701,12 @@ export interface components {
             /** @description Its absolute path on the host. */
             readonly source: string;
             /** @description Where the guest sees it - an absolute path without . and .. in it. */
-            readonly target: string;
+            readonly target?: string;
+            /** @description The share of the manifest that it is for, in place of target. */
+            readonly name?: string;
             /** @description The guest can only read it. Default false. */
             readonly readOnly?: boolean;
-        };
+        } & (unknown | unknown);
         /** @description Unique among the volumes. A letter or digit, then up to 62 letters, digits, _, . or -. */
         readonly VolumeName: string;
         /** @description A volume to be made. */
@@ -1270,6 +1272,8 @@ export interface components {
             }[];
             /** @description The folders of the host that it was started with, in order. Absent without one. */
             readonly shares?: readonly {
+                /** @description The share of the manifest that it was given for. */
+                readonly name?: string;
                 /** @description Its path on the host. */
                 readonly source: string;
                 /** @description Its path in the guest. */
@@ -1854,6 +1858,8 @@ export interface operations {
             readonly query: {
                 /** @description A name that the client makes up for its attachment, and that others do not know. */
                 readonly attachment: components["parameters"]["Attachment"];
+                /** @description ROWSxCOLUMNS of the client's terminal, for a guest whose agent can tell it. */
+                readonly window?: string;
             };
             readonly header?: never;
             readonly path: {
