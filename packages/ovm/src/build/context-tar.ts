@@ -4,7 +4,7 @@ import { sha256 } from "../content/digest.ts"
 import type { Bytes } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import { readChunks } from "../files/chunks.ts"
-import type { Entry, Source } from "./context.ts"
+import type { ContextEntry, ContextSource } from "./context.ts"
 
 /** How what is copied looks in a guest. */
 export interface Look {
@@ -16,7 +16,7 @@ export interface Look {
 }
 
 /** Where what is copied goes. */
-export interface Target {
+export interface CopyTarget {
   /** A folder that is there. */
   readonly folder: string
   /** Folders that are made in it first, each below the one before. */
@@ -26,7 +26,7 @@ export interface Target {
 }
 
 /** What is copied from a context, as tar. Throws OVM_FILE_UNREADABLE for a file that was changed meanwhile. */
-export async function* contextTar(sources: readonly Source[], target: Target, look: Look): Bytes {
+export async function* contextTar(sources: readonly ContextSource[], target: CopyTarget, look: Look): Bytes {
   yield* foldersTar(target.made, look)
   for (const { name, folder, entries } of sources) {
     const top = target.called(folder ? "" : name)
@@ -55,7 +55,7 @@ export function looking(
   }
 }
 
-async function* member(entry: Entry, name: string, look: Look): Bytes {
+async function* member(entry: ContextEntry, name: string, look: Look): Bytes {
   const { kind, mode, time, size, path, digest, link } = entry
   if (kind === "link")
     yield tarMember(name, 0, looking({ mode: 0o777, time, type: "2", link: link ?? "" }, look))

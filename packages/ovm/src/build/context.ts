@@ -10,7 +10,7 @@ import { isPattern, patternOf } from "./patterns.ts"
 const MOST_FILES = 1_000_000
 
 /** Something that is copied into a machine. */
-export interface Entry {
+export interface ContextEntry {
   /** Relative to where it goes; empty for the folder itself. */
   readonly name: string
   readonly kind: "file" | "folder" | "link"
@@ -27,12 +27,12 @@ export interface Entry {
 }
 
 /** What one source of a COPY stands for. */
-export interface Source {
+export interface ContextSource {
   /** Its last name. */
   readonly name: string
   readonly folder: boolean
   /** Of a folder what is in it, in the order of names. */
-  readonly entries: readonly Entry[]
+  readonly entries: readonly ContextEntry[]
 }
 
 /** The folder that a build is given. */
@@ -55,7 +55,7 @@ export class Context {
   }
 
   /** What `text` stands for, several things where it is a pattern. Throws Wrong for what is not there or leads out. */
-  async find(text: string): Promise<readonly Source[]> {
+  async find(text: string): Promise<readonly ContextSource[]> {
     const clean = normalize(text).replace(/^\/+|\/+$/g, "")
     if (clean.split("/").includes("..")) throw new Wrong(`${text} leads out of the context`)
     const paths =
@@ -80,7 +80,7 @@ export class Context {
     return found.filter((path) => !this.ignored(path))
   }
 
-  async #source(path: string, text: string): Promise<Source> {
+  async #source(path: string, text: string): Promise<ContextSource> {
     const left = path !== "" && this.ignored(path)
     const real = left ? undefined : await realpath(join(this.root, path)).catch(() => undefined)
     if (real === undefined)
@@ -90,13 +90,13 @@ export class Context {
     const found = await lstat(real)
     const name = path.slice(path.lastIndexOf("/") + 1)
     if (!found.isDirectory()) return { name, folder: false, entries: [await this.#entry(real, "")] }
-    const entries: Entry[] = []
+    const entries: ContextEntry[] = []
     await this.#walk(real, path, "", entries)
     return { name, folder: true, entries }
   }
 
   /** `path` is of the context, `name` of where it goes. */
-  async #walk(folder: string, path: string, name: string, into: Entry[]): Promise<void> {
+  async #walk(folder: string, path: string, name: string, into: ContextEntry[]): Promise<void> {
     for (const below of (await readdir(folder)).sort()) {
       const at = path ? `${path}/${below}` : below
       const left = this.ignored(at)
@@ -109,7 +109,7 @@ export class Context {
   }
 
   /** `left`: only what it is. */
-  async #entry(path: string, name: string, left = false): Promise<Entry> {
+  async #entry(path: string, name: string, left = false): Promise<ContextEntry> {
     const found = await lstat(path)
     const facts = {
       name,

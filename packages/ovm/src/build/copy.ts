@@ -1,14 +1,14 @@
 import { posix } from "node:path"
-import type { Context, Source } from "./context.ts"
+import type { Context, ContextSource } from "./context.ts"
 import type { Instruction } from "./document.ts"
 import { Wrong } from "./faults.ts"
 import { jsonList } from "./metadata.ts"
 import type { Base, Copy, PlannedStage } from "./planned.ts"
-import { expand, type Lookup, splitWords } from "./words.ts"
+import { expand, splitWords, type VariableLookup } from "./words.ts"
 
 interface Where {
   readonly context: Context
-  readonly lookup: Lookup
+  readonly lookup: VariableLookup
   readonly mark: string
   /** Of the machine as it is by now. */
   readonly directory: string
@@ -31,7 +31,7 @@ export async function copyOf({ keyword, flags, rest }: Instruction, where: Where
     from === undefined
       ? (await Promise.all(words.map((word) => where.context.find(word)))).flat()
       : { stage: await where.from(expand(from, lookup, mark)), paths: words.map(insideOf) }
-  if (keyword === "ADD") for (const source of sources as readonly Source[]) await refuseArchive(source)
+  if (keyword === "ADD") for (const source of sources as readonly ContextSource[]) await refuseArchive(source)
   const several = "stage" in sources ? sources.paths.length > 1 : sources.length > 1
   if (several && !/(^|\/)\.{0,2}$/.test(target))
     throw new Wrong(`several things go into a folder: write ${target}/`)
@@ -68,7 +68,7 @@ function refuseRemote(words: readonly string[]): void {
 }
 
 /** Docker would unpack it. */
-async function refuseArchive({ folder, entries, name }: Source): Promise<void> {
+async function refuseArchive({ folder, entries, name }: ContextSource): Promise<void> {
   const [entry] = entries
   if (folder || entry?.kind !== "file") return
   const head = new Uint8Array(await Bun.file(entry.path).slice(0, 512).arrayBuffer())

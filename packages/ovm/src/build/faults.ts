@@ -7,7 +7,7 @@ export interface BuildFault {
 }
 
 /** More are not told. */
-export const MOST_FAULTS = 100
+const MOST_FAULTS = 100
 
 /** The error for the faults of the file that is called `path`; all of them are its detail. */
 export function buildError(path: string, faults: readonly BuildFault[]): OvmError {

@@ -1,5 +1,5 @@
 import { Wrong } from "./faults.ts"
-import type { Settings } from "./settings.ts"
+import type { MachineSettings } from "./settings.ts"
 
 /** By the flag: what image-spec calls it. */
 const TIMES = {
@@ -10,7 +10,7 @@ const TIMES = {
 } as const
 const UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 }
 
-type Healthcheck = NonNullable<Settings["Healthcheck"]>
+type Healthcheck = NonNullable<MachineSettings["Healthcheck"]>
 
 /** `commandIn` makes a test of what stands behind CMD. Throws Wrong. */
 export function healthcheckOf(

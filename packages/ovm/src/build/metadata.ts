@@ -1,14 +1,14 @@
 import type { Instruction } from "./document.ts"
 import { Wrong } from "./faults.ts"
 import { healthcheckOf } from "./healthcheck.ts"
-import { type Settings, splitVariable, withVariables } from "./settings.ts"
-import { expand, type Lookup, splitWords } from "./words.ts"
+import { type MachineSettings, splitVariable, withVariables } from "./settings.ts"
+import { expand, splitWords, type VariableLookup } from "./words.ts"
 
 const SHELL = ["/bin/sh", "-c"]
 const MOST_PORTS = 1000
 
 interface Context {
-  readonly lookup: Lookup
+  readonly lookup: VariableLookup
   readonly mark: string
   /** CMD was said since the last FROM. */
   readonly saidCmd: boolean
@@ -16,10 +16,10 @@ interface Context {
 
 /** What the instructions are that write nothing, but for ARG. Undefined for others. Throws Wrong. */
 export function withMetadata(
-  settings: Settings,
+  settings: MachineSettings,
   { keyword, flags, rest }: Instruction,
   { lookup, mark, saidCmd }: Context,
-): Settings | undefined {
+): MachineSettings | undefined {
   const words = () => splitWords(rest, mark).map((word) => expand(word, lookup, mark))
   switch (keyword) {
     case "ENV":
@@ -33,12 +33,12 @@ export function withMetadata(
     case "STOPSIGNAL":
       return { ...settings, StopSignal: one(keyword, words()) }
     case "CMD":
-      return { ...settings, Cmd: commandOf(rest, settings) }
+      return { ...settings, Cmd: commandLineOf(rest, settings) }
     case "ENTRYPOINT": {
       // What the image's CMD was is of its own entry point.
       const { Cmd, ...others } = settings
       const kept = saidCmd && Cmd ? { Cmd } : {}
-      return { ...others, ...kept, Entrypoint: commandOf(rest, settings) }
+      return { ...others, ...kept, Entrypoint: commandLineOf(rest, settings) }
     }
     case "SHELL": {
       const Shell = jsonList(rest)
@@ -57,12 +57,12 @@ export function withMetadata(
 }
 
 /** The program and its arguments, by a list in JSON or by the shell. */
-export function commandOf(rest: string, settings: Settings): readonly string[] {
+export function commandLineOf(rest: string, settings: MachineSettings): readonly string[] {
   return jsonList(rest) ?? [...(settings.Shell ?? SHELL), rest]
 }
 
 /** As HEALTHCHECK has it. */
-function shellOf(rest: string, { Shell }: Settings): readonly string[] {
+function shellOf(rest: string, { Shell }: MachineSettings): readonly string[] {
   const list = jsonList(rest)
   if (list) return ["CMD", ...list]
   return Shell ? ["CMD", ...Shell, rest] : ["CMD-SHELL", rest]

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { OvmError } from "../errors.ts"
 import { Context } from "./context.ts"
 import { planBuild } from "./plan.ts"
-import type { PlannedStage, Work } from "./planned.ts"
+import type { PlannedStage, StepWork } from "./planned.ts"
 import { readDockerfile } from "./read.ts"
 
 let folder: string
@@ -47,8 +47,8 @@ async function refused(text: string, more: { target?: string } = {}): Promise<re
   return (thrown.detail as { message: string }[]).map(({ message }) => message)
 }
 
-const run = (stage: PlannedStage, at = 0) => stage.steps[at]?.work as Extract<Work, { kind: "run" }>
-const copy = (stage: PlannedStage, at = 0) => stage.steps[at]?.work as Extract<Work, { kind: "copy" }>
+const run = (stage: PlannedStage, at = 0) => stage.steps[at]?.work as Extract<StepWork, { kind: "run" }>
+const copy = (stage: PlannedStage, at = 0) => stage.steps[at]?.work as Extract<StepWork, { kind: "copy" }>
 
 test("variables are expanded as Docker does it, and a RUN has them in its environment [OVMS-BLD-012]", async () => {
   const stage = await plan(

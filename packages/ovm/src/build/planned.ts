@@ -1,5 +1,5 @@
-import type { Context, Source } from "./context.ts"
-import type { Settings } from "./settings.ts"
+import type { Context, ContextSource } from "./context.ts"
+import type { MachineSettings } from "./settings.ts"
 
 /** What a COPY or ADD does. */
 export interface Copy {
@@ -12,7 +12,7 @@ export interface Copy {
   readonly chmod?: number
   /** Of the context, or paths in another machine. */
   readonly sources:
-    | readonly Source[]
+    | readonly ContextSource[]
     | { readonly stage: PlannedStage | Base; readonly paths: readonly string[] }
 }
 
@@ -21,11 +21,11 @@ export interface Base {
   /** As it may be started. */
   readonly reference: string
   readonly digest: string
-  readonly settings: Settings
+  readonly settings: MachineSettings
 }
 
 /** What a step does in a machine. */
-export type Work =
+export type StepWork =
   | {
       readonly kind: "run"
       readonly command: readonly string[]
@@ -42,7 +42,7 @@ export interface PlannedStep {
   readonly text: string
   /** All that its layer depends on. */
   readonly key: string
-  readonly work: Work
+  readonly work: StepWork
 }
 
 export interface PlannedStage {
@@ -50,7 +50,7 @@ export interface PlannedStage {
   readonly from: Base | PlannedStage
   readonly steps: readonly PlannedStep[]
   /** What it says of itself at its end. */
-  readonly settings: Settings
+  readonly settings: MachineSettings
   /** Of its last step, or of what it is from. */
   readonly key: string
 }

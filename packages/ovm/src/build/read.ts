@@ -5,7 +5,7 @@ import { checkInstruction } from "./instructions.ts"
 import { joinLines } from "./lines.ts"
 
 /** Of a Dockerfile, in bytes. */
-export const FILE_LIMIT = 1 << 20
+export const DOCKERFILE_LIMIT = 1 << 20
 const MOST_INSTRUCTIONS = 1000
 
 /**

@@ -1,5 +1,5 @@
 import { Wrong } from "./faults.ts"
-import { expand, type Lookup, splitWords } from "./words.ts"
+import { expand, splitWords, type VariableLookup } from "./words.ts"
 
 /** One variable of an ARG, with the value that it has unless told. */
 export interface Argument {
@@ -8,7 +8,7 @@ export interface Argument {
 }
 
 /** What an ARG declares. Throws Wrong. */
-export function argumentsOf(rest: string, lookup: Lookup, mark: string): readonly Argument[] {
+export function argumentsOf(rest: string, lookup: VariableLookup, mark: string): readonly Argument[] {
   return splitWords(rest, mark).map((word) => {
     const [, name, , value] = /^([A-Za-z_][A-Za-z0-9_]*)(=(.*))?$/s.exec(word) ?? []
     if (name === undefined) throw new Wrong(`ARG ${word} is not NAME or NAME=VALUE`)
@@ -31,14 +31,14 @@ const PLATFORM: Readonly<Record<string, string>> = {
 }
 
 /** The arguments of one stage, as they are declared. */
-export class Scope {
+export class ArgumentScope {
   readonly #values = new Map<string, string>()
 
   constructor(
     private readonly given: ReadonlyMap<string, string>,
     private readonly globals: ReadonlyMap<string, string>,
   ) {
-    for (const [name, value] of given) if (Scope.isAside(name)) this.#values.set(name, value)
+    for (const [name, value] of given) if (ArgumentScope.isAside(name)) this.#values.set(name, value)
   }
 
   declare({ name, value }: Argument): void {

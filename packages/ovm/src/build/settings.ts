@@ -1,5 +1,5 @@
 /** What a build says of what runs in a machine, as image-spec has it in an image's config ("config.md"). */
-export interface Settings {
+export interface MachineSettings {
   readonly User?: string
   readonly Env?: readonly string[]
   readonly Entrypoint?: readonly string[]

@@ -4,7 +4,7 @@ import { OvmError } from "../errors.ts"
 import { copyOf } from "./copy.ts"
 import { type Dockerfile, type Instruction, stageCalled } from "./document.ts"
 import { type BuildFault, buildError, Wrong } from "./faults.ts"
-import { commandOf, withMetadata } from "./metadata.ts"
+import { commandLineOf, withMetadata } from "./metadata.ts"
 import {
   type Base,
   type Copy,
@@ -12,10 +12,10 @@ import {
   type PlannedStage,
   type PlannedStep,
   type PlanOptions,
-  type Work,
+  type StepWork,
 } from "./planned.ts"
-import { argumentsOf, Scope } from "./scope.ts"
-import { type Settings, splitVariable } from "./settings.ts"
+import { ArgumentScope, argumentsOf } from "./scope.ts"
+import { type MachineSettings, splitVariable } from "./settings.ts"
 import { expand } from "./words.ts"
 
 /** Of the form of keys: what an earlier version of this program has kept is nothing to go on from. */
@@ -55,7 +55,7 @@ export async function planStage(
     return await find(name)
   })
   if (!from) throw buildError(file.path, faults)
-  const run = new StagePlan(file, from, new Scope(options.args, globals), { ...options, find })
+  const run = new StagePlan(file, from, new ArgumentScope(options.args, globals), { ...options, find })
   for (const instruction of stage.instructions) await at(instruction.line, () => run.take(instruction))
   if (faults.length > 0) throw buildError(file.path, faults)
   return { name: stage.name ?? `${index}`, from, steps: run.steps, settings: run.settings, key: run.key }
@@ -81,14 +81,14 @@ function globalsOf(
 
 class StagePlan {
   readonly steps: PlannedStep[] = []
-  settings: Settings
+  settings: MachineSettings
   key: string
   #saidCmd = false
 
   constructor(
     private readonly file: Dockerfile,
     from: Base | PlannedStage,
-    private readonly scope: Scope,
+    private readonly scope: ArgumentScope,
     private readonly options: PlanOptions & { readonly find: (name: string) => Promise<Base | PlannedStage> },
   ) {
     this.settings = from.settings
@@ -130,20 +130,20 @@ class StagePlan {
     return said ? said[1] : this.scope.value(name)
   }
 
-  #runOf(rest: string): Work {
+  #runOf(rest: string): StepWork {
     const { Env = [], User } = this.settings
     const named = new Set(Env.map((one) => splitVariable(one)[0]))
     const args = this.scope.all().filter(([name]) => !named.has(name))
     return {
       kind: "run",
-      command: commandOf(rest, this.settings),
+      command: commandLineOf(rest, this.settings),
       environment: [...args.map(([name, value]) => `${name}=${value}`), ...Env],
       ...(User !== undefined && { user: User }),
       directory: this.#directory,
     }
   }
 
-  #add({ line, keyword, flags, rest }: Instruction, work: Work): void {
+  #add({ line, keyword, flags, rest }: Instruction, work: StepWork): void {
     const said = [...flags].map(([name, value]) => `--${name}${value && `=${value}`} `).join("")
     this.key = digestOf(JSON.stringify([this.key, keyOf(work)]))
     this.steps.push({ line, text: `${keyword} ${said}${rest}`, key: this.key, work })
@@ -151,9 +151,9 @@ class StagePlan {
 }
 
 /** All that what a step writes depends on, but for what is below it. */
-function keyOf(work: Work): unknown {
+function keyOf(work: StepWork): unknown {
   if (work.kind === "run")
-    return { ...work, environment: work.environment.filter((one) => !Scope.isAside(one)) }
+    return { ...work, environment: work.environment.filter((one) => !ArgumentScope.isAside(one)) }
   return work.kind === "copy" ? { ...work, sources: sourcesKey(work.sources) } : work
 }
 

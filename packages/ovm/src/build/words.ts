@@ -1,7 +1,7 @@
 import { Wrong } from "./faults.ts"
 
 /** What variables stand for; undefined for one that is not set. */
-export type Lookup = (name: string) => string | undefined
+export type VariableLookup = (name: string) => string | undefined
 
 /** The words of a line, at blanks outside of quotes, as they are written. */
 export function splitWords(text: string, mark: string): readonly string[] {
@@ -25,7 +25,7 @@ export function splitWords(text: string, mark: string): readonly string[] {
 }
 
 /** A word without its quotes, with what its variables stand for (Docker's "Environment replacement"). */
-export function expand(word: string, lookup: Lookup, mark: string): string {
+export function expand(word: string, lookup: VariableLookup, mark: string): string {
   return new Expansion(word, lookup, mark).all()
 }
 
@@ -34,7 +34,7 @@ class Expansion {
 
   constructor(
     private readonly text: string,
-    private readonly lookup: Lookup,
+    private readonly lookup: VariableLookup,
     private readonly mark: string,
   ) {}
 

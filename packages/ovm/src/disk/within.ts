@@ -6,7 +6,7 @@ import { Lookup } from "./lookup.ts"
  * Whether each cluster that the layers say something of is one that `overlays` say something of: then nothing of the
  * layers shows through them. Both are qcow2 with clusters of 64 KiB. Throws OVM_DISK_INVALID, OVM_FILE_UNREADABLE.
  */
-export async function isWithin(layers: readonly string[], overlays: readonly string[]): Promise<boolean> {
+export async function isCoveredBy(layers: readonly string[], overlays: readonly string[]): Promise<boolean> {
   if (layers.length === 0) return true
   return await withWrites(layers, (few) => withWrites(overlays, (all) => isCovered(few, all)))
 }

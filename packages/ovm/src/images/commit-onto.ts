@@ -1,4 +1,4 @@
-import { isWithin } from "../disk/within.ts"
+import { isCoveredBy } from "../disk/within.ts"
 import { OvmError } from "../errors.ts"
 import type { Written } from "./commit.ts"
 import type { OpenImage } from "./open.ts"
@@ -30,7 +30,7 @@ async function continues(base: Layers, further: Layers, written: readonly string
   if (base.some(({ path }, at) => further[at]?.path !== path)) return false
   const added = further.slice(base.length)
   if (added.some(({ format }) => format !== "qcow2")) return false
-  return await isWithin(
+  return await isCoveredBy(
     added.map(({ path }) => path),
     written,
   )

@@ -3,7 +3,7 @@ import { machineBehind } from "../../artifact/platforms/read.ts"
 import { isSnapshot } from "../../artifact/snapshot/read.ts"
 import { Wrong } from "../../build/faults.ts"
 import type { Base } from "../../build/planned.ts"
-import type { Settings } from "../../build/settings.ts"
+import type { MachineSettings } from "../../build/settings.ts"
 import { isObject } from "../../objects.ts"
 import { parseReference } from "../../registry/reference.ts"
 import { pullByPolicy } from "../pull-policy.ts"
@@ -37,7 +37,7 @@ export async function baseCalled(
 }
 
 /** Of others: what is not as it should be is not there. */
-function settingsIn(text = "{}"): Settings {
+function settingsIn(text = "{}"): MachineSettings {
   try {
     const value: unknown = JSON.parse(text)
     return isObject(value) ? wellFormed(value) : {}
@@ -51,7 +51,7 @@ const TEXTS = (value: unknown) => Array.isArray(value) && value.every(TEXT)
 const TEXTS_BY_NAME = (value: unknown) => isObject(value) && Object.values(value).every(TEXT)
 const NAMES = (value: unknown) => isObject(value)
 
-const MEMBERS: Readonly<Record<keyof Settings, (value: unknown) => boolean>> = {
+const MEMBERS: Readonly<Record<keyof MachineSettings, (value: unknown) => boolean>> = {
   User: TEXT,
   Env: TEXTS,
   Entrypoint: TEXTS,
@@ -65,7 +65,7 @@ const MEMBERS: Readonly<Record<keyof Settings, (value: unknown) => boolean>> = {
   Shell: TEXTS,
 }
 
-function wellFormed(value: Record<string, unknown>): Settings {
+function wellFormed(value: Record<string, unknown>): MachineSettings {
   const known = Object.entries(MEMBERS).filter(([name, is]) => Object.hasOwn(value, name) && is(value[name]))
   return Object.fromEntries(known.map(([name]) => [name, value[name]]))
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto"
 import { execOutput } from "../../api/client.ts"
-import type { Work } from "../../build/planned.ts"
+import type { StepWork } from "../../build/planned.ts"
 import { TAR_END } from "../../content/archive/tar.ts"
 import type { Bytes, Call } from "../../content/interfaces.ts"
 import { OvmError } from "../../errors.ts"
@@ -68,7 +68,7 @@ export class Builder implements AsyncDisposable {
 
   /** Runs a command, its output and errors on our standard error, and gives its exit status. */
   async run(
-    { command, environment, user, directory }: Extract<Work, { kind: "run" }>,
+    { command, environment, user, directory }: Extract<StepWork, { kind: "run" }>,
     { signal }: Call,
   ): Promise<number> {
     const request = {

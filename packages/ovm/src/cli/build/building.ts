@@ -8,7 +8,7 @@ import { printable, printError } from "../output.ts"
 import { Builder } from "./builder.ts"
 import { copyInto, makeFolder } from "./copying.ts"
 import { Steps } from "./steps-kept.ts"
-import type { Workplace } from "./workplace.ts"
+import type { BuildPlace } from "./workplace.ts"
 
 export interface BuildingOptions {
   /** What the Dockerfile is called. */
@@ -38,7 +38,7 @@ export class Building {
   #runtime: Promise<Runtime> | undefined
 
   constructor(
-    private readonly place: Workplace,
+    private readonly place: BuildPlace,
     private readonly options: BuildingOptions,
     private readonly call: Call,
   ) {

@@ -1,5 +1,5 @@
 import { posix } from "node:path"
-import { contextTar, foldersTar, type Look, type Target } from "../../build/context-tar.ts"
+import { type CopyTarget, contextTar, foldersTar, type Look } from "../../build/context-tar.ts"
 import type { Base, Copy, PlannedStage } from "../../build/planned.ts"
 import { StageTar } from "../../build/stage-tar.ts"
 import { StreamInput } from "../../content/archive/input.ts"
@@ -55,14 +55,14 @@ export async function copyInto(
 
 async function* stageTar(
   tar: StageTar,
-  { target, top, look }: { readonly target: Target; readonly top: string; readonly look: Look },
+  { target, top, look }: { readonly target: CopyTarget; readonly top: string; readonly look: Look },
 ): Bytes {
   yield* foldersTar(target.made, look)
   yield* tar.members(top, look)
   yield TAR_END
 }
 
-async function targetOf(builder: Builder, { to }: Copy, folder: boolean, call: Call): Promise<Target> {
+async function targetOf(builder: Builder, { to }: Copy, folder: boolean, call: Call): Promise<CopyTarget> {
   if (folder || (await builder.hasFolder(to, call))) {
     const { folder: top, made } = await intoFolder(builder, to, call)
     const below = made.at(-1) ?? ""
@@ -74,7 +74,7 @@ async function targetOf(builder: Builder, { to }: Copy, folder: boolean, call: C
 }
 
 /** The lowest folder on the way that is there, and those that are not, each below the one before. */
-async function intoFolder(builder: Builder, path: string, call: Call): Promise<Omit<Target, "called">> {
+async function intoFolder(builder: Builder, path: string, call: Call): Promise<Omit<CopyTarget, "called">> {
   let folder = path
   while (folder !== "/" && !(await builder.hasFolder(folder, call))) folder = posix.dirname(folder)
   const missing = posix.relative(folder, path).split("/").filter(Boolean)

@@ -2,7 +2,7 @@ import { writeFurther } from "../../artifact/machine/further.ts"
 import type { OvmsManifest } from "../../artifact/machine/manifest.ts"
 import { type Artifact, readArtifact } from "../../artifact/machine/read.ts"
 import { baseOf, type PlannedStage } from "../../build/planned.ts"
-import type { Settings } from "../../build/settings.ts"
+import type { MachineSettings } from "../../build/settings.ts"
 import type { Digest } from "../../content/digest.ts"
 import type { Call } from "../../content/interfaces.ts"
 import { paths } from "../../host/paths.ts"
@@ -19,7 +19,7 @@ interface Finished {
 }
 
 /** Stores the machine of a stage under its name: its layers, and what the stage says of it. */
-export async function finish(
+export async function finishBuild(
   stage: PlannedStage,
   { image, name, created }: Finished,
   call: Call,
@@ -41,11 +41,11 @@ export async function finish(
   })
 }
 
-function annotationsOf(settings: Settings): Record<string, string> {
+function annotationsOf(settings: MachineSettings): Record<string, string> {
   return { ...settings.Labels, [SETTINGS_ANNOTATION]: JSON.stringify(settings) }
 }
 
-function manifestOf(manifest: OvmsManifest, settings: Settings, name: string): OvmsManifest {
+function manifestOf(manifest: OvmsManifest, settings: MachineSettings, name: string): OvmsManifest {
   const { version: _, network: [network = { mode: "user" as const }] = [], ...others } = manifest
   const runs = settings.Entrypoint !== undefined || settings.Cmd !== undefined
   const offered = Object.keys(settings.ExposedPorts ?? {}).map(portOf)

@@ -6,7 +6,7 @@ import { textIfPresent } from "../../files/present.ts"
 import { replaceAtOnce } from "../../files/replace.ts"
 import { isUnknown } from "../names.ts"
 import { openStore, openStoreToRead } from "../store.ts"
-import { STEPS } from "./step-name.ts"
+import { STEP_NAMES } from "./step-name.ts"
 
 /**
  * What builds have kept of their steps: images in the store, under names that nobody else can tell ahead, so that no
@@ -21,7 +21,7 @@ export class Steps {
   }
 
   name(key: string): string {
-    return `${STEPS}:${hexOf(digestOf(`${this.secret} ${key}`))}`
+    return `${STEP_NAMES}:${hexOf(digestOf(`${this.secret} ${key}`))}`
   }
 
   /** Index of the last of these steps that is here; -1 for none. */

@@ -11,7 +11,7 @@ import { BUILD_LABEL } from "./builder.ts"
 const MARK = ".build"
 
 /** The builds of one root, this one among them: each holds a file as long as it lives, and another one sees that. */
-export class Workplace implements Disposable {
+export class BuildPlace implements Disposable {
   private constructor(
     readonly folder: string,
     /** Of this build. */
@@ -19,11 +19,11 @@ export class Workplace implements Disposable {
     private readonly held: Lock,
   ) {}
 
-  static async open(call: Call): Promise<Workplace> {
+  static async open(call: Call): Promise<BuildPlace> {
     const folder = join(paths().root, "building")
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     const id = randomUUID()
-    return new Workplace(folder, id, await lock(join(folder, id + MARK), "exclusive", call))
+    return new BuildPlace(folder, id, await lock(join(folder, id + MARK), "exclusive", call))
   }
 
   /** Removes the machines of builds that were killed. */

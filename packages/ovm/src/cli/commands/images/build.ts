@@ -3,13 +3,13 @@ import type { Command } from "commander"
 import { epochTime } from "../../../artifact/epoch.ts"
 import { Context } from "../../../build/context.ts"
 import { planBuild } from "../../../build/plan.ts"
-import { FILE_LIMIT, readDockerfile } from "../../../build/read.ts"
+import { DOCKERFILE_LIMIT, readDockerfile } from "../../../build/read.ts"
 import { OvmError } from "../../../errors.ts"
 import { readRegular } from "../../../files/regular.ts"
 import { baseCalled } from "../../build/base.ts"
 import { Building } from "../../build/building.ts"
-import { finish } from "../../build/finish.ts"
-import { Workplace } from "../../build/workplace.ts"
+import { finishBuild } from "../../build/finish.ts"
+import { BuildPlace } from "../../build/workplace.ts"
 import { interruptible } from "../../interrupt.ts"
 import { storeName } from "../../names.ts"
 import { print, printJson } from "../../output.ts"
@@ -77,7 +77,7 @@ async function run(folder: string, options: BuildOptions): Promise<void> {
       ...(options.target !== undefined && { target: options.target }),
       base: (text) => baseCalled(text, { signal, ...(options.plainHttp && { plainHttp: true }) }),
     })
-    using place = await Workplace.open({ signal })
+    using place = await BuildPlace.open({ signal })
     const { memory, cpus, cache, quiet = false } = options
     const how = {
       path,
@@ -89,7 +89,11 @@ async function run(folder: string, options: BuildOptions): Promise<void> {
     }
     const building = new Building(place, how, { signal })
     const image = await building.image(stage)
-    const digest = await finish(stage, { image, name, ...(created !== undefined && { created }) }, { signal })
+    const digest = await finishBuild(
+      stage,
+      { image, name, ...(created !== undefined && { created }) },
+      { signal },
+    )
     return { reference: name, digest, steps: building.done }
   })
   if (options.json) printJson(made)
@@ -99,12 +103,12 @@ async function run(folder: string, options: BuildOptions): Promise<void> {
 async function dockerfileOf(folder: string, { file }: BuildOptions) {
   if (file === "-") {
     const bytes = Buffer.concat(await Array.fromAsync(process.stdin as AsyncIterable<Uint8Array>))
-    if (bytes.length > FILE_LIMIT)
-      throw new OvmError("OVM_TOO_LARGE", `the Dockerfile has more than ${FILE_LIMIT} bytes`)
+    if (bytes.length > DOCKERFILE_LIMIT)
+      throw new OvmError("OVM_TOO_LARGE", `the Dockerfile has more than ${DOCKERFILE_LIMIT} bytes`)
     return { path: "Dockerfile", bytes }
   }
   const at = file ?? join(folder, "Dockerfile")
-  return { path: relative(process.cwd(), at) || at, bytes: await readRegular(at, FILE_LIMIT) }
+  return { path: relative(process.cwd(), at) || at, bytes: await readRegular(at, DOCKERFILE_LIMIT) }
 }
 
 function withEpoch(given: BuildOptions["buildArg"], epoch: string | undefined): ReadonlyMap<string, string> {
