@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { chown, lstat, mkdir, readFile, readlink, rename, rm, symlink, writeFile } from "node:fs/promises"
-import { dirname, join } from "node:path"
+import { join } from "node:path"
 import { connect } from "@ovms/client"
-import { KERNEL, machineMissing, NET, UNPACKED } from "@ovms/testkit/machines.ts"
+import { KERNEL, MACHINE, machineMissing, NET, UNPACKED } from "@ovms/testkit/machines.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 
@@ -32,7 +32,7 @@ describe.skipIf(Boolean(skip))("folders of the host in a machine", () => {
   beforeAll(async () => {
     box = await Sandbox.create()
     const shares = [{ name: "given", target: "/given", readOnly: true, required: false }]
-    const text = (await readFile(UNPACKED, "utf8")).replaceAll(/"path": "(?!\/)/g, `$&${dirname(UNPACKED)}/`)
+    const text = (await readFile(UNPACKED, "utf8")).replaceAll(/"path": "(?!\/)/g, `$&${MACHINE}/`)
     await writeFile(box.path("machine.json"), JSON.stringify({ ...JSON.parse(text), shares }))
     await box.ok(["pack", "-f", "machine.json", "-t", "debian:12"])
     const files = ["--kernel", KERNEL, "--initrd", NET]
