@@ -108,7 +108,7 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     await box.fails(["shell", "web"], "OVM_USAGE", ["terminal"])
   })
 
-  test("the console has the size of the terminal that is attached to it, and hears when that changes [OVMS-AGT-110, OVMS-AGT-111, OVMS-AGT-112]", async () => {
+  test("the console has the size of the terminal that is attached to it, and hears when that changes [OVMS-AGT-110, OVMS-AGT-111, OVMS-API-502]", async () => {
     // As the shell of somebody who has logged in: the console is its terminal.
     const script = "trap 'stty size' WINCH; echo it waits; until [ -e /over ]; do sleep 0.1; done"
     await box.ok(["exec", "web", "sh", "-c", `setsid -c sh -c "${script}" <>/dev/ttyS0 >&0 2>&1 &`])

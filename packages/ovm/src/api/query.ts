@@ -71,7 +71,7 @@ export function refuseUnknown(query: URLSearchParams, known: readonly string[]):
   if (twice !== undefined) throw new OvmError("OVM_REQUEST_INVALID", `${twice}: it is there more than once`)
 }
 
-/** The size of a terminal, if it is there. Throws OVM_REQUEST_INVALID naming the parameter (OVMS-AGT-112). */
+/** The size of a terminal, if it is there. Throws OVM_REQUEST_INVALID naming the parameter (OVMS-API-502). */
 export function windowOf(query: URLSearchParams): { rows: number; columns: number } | undefined {
   const text = query.get("window")
   if (text === null) return undefined
