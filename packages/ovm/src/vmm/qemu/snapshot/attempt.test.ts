@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { once } from "node:events"
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { createServer, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
@@ -14,7 +16,7 @@ import { waitForMigration } from "../migration/progress.ts"
 import { listenForStream, type Receiver, SNAPSHOT_SOCKET } from "../migration/receiver.ts"
 import { RAM_ID } from "../model.ts"
 import { connectQmp, type Qmp } from "../qmp.ts"
-import { type Attempt, letRun, noteAttempt, readAttempt, untriedNote } from "./attempt.ts"
+import { type Attempt, letRun, noteAttempt, readAttempt, takeBack, untriedNote } from "./attempt.ts"
 import { attachOverlay, driveOf, overlayNodes, switchTo } from "./drive.ts"
 
 const missing =
@@ -139,4 +141,31 @@ describe.skipIf(missing !== "")(`a snapshot that nobody ended ${missing}`, () =>
         await shots.unharmed(adopted, sink, before)
         await shots.end(adopted)
       }, 180_000)
+
+  test("is taken back whenever its migration is cancelled, also just before QEMU pauses it", async () => {
+    const { machine } = await shots.counting()
+    const { directory } = machine.record
+    const path = join(directory, "drain.sock")
+    const sockets = new Set<Socket>()
+    const server = createServer((socket) => void sockets.add(socket.resume())).listen(path)
+    await once(server, "listening")
+    machine.detach()
+    const qmp = await monitorOf(machine)
+    const capabilities = [IGNORE_SHARED, "pause-before-switchover"]
+    await qmp.execute("migrate-set-capabilities", {
+      capabilities: capabilities.map((capability) => ({ capability, state: true })),
+    })
+    // QEMU lost 3 to 4 of a hundred.
+    for (let round = 0; round < 200; round++) {
+      await qmp.execute("migrate", { uri: "unix:drain.sock" })
+      for (const end = performance.now() + Math.random() * 5; performance.now() < end; ) {}
+      await takeBack(qmp, { directory, files: [], running: true })
+    }
+    qmp.close()
+    server.close()
+    for (const socket of sockets) socket.destroy()
+    const adopted = await bench.vmm.adopt(machine.record)
+    await shots.ticks(adopted, 5)
+    await shots.end(adopted)
+  }, 180_000)
 })

@@ -12,6 +12,8 @@ import { detachOverlay, type OverlayNodes } from "./drive.ts"
 /** In the instance's directory while a snapshot is being taken: what to take back if nobody ends it. */
 const FILE = "snapshot.json"
 const CANCEL_MS = 10_000
+/** Between two times that a cancelled migration is told to go on. */
+const TELL_MS = 50
 const FINISH_MS = 5000
 /** Between two looks whether a lock is gone. */
 const LOCK_MS = 10
@@ -70,10 +72,7 @@ export async function forgetAttempt(directory: string): Promise<void> {
  */
 export async function takeBack(qmp: Qmp, attempt: Attempt): Promise<void> {
   const { directory, files, overlay, running } = attempt
-  if (!IDLE.has((await migrationStatus(qmp)).status)) {
-    await qmp.execute("migrate_cancel")
-    await waitForMigration(qmp, [...IDLE], { timeoutMs: CANCEL_MS })
-  }
+  await cancelMigration(qmp)
   if (running) {
     // After a cancelled migration QEMU goes on by itself; after a completed one, or if it was never told to stop, it
     // does not.
@@ -86,6 +85,26 @@ export async function takeBack(qmp: Qmp, attempt: Attempt): Promise<void> {
   }
   for (const path of [...files, join(directory, SNAPSHOT_SOCKET)]) await rm(path, { force: true })
   await forgetAttempt(directory)
+}
+
+/**
+ * Ends a migration, if there is one under way. QEMU 7.2 loses a cancellation that comes just before `pre-switchover`:
+ * its thread then waits to be told to go on, in a state that is `cancelling` already (migration_maybe_pause() in
+ * migration.c). So it is told; nothing else waits for that. Throws OVM_VMM_FAILED or OVM_VMM_TIMEOUT.
+ */
+async function cancelMigration(qmp: Qmp): Promise<void> {
+  if (IDLE.has((await migrationStatus(qmp)).status)) return
+  await qmp.execute("migrate_cancel")
+  // It says no where the migration has ended meanwhile.
+  const telling = setInterval(
+    () => qmp.execute("migrate-continue", { state: "cancelling" }).catch(() => {}),
+    TELL_MS,
+  )
+  try {
+    await waitForMigration(qmp, [...IDLE], { timeoutMs: CANCEL_MS })
+  } finally {
+    clearInterval(telling)
+  }
 }
 
 /** The machine is gone: only files are left. What the guest has written to is not touched. */
