@@ -10,7 +10,7 @@ OCI_T, EMPTY_T = "application/vnd.oci.image.manifest.v1+json", "application/vnd.
 TAR_T = "application/vnd.oci.image.layer.v1.tar"
 DISK_T = {TAR_T: None, T + "disk.v1+qcow2": "qcow2", T + "disk.v1+raw": "raw"}
 SAYS_NOTHING = {"", EMPTY_T, "application/vnd.unknown.artifact.v1", "application/vnd.unknown.config.v1+json"}
-KIND_CODE = {"manifest": "OVM_MANIFEST_INVALID", "oci-manifest": "OVM_ARTIFACT_INVALID",
+KIND_CODE = {"manifest": "OVM_MANIFEST_INVALID", "oci-manifest": "OVM_ARTIFACT_INVALID", "oci-index": "OVM_ARTIFACT_INVALID",
              "pack-source": "OVM_SOURCE_INVALID", "snapshot": "OVM_SNAPSHOT_INVALID",
              "policy": "OVM_POLICY_INVALID", "request": "OVM_REQUEST_INVALID"}
 

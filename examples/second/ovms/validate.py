@@ -4,6 +4,7 @@ import json
 from .artifact import read_artifact
 from .basics import Refused
 from .disk import read_disk
+from .index import read_index
 from .machine import read_machine
 from .reference import read_reference
 from .snapshot import read_snapshot, read_snapshot_artifact
@@ -37,6 +38,8 @@ def validate(kind, files, faults):
         read_machine(contents(files[0]), kind, faults)
     elif kind == "snapshot":
         read_snapshot(contents(files[0]), faults)
+    elif kind == "oci-index":
+        read_index(contents(files[0]), faults)
     elif kind in ("artifact", "snapshot-artifact"):
         read = read_artifact if kind == "artifact" else read_snapshot_artifact
         found = read(contents(files[0]), lambda _: contents(files[1]), faults)
