@@ -2,11 +2,14 @@ import { expect, setDefaultTimeout, test } from "bun:test"
 import { join } from "node:path"
 import { connect } from "@ovms/client"
 import { SERVER, serverMissing } from "@ovms/testkit/machines.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // Lane: first. A Debian server is booted once.
 // Half a minute of an emulated CPU, and as much for cloud-init: on a busy host many times that.
-const BOOT_MS = 600_000
+const BOOT_MS = 1_200_000
+/** What one request may wait at most. */
+const WAIT_MS = 600_000
 setDefaultTimeout(2 * BOOT_MS)
 
 // The agent as a service of systemd, which a cloud image gets at its first boot, and a clone of such a server.
@@ -31,7 +34,8 @@ test.skipIf(Boolean(skip))(
       "server:12",
     ])
     const runtime = connect(join(box.home, "ovm.sock"))
-    await runtime.ready(id, { timeoutMs: BOOT_MS })
+    const ready = () => runtime.ready(id, { timeoutMs: WAIT_MS }).then(() => true, String)
+    await until("its agent", ready, { is: (said) => said === true, deadlineMs: BOOT_MS - WAIT_MS })
     expect(
       await inside("web", "cat /proc/1/comm; systemctl is-enabled ovm-agent; systemctl is-active ovm-agent"),
     ).toBe("systemd\nenabled\nactive")

@@ -10,7 +10,7 @@ import { expectFailure, expectSuccess, finished, Sandbox } from "./sandbox.ts"
 
 // Lane: first. A Debian server is booted three times.
 // Half a minute of an emulated CPU a boot, and as much for cloud-init: on a busy host many times that.
-const BOOT_MS = 600_000
+const BOOT_MS = 1_200_000
 setDefaultTimeout(3 * BOOT_MS)
 /** ssh's own status; any other is that of the command in the guest. */
 const NOT_CONNECTED = 255
