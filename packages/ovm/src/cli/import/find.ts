@@ -37,7 +37,7 @@ export async function findSource(
   options: RegistryOptions & Call,
 ): Promise<FoundSource | undefined> {
   const [, prefix, rest = ""] = /^(docker-archive|oci|oci-archive):(.*)$/s.exec(text) ?? []
-  if (prefix === "docker-archive") return inDockerArchive(rest, options)
+  if (prefix === "docker-archive") return inDockerArchive(rest, await tarMembers(rest, options), options)
   if (prefix !== undefined) return opened(await openPath(rest, options), options)
   if (!text.startsWith("docker://") && (isPath(text) || existsSync(text))) return atPath(text, options)
   const where = whereOf(text)
@@ -60,12 +60,16 @@ async function atPath(text: string, options: Call): Promise<FoundSource | undefi
   if (directory) return opened(await openPath(text, options), options)
   if (!statSync(path).isFile() || !(await isArchive(path))) return undefined
   const members = await tarMembers(path, options).catch(() => new Map())
-  if (isDockerArchive(members)) return inDockerArchive(path, options)
+  if (isDockerArchive(members)) return inDockerArchive(path, members, options)
   return members.has("oci-layout") ? opened(await openPath(text, options), options) : undefined
 }
 
-async function inDockerArchive(path: string, call: Call): Promise<FoundSource> {
-  const image = await readDockerArchive(path, await tarMembers(path, call), call)
+async function inDockerArchive(
+  path: string,
+  members: Awaited<ReturnType<typeof tarMembers>>,
+  call: Call,
+): Promise<FoundSource> {
+  const image = await readDockerArchive(path, members, call)
   return { container: { image }, [Symbol.asyncDispose]: async () => {} }
 }
 

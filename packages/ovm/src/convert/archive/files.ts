@@ -16,19 +16,25 @@ export interface ArchivedFile {
 /** More than any machine comes in. */
 const MOST = 256
 
-/**
- * The files of the tar archive `path`, in order. Throws OVM_DISK_INVALID for two of one name and for too many, and what
- * readTar throws.
- */
-export async function archivedFiles(path: string, call: Call = {}): Promise<readonly ArchivedFile[]> {
+/** The files of the tar archive `path`, in order. Of `passOver`, and of what is thrown: see readTar. */
+export async function* filesInTar(
+  path: string,
+  call: Call = {},
+  passOver?: (message: string) => void,
+): AsyncIterable<ArchivedFile> {
   await using handle = await openRegular(path)
-  const found = new Map<string, ArchivedFile>()
   const input = new FileInput(handle, (await handle.stat()).size, call)
-  for await (const { name, size, offset, directory } of readTar(input, path)) {
-    if (directory) continue
-    if (found.has(name)) throw invalid(path, `has two files ${JSON.stringify(name)}`)
+  for await (const { name, size, offset, directory } of readTar(input, path, passOver))
+    if (!directory) yield { name, size, offset }
+}
+
+/** The same, all of them. Throws OVM_DISK_INVALID for two of one name and for too many. */
+export async function archivedFiles(path: string, call: Call = {}): Promise<readonly ArchivedFile[]> {
+  const found = new Map<string, ArchivedFile>()
+  for await (const file of filesInTar(path, call)) {
+    if (found.has(file.name)) throw invalid(path, `has two files ${JSON.stringify(file.name)}`)
     if (found.size === MOST) throw invalid(path, `has more than ${MOST} files`)
-    found.set(name, { name, size, offset })
+    found.set(file.name, file)
   }
   return [...found.values()]
 }

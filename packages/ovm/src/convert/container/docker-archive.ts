@@ -1,34 +1,19 @@
-import { FileInput } from "../../content/archive/input.ts"
-import { readTar } from "../../content/archive/tar.ts"
 import { digestOf } from "../../content/digest.ts"
-import type { Bytes, Call } from "../../content/interfaces.ts"
+import type { Call } from "../../content/interfaces.ts"
 import { readAll } from "../../content/read.ts"
 import { OvmError } from "../../errors.ts"
-import { openRegular } from "../../files/regular.ts"
 import { isObject } from "../../objects.ts"
+import { type ArchivedFile, contentIn, filesInTar } from "../archive/files.ts"
 import { readConfig } from "./config.ts"
 import { type ContainerImage, checkImage } from "./image.ts"
 import { CONTAINER_LIMITS, fault } from "./limits.ts"
 
-interface Member {
-  readonly offset: number
-  readonly size: number
-}
-
 const MANIFEST = "manifest.json"
 
-/** The names in the tar archive `path`. Throws OVM_ARTIFACT_INVALID, OVM_FILE_UNREADABLE. */
-export async function tarMembers(path: string, call: Call = {}): Promise<ReadonlyMap<string, Member>> {
-  const members = new Map<string, Member>()
-  const handle = await openRegular(path)
-  try {
-    const input = new FileInput(handle, (await handle.stat()).size, call)
-    for await (const { name, offset, size, directory } of readTar(input, path, () => {}))
-      if (!directory) members.set(name, { offset, size })
-    return members
-  } finally {
-    await handle.close()
-  }
+/** What is in the tar archive `path`, by name. Throws OVM_ARTIFACT_INVALID, OVM_FILE_UNREADABLE. */
+export async function tarMembers(path: string, call: Call = {}): Promise<ReadonlyMap<string, ArchivedFile>> {
+  const files = await Array.fromAsync(filesInTar(path, call, () => {}))
+  return new Map(files.map((file) => [file.name, file]))
 }
 
 /** Whether these are the names of an archive as `docker save` wrote it before it wrote OCI layouts. */
@@ -42,11 +27,11 @@ export function isDockerArchive(members: ReadonlyMap<string, unknown>): boolean 
  */
 export async function readDockerArchive(
   path: string,
-  members: ReadonlyMap<string, Member>,
+  members: ReadonlyMap<string, ArchivedFile>,
   call: Call = {},
 ): Promise<ContainerImage> {
   const read = async (name: string, limit: number) =>
-    await readAll(contentOf(path, memberOf(path, members, name), call), limit, `${path}: ${name}`)
+    await readAll(contentIn(path, memberOf(path, members, name), call), limit, `${path}: ${name}`)
   const listed = imagesIn(await read(MANIFEST, CONTAINER_LIMITS.configBytes), path)
   const [only, ...others] = listed
   if (!only || others.length > 0) throw fault(path, `it has ${listed.length} images, not one`)
@@ -55,7 +40,7 @@ export async function readDockerArchive(
   const layers = only.layers.map((name, index) => {
     const member = memberOf(path, members, name)
     const digest = config.diffIds[index] ?? digestOf(name)
-    return { digest, open: async (call: Call) => contentOf(path, member, call) }
+    return { digest, open: async (call: Call) => contentIn(path, member, call) }
   })
   return checkImage({ what: path, digest: digestOf(bytes), config, layers })
 }
@@ -77,19 +62,8 @@ function imagesIn(bytes: Uint8Array, path: string): { readonly config: string; r
   })
 }
 
-function memberOf(path: string, members: ReadonlyMap<string, Member>, name: string): Member {
+function memberOf(path: string, members: ReadonlyMap<string, ArchivedFile>, name: string): ArchivedFile {
   const found = members.get(name)
   if (found) return found
   throw fault(path, `${JSON.stringify(name)} is not in it`)
-}
-
-async function* contentOf(path: string, { offset, size }: Member, call: Call): Bytes {
-  const handle = await openRegular(path)
-  try {
-    const input = new FileInput(handle, Number.POSITIVE_INFINITY, call)
-    await input.skip(offset)
-    yield* input.content(size)
-  } finally {
-    await handle.close()
-  }
 }
