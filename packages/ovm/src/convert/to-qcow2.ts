@@ -1,9 +1,10 @@
 import type { Call } from "../content/interfaces.ts"
 import { invalid, withDisk } from "../disk/file.ts"
 import { MAX_VIRTUAL_SIZE } from "../disk/inspect.ts"
-import { runTool, type ToolResult } from "../disk/tool.ts"
+import { runTool, ToolMissing, type ToolResult } from "../disk/tool.ts"
 import { OvmError } from "../errors.ts"
 import { isObject } from "../objects.ts"
+import { notInstalled } from "./not-installed.ts"
 import { snapshotsIn } from "./qcow2.ts"
 import type { SourceFormat } from "./source.ts"
 
@@ -85,7 +86,6 @@ export async function tool(
 
 async function qemuImg(args: readonly string[], limits: typeof LOOK, call: Call): Promise<ToolResult> {
   return await runTool("qemu-img", args, limits, call).catch((thrown) => {
-    if (!/not installed/.test(String(thrown))) throw thrown
-    throw new OvmError("OVM_HOST_FAILED", "qemu-img is not installed", { hint: "apt-get install qemu-utils" })
+    throw thrown instanceof ToolMissing ? notInstalled(thrown.program) : thrown
   })
 }

@@ -2,19 +2,13 @@ import { createReadStream } from "node:fs"
 import { createGunzip, createZstdDecompress } from "node:zlib"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { invalid } from "../disk/file.ts"
-import { runTool } from "../disk/tool.ts"
+import { runTool, ToolMissing } from "../disk/tool.ts"
 import { toolOutput } from "../disk/tool-output.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { fillBounded } from "./fill.ts"
+import { notInstalled } from "./not-installed.ts"
 import type { Packing } from "./source.ts"
 import { CONVERSION } from "./to-qcow2.ts"
-
-/** Packages of what there is no library for here, by the name of the program. */
-const PACKAGES: Readonly<Record<string, string>> = {
-  xz: "xz-utils",
-  prlimit: "util-linux",
-  setpriv: "util-linux",
-}
 
 /**
  * Unpacks the file `from` into the new file `to`, with zeros as holes. Throws OVM_DISK_INVALID for what is damaged or
@@ -66,12 +60,10 @@ async function* byProgram(from: string, program: "xz" | "bzip2", call: Call): By
   try {
     yield* toolOutput(program, ["-dc", "--", from], CONVERSION, call)
   } catch (thrown) {
-    if (!(thrown instanceof OvmError) || thrown.code !== "OVM_DISK_INVALID") throw thrown
-    const missing = /^(\S+).* is not installed$/.exec(thrown.message)?.[1]
-    if (missing === undefined) throw new Error(thrown.message)
-    throw new OvmError("OVM_HOST_FAILED", `${missing} is not installed`, {
-      hint: `apt-get install ${PACKAGES[missing] ?? missing}`,
-    })
+    if (thrown instanceof ToolMissing) throw notInstalled(thrown.program)
+    // Its words, to be said of the file.
+    if (thrown instanceof OvmError && thrown.code === "OVM_DISK_INVALID") throw new Error(thrown.message)
+    throw thrown
   }
 }
 

@@ -35,11 +35,18 @@ export function unreadableDisk(reason: string, cause?: unknown): OvmError {
   return new OvmError("OVM_DISK_INVALID", reason, { cause })
 }
 
+/** A program that is not on this host. */
+export class ToolMissing extends OvmError {
+  constructor(readonly program: string) {
+    super("OVM_DISK_INVALID", `${program} is not installed`)
+  }
+}
+
 /**
  * Starts a program, without a shell and with an empty environment, under util-linux's `prlimit` and `setpriv`: bounded
  * time of the CPU, memory and files, and ended with this process, however that ends.
  */
-export function startTool(
+function startTool(
   name: string,
   args: readonly string[],
   limits: Omit<ToolLimits, "output">,
@@ -54,57 +61,85 @@ export function startTool(
   })
 }
 
-/** Why a program that has ended did not even begin; undefined if it did. */
-export function notBegun(name: string, status: number | null, stderr: string): OvmError | undefined {
-  const missing = /failed to execute ([^\s:]+)/.exec(stderr)?.[1]
-  if (status === 127 || missing !== undefined) return unreadableDisk(`${missing ?? name} is not installed`)
-  return undefined
+export interface Ended {
+  /** -1 if a signal ended it. */
+  readonly status: number
+  readonly killed: NodeJS.Signals | null
+  /** The beginning of it. */
+  readonly stderr: string
 }
 
-/** Where the program that bounds all others could not be started. */
-export function notBounded(cause: unknown): OvmError {
-  return unreadableDisk("prlimit (of util-linux) could not be started", cause)
+export interface WatchedTool {
+  readonly stdout: Readable
+  /** Rejects with why it was ended, or did not even begin. */
+  readonly ended: Promise<Ended>
+  /** Kills it; the first reason is what `ended` rejects with. */
+  end(reason?: OvmError): void
+}
+
+/** Starts a program as startTool does, and ends it when its time is over or the signal comes. */
+export function watchTool(
+  name: string,
+  args: readonly string[],
+  limits: Omit<ToolLimits, "output">,
+  { signal, cwd }: ToolCall = {},
+): WatchedTool {
+  const child = startTool(name, args, limits, cwd)
+  let stderr = ""
+  let failed: OvmError | undefined
+  const end = (reason?: OvmError) => {
+    failed ??= reason
+    child.kill("SIGKILL")
+  }
+  const interrupt = () => end(new OvmError("OVM_INTERRUPTED", "interrupted"))
+  const timer = setTimeout(() => end(unreadableDisk(`${name} took longer than ${limits.ms} ms`)), limits.ms)
+  child.stderr.on("data", (chunk: Buffer) => {
+    if (stderr.length < STDERR_LIMIT) stderr += chunk.toString("latin1").slice(0, STDERR_LIMIT)
+  })
+  const ended = new Promise<Ended>((resolve, reject) => {
+    const settled = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener("abort", interrupt)
+    }
+    child.once("error", (cause) => {
+      settled()
+      child.stdout.destroy()
+      reject(failed ?? unreadableDisk("prlimit (of util-linux) could not be started", cause))
+    })
+    child.once("close", (status, killed) => {
+      settled()
+      const missing = /failed to execute ([^\s:]+)/.exec(stderr)?.[1]
+      const fault = failed ?? (status === 127 || missing ? new ToolMissing(missing ?? name) : undefined)
+      if (fault) reject(fault)
+      else resolve({ status: status ?? -1, killed, stderr })
+    })
+  })
+  // Whoever reads on may never come to it.
+  ended.catch(() => {})
+  if (signal?.aborted) interrupt()
+  else signal?.addEventListener("abort", interrupt, { once: true })
+  return { stdout: child.stdout, ended, end }
 }
 
 /**
- * Runs a program as startTool does, with bounded time and output too. Throws what `unreadableDisk` makes if it is
- * missing or hits a bound, OVM_INTERRUPTED.
+ * Runs a program as watchTool does, with bounded output too. Throws what `unreadableDisk` makes if it is missing or
+ * hits a bound, OVM_INTERRUPTED.
  */
-export function runTool(
+export async function runTool(
   name: string,
   args: readonly string[],
   limits: ToolLimits,
-  { signal, cwd }: ToolCall = {},
+  call: ToolCall = {},
 ): Promise<ToolResult> {
-  return new Promise((resolve, reject) => {
-    const child = startTool(name, args, limits, cwd)
-    const chunks: Buffer[] = []
-    let size = 0
-    let stderr = ""
-    const end = (error: OvmError) => {
-      child.kill("SIGKILL")
-      reject(error)
-    }
-    const interrupt = () => end(new OvmError("OVM_INTERRUPTED", "interrupted"))
-    const timer = setTimeout(() => end(unreadableDisk(`${name} took longer than ${limits.ms} ms`)), limits.ms)
-    child.on("error", (cause) => reject(notBounded(cause)))
-    child.stdout.on("data", (chunk: Buffer) => {
-      size += chunk.byteLength
-      if (size > limits.output) end(unreadableDisk(`${name} wrote more than ${limits.output} bytes`))
-      else chunks.push(chunk)
-    })
-    child.stderr.on("data", (chunk: Buffer) => {
-      if (stderr.length < STDERR_LIMIT) stderr += chunk.toString("latin1").slice(0, STDERR_LIMIT)
-    })
-    child.on("close", (status, killed) => {
-      clearTimeout(timer)
-      signal?.removeEventListener("abort", interrupt)
-      const failed = notBegun(name, status, stderr)
-      if (failed) reject(failed)
-      else if (killed) reject(unreadableDisk(`${name} was ended by ${killed}`))
-      else resolve({ status: status ?? -1, stdout: Buffer.concat(chunks), stderr })
-    })
-    if (signal?.aborted) interrupt()
-    else signal?.addEventListener("abort", interrupt, { once: true })
+  const { stdout, ended, end } = watchTool(name, args, limits, call)
+  const chunks: Buffer[] = []
+  let size = 0
+  stdout.on("data", (chunk: Buffer) => {
+    size += chunk.byteLength
+    if (size > limits.output) end(unreadableDisk(`${name} wrote more than ${limits.output} bytes`))
+    else chunks.push(chunk)
   })
+  const { status, killed, stderr } = await ended
+  if (killed) throw unreadableDisk(`${name} was ended by ${killed}`)
+  return { status, stdout: Buffer.concat(chunks), stderr }
 }
