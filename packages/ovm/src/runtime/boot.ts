@@ -28,7 +28,7 @@ export async function planBoot(
   let refusal: OvmError | undefined
   for (const vmm of vmmsInOrder(vmms, image, request.overrides))
     try {
-      const findings = await checkedBy(vmm, plan, call)
+      const { findings, capabilities } = await checkedBy(vmm, plan, call)
       const refused = refusalOf(`${vmm.name} cannot run ${image.reference}`, findings)
       if (refused) {
         refusal ??= refused
@@ -37,7 +37,9 @@ export async function planBoot(
       const possible = honoured(plan, findings)
       return {
         image,
-        capabilities: await vmm.capabilities({ ...call, ...guestOf(plan) }),
+        capabilities: plan.architecture
+          ? await vmm.capabilities({ ...call, ...guestOf(plan) })
+          : capabilities,
         plan: possible,
         warnings: [...image.warnings, ...crowded(possible), ...findings.map(sentence)],
         go: async (call) => {

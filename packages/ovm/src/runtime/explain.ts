@@ -96,7 +96,7 @@ async function judge(
 ): Promise<Candidate> {
   try {
     const { version, accelerator } = await vmm.capabilities({ ...call, ...guestOf(plan) })
-    const findings = await checkedBy(vmm, plan, call)
+    const { findings } = await checkedBy(vmm, plan, call)
     const fits = findings.every(({ severity }) => severity !== "fatal")
     return { name: vmm.name, chosen: fits && !before, version, accelerator, findings }
   } catch (thrown) {
