@@ -16,6 +16,11 @@ export interface Artifact {
   readonly base?: Artifact
 }
 
+/** The descriptor of `bytes`, as of a file of that name. */
+export function described(mediaType: string, bytes: Buffer, title: string): Descriptor {
+  return { mediaType, digest: digestOf(bytes), size: bytes.length, annotations: { [TITLE]: title } }
+}
+
 /** A bzImage by its header, and nothing that could run (OVMS-SRC-010, OVMS-SRC-023). */
 export function kernelOf(fill: number, size = 4096): Buffer {
   const bytes = Buffer.alloc(size, fill)
@@ -62,12 +67,6 @@ export function artifactOf(changes: Changes = {}): Artifact {
     ...changes.document,
   }
   const manifest = Buffer.from(JSON.stringify(document))
-  const described = (mediaType: string, bytes: Buffer, title: string): Descriptor => ({
-    mediaType,
-    digest: digestOf(bytes),
-    size: bytes.length,
-    annotations: { [TITLE]: title },
-  })
   const own = described(typed("manifest.v1+json"), manifest, "manifest.json")
   const empty = utf8("{}")
   const tar = described("application/vnd.oci.image.layer.v1.tar", disk, "disk0.raw")

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
-import { type Descriptor, digestOf, hex, utf8 } from "../registry/content.ts"
-import { type Artifact, OCI_MANIFEST } from "./make.ts"
+import { digestOf, hex, utf8 } from "../registry/content.ts"
+import { type Artifact, described, OCI_MANIFEST } from "./make.ts"
 
 const TYPE = "application/vnd.ovms.snapshot.v1+json"
 const RAM = "application/vnd.ovms.ramsnap.v1+zstd"
@@ -56,12 +56,6 @@ export function snapshotOf(base: Artifact, changes: SnapshotChanges = {}): Artif
     ...changes.document,
   }
   const manifest = Buffer.from(JSON.stringify(document))
-  const described = (mediaType: string, bytes: Buffer, title: string): Descriptor => ({
-    mediaType,
-    digest: digestOf(bytes),
-    size: bytes.length,
-    annotations: { "org.opencontainers.image.title": title },
-  })
   const oci = Buffer.from(
     JSON.stringify({
       schemaVersion: 2,
