@@ -5,6 +5,7 @@ import {
   ADAPTERS,
   BELIEVERS,
   FORGETFUL,
+  OPERATORS,
   PACKERS,
   PULLERS,
   RUNTIMES,
@@ -78,6 +79,7 @@ function faultsPage(): string {
     ["puller", PULLERS],
     ["reader and writer", [...BELIEVERS, ...PACKERS]],
     ["runtime", RUNTIMES],
+    ["runtime with a policy", OPERATORS],
     ["adapter", ADAPTERS],
   ] as const
   const rows = all.flatMap(([who, mutants]) =>

@@ -6,6 +6,11 @@ import { onAdapter } from "./checks/adapter/plan.ts"
 import { inspectChecks } from "./checks/inspect.ts"
 import { packChecks } from "./checks/pack.ts"
 import { packRefusals } from "./checks/pack-refusals.ts"
+import { policyFilePlans } from "./checks/policy/file.ts"
+import { policyLocalSnapshotPlans } from "./checks/policy/local-snapshots.ts"
+import { policyScopePlans } from "./checks/policy/scopes.ts"
+import { policySignedPlans } from "./checks/policy/signed.ts"
+import { policySnapshotPlans } from "./checks/policy/snapshots.ts"
 import { pullChecks } from "./checks/pull.ts"
 import { pullFaultChecks } from "./checks/pull-faults.ts"
 import { pushChecks } from "./checks/push.ts"
@@ -56,6 +61,13 @@ export async function loadSuite(): Promise<Suite> {
     ...restartPlans,
   ]
   const snapshots = [...snapshotPlans, ...snapshotRefusalPlans, ...forkPlans]
+  const policies = [
+    ...policyFilePlans,
+    ...policyScopePlans,
+    ...policySignedPlans,
+    ...policySnapshotPlans,
+    ...policyLocalSnapshotPlans,
+  ]
   return {
     wrapper: [
       ...vectorChecks(vectors),
@@ -68,7 +80,7 @@ export async function loadSuite(): Promise<Suite> {
       ...signChecks,
       ...verifyChecks,
     ],
-    runtime: [...requests, ...made, ...machines, ...snapshots].map(onRuntime),
+    runtime: [...requests, ...made, ...machines, ...snapshots, ...policies].map(onRuntime),
     adapter: [...linePlans, ...adapterLifePlans, ...adapterDiskPlans].map(onAdapter),
     registry: registryChecks,
   }

@@ -28,6 +28,11 @@ export class Harness {
     return new Harness(command, home)
   }
 
+  /** Another one by the same command, with a folder of its own. */
+  another(): Promise<Harness> {
+    return Harness.create(this.command)
+  }
+
   get socket(): string {
     return join(this.home, "ovm.sock")
   }
@@ -55,7 +60,7 @@ export class Harness {
   }
 
   /** Starts the command once more, for the same folder, which has to end by itself: how, and what it said. */
-  async another(): Promise<{ status: number; said: string }> {
+  async second(): Promise<{ status: number; said: string }> {
     const { status, stdout, stderr } = await runProgram(["/bin/sh", "-c", `exec ${this.command}`], {
       cwd: process.cwd(),
       env: { OVMS_CONFORMANCE_HOME: this.home },

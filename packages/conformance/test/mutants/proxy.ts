@@ -13,7 +13,7 @@ interface Asked {
 }
 
 /** What a fault makes of a request, or of an answer to one. */
-interface Fault {
+export interface Fault {
   readonly ask?: (asked: Asked) => void
   /** In the place of an answer of the runtime. */
   readonly instead?: (asked: Asked) => Answer | undefined

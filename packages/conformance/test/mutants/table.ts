@@ -124,6 +124,24 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["names one difference", "SNP-074", "runtime/snapshot/of-another-host"],
 ])
 
+/** ovm, but it takes its policy otherwise (lax.ts). */
+export const OPERATORS: readonly Mutant[] = of([
+  ["has no policy", "API-029", "runtime/policy/whoever-asks"],
+  ["reads its policy once", "POL-008", "runtime/policy/changed-meanwhile"],
+  ["runs under a broken policy", "POL-006", "runtime/policy/invalid"],
+  ["takes the scope of the host", "POL-012", "runtime/policy/most-specific-scope"],
+  ["takes no scope of a tag", "POL-012", "runtime/policy/most-specific-scope"],
+  ["judges paths as all else", "POL-014", "runtime/policy/local-scope"],
+  ["holds one requirement", "POL-021", "runtime/policy/changed-meanwhile"],
+  ["takes what says nothing", "POL-043", "runtime/policy/for-whom"],
+  ["compares no tags", "POL-041", "runtime/policy/for-whom"],
+  ["asks for no conditions", "POL-050", "runtime/policy/attested"],
+  ["knows no age", "POL-061", "runtime/policy/age"],
+  ["judges snapshots as machines", "POL-075", "runtime/policy/snapshot-rejected"],
+  ["takes any signer of a snapshot", "POL-073", "runtime/policy/snapshot-same-signer"],
+  ["says not what it judged", "POL-086", "runtime/policy/whoever-asks"],
+])
+
 /** The example adapter, but something is between (adapter.ts). */
 export const ADAPTERS: readonly Mutant[] = of([
   ["says another name", "ADP-010", "adapter/first-line"],

@@ -2,8 +2,9 @@ import { join } from "node:path"
 import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
 import type { Changes } from "../../artifact/make.ts"
-import { type Check, type CheckCall, must, type Profile } from "../../check.ts"
+import { type Check, type CheckCall, must, type Profile, skip } from "../../check.ts"
 import type { ApiError } from "../../subject/answers.ts"
+import type { Harness } from "../../subject/harness.ts"
 import type { Runtime } from "../../subject/runtime.ts"
 
 /** A runtime in a check: what it starts is gone afterwards. */
@@ -32,6 +33,11 @@ export interface Plan {
 interface Started {
   readonly instance_id: string
   readonly status: string
+}
+
+/** What starts and ends the runtime; skips where it is served already. */
+export function harnessOf({ harness }: Runtime): Harness {
+  return harness ?? skip("the runtime was not started by the suite: see --start")
 }
 
 /** The error of an instance that must not be made. */

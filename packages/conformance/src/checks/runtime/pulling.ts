@@ -1,9 +1,9 @@
 import { guestArtifact } from "../../artifact/guest.ts"
 import { kernelOf, store } from "../../artifact/make.ts"
-import { must, skip } from "../../check.ts"
+import { must } from "../../check.ts"
 import { digestOf } from "../../registry/content.ts"
 import { Registry } from "../../registry/server.ts"
-import type { Plan, Scene } from "./plan.ts"
+import { harnessOf, type Plan, type Scene } from "./plan.ts"
 
 /** A registry of the check's own, gone afterwards. */
 async function withRegistry(use: (registry: Registry) => Promise<void>): Promise<void> {
@@ -81,8 +81,7 @@ export const pullingPlans: readonly Plan[] = [
     alone: true,
     run: (scene) =>
       withRegistry(async (registry) => {
-        const { harness } = scene.runtime
-        if (!harness) skip("the runtime was not started by the suite: see --start")
+        const harness = harnessOf(scene.runtime)
         const id = await pulling(scene, registry)
         await harness.kill()
         await harness.start(scene.signal)

@@ -1,11 +1,10 @@
-import { must, skip } from "../../check.ts"
+import { must } from "../../check.ts"
 import { ticks } from "../ticks.ts"
-import type { Plan, Scene } from "./plan.ts"
+import { harnessOf, type Plan, type Scene } from "./plan.ts"
 
 /** Kills the runtime, lets `meanwhile` pass, and starts it again. */
 async function killed({ runtime, signal }: Scene, meanwhile: () => Promise<void> = async () => {}) {
-  const { harness } = runtime
-  if (!harness) skip("the runtime was not started by the suite: see --start")
+  const harness = harnessOf(runtime)
   await harness.kill()
   await meanwhile()
   await harness.start(signal)

@@ -2,16 +2,10 @@ import { chmod, lstat, readdir, readFile, rm, stat, writeFile } from "node:fs/pr
 import { dirname, join } from "node:path"
 import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
-import { must, skip } from "../../check.ts"
+import { must } from "../../check.ts"
 import { digestOf } from "../../registry/content.ts"
 import { errorOf } from "../../subject/answers.ts"
-import type { Harness } from "../../subject/harness.ts"
-import type { Runtime } from "../../subject/runtime.ts"
-import type { Plan } from "./plan.ts"
-
-function harnessOf({ harness }: Runtime): Harness {
-  return harness ?? skip("the runtime was not started by the suite: see --start")
-}
+import { harnessOf, type Plan } from "./plan.ts"
 
 /** Every file and folder below `folder`, and its mode. */
 async function modes(folder: string): Promise<{ path: string; mode: number; folder: boolean }[]> {
@@ -57,7 +51,7 @@ export const socketPlans: readonly Plan[] = [
     name: "second-runtime",
     covers: ["OVMS-API-003"],
     async run({ runtime }) {
-      const { status, said } = await harnessOf(runtime).another()
+      const { status, said } = await harnessOf(runtime).second()
       must(
         status !== 0 && said.includes("OVM_DAEMON_RUNNING"),
         `a second runtime ended with ${status}: ${said}`,

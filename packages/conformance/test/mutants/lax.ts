@@ -1,0 +1,92 @@
+// ovm as the suite starts it, but it takes its policy otherwise: FAULT says how, MUTANT_REAL is what starts ovm.
+import { spawn } from "node:child_process"
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { type Fault, serveFault } from "./proxy.ts"
+
+// biome-ignore lint/suspicious/noExplicitAny: a document that is changed at will
+type Policy = any
+
+const fault = process.env.FAULT ?? ""
+const home = process.env.OVMS_CONFORMANCE_HOME ?? ""
+const inner = join(home, "inner")
+mkdirSync(inner, { mode: 0o700 })
+symlinkSync("../keys", join(inner, "keys"))
+spawn(process.env.MUTANT_REAL ?? "", [], {
+  env: { ...process.env, OVMS_CONFORMANCE_HOME: inner },
+  stdio: "ignore",
+})
+
+/** Changes each list of requirements that there is. */
+const inScopes = (edit: (scope: Policy) => void) => (policy: Policy) => {
+  const scopes = [policy.default, policy.local, ...Object.values(policy.scopes ?? {})]
+  for (const scope of scopes) if (scope) edit(scope)
+}
+const inRules = (edit: (rule: Policy) => void) =>
+  inScopes(({ requirements }) => {
+    for (const rule of requirements) edit(rule)
+  })
+
+const CHANGES: Readonly<Record<string, (policy: Policy) => void>> = {
+  "takes the scope of the host": (policy) => {
+    for (const name of Object.keys(policy.scopes ?? {})) if (name.includes("/")) delete policy.scopes[name]
+  },
+  "takes no scope of a tag": (policy) => {
+    for (const name of Object.keys(policy.scopes ?? {})) if (/\/.*:/.test(name)) delete policy.scopes[name]
+  },
+  "judges paths as all else": (policy) => {
+    delete policy.local
+  },
+  "holds one requirement": inScopes((scope) => {
+    scope.requirements = scope.requirements.slice(0, 1)
+  }),
+  "takes what says nothing": inRules((rule) => {
+    if (rule.signedIdentity) rule.signedIdentity.unavailable = "allow"
+  }),
+  "compares no tags": inRules(({ signedIdentity }) => {
+    if (signedIdentity?.type === "matchReference") signedIdentity.type = "matchRepository"
+  }),
+  "asks for no conditions": inRules((rule) => {
+    delete rule.conditions
+  }),
+  "knows no age": inRules((rule) => {
+    if (rule.type !== "maxAge") return
+    rule.type = "digestOnly"
+    delete rule.hours
+  }),
+  "judges snapshots as machines": inScopes((scope) => {
+    delete scope.snapshots
+  }),
+  "takes any signer of a snapshot": inScopes((scope) => {
+    if (scope.snapshots === "sameSignerAsBase") scope.snapshots = "signed"
+  }),
+}
+
+function changed(text: string): string {
+  try {
+    const policy = JSON.parse(text)
+    CHANGES[fault]?.(policy)
+    return JSON.stringify(policy)
+  } catch {
+    return fault === "runs under a broken policy"
+      ? '{"schemaVersion": 1, "default": {"requirements": [{"type": "digestOnly"}]}}'
+      : text
+  }
+}
+
+let taken = ""
+const lax: Fault = {
+  ask: () => {
+    const file = join(home, "policy.json")
+    if (!existsSync(file) || fault === "has no policy") return
+    if (fault === "reads its policy once" && taken !== "") return
+    const text = changed(readFileSync(file, "utf8"))
+    if (text !== taken) writeFileSync(join(inner, "policy.json"), text)
+    taken = text
+  },
+  answer: (answer) => {
+    if (fault === "says not what it judged" && answer.status === 403)
+      answer.body = answer.body.replace('"rules"', '"judged"')
+  },
+}
+await serveFault(join(inner, "ovm.sock"), join(home, "ovm.sock"), lax)
