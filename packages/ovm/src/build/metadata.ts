@@ -71,6 +71,12 @@ function shellOf(rest: string, { Shell }: MachineSettings): readonly string[] {
 /** Undefined for what is no list of texts: then it is a line for the shell. */
 export function jsonList(text: string): readonly string[] | undefined {
   if (!text.startsWith("[")) return undefined
+  const list = textsIn(text)
+  if (list?.some((one) => one.includes("\0"))) throw new Wrong("a text in it has a zero byte")
+  return list
+}
+
+function textsIn(text: string): readonly string[] | undefined {
   try {
     const value: unknown = JSON.parse(text)
     return Array.isArray(value) && value.every((one) => typeof one === "string") ? value : undefined

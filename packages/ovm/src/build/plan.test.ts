@@ -25,7 +25,12 @@ afterAll(() => rm(folder, { recursive: true }))
 
 const base = async (reference: string) => {
   if (reference === "nowhere:1") throw new OvmError("OVM_NAME_UNKNOWN", `there is no image ${reference}`)
-  return { reference, digest: `sha256:${reference}`, settings: { Env: ["PATH=/bin"], Cmd: ["old"] } }
+  return {
+    reference,
+    digest: `sha256:${reference}`,
+    settings: { Env: ["PATH=/bin"], Cmd: ["old"] },
+    begins: false,
+  }
 }
 
 async function plan(

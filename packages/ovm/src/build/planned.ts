@@ -1,3 +1,5 @@
+import type { Digest } from "../content/digest.ts"
+import type { Call } from "../content/interfaces.ts"
 import type { Context, ContextSource } from "./context.ts"
 import type { MachineSettings } from "./settings.ts"
 
@@ -16,12 +18,24 @@ export interface Copy {
     | { readonly stage: PlannedStage | Base; readonly paths: readonly string[] }
 }
 
-/** A machine that a stage begins with. */
+/** A machine that a stage begins with, or a container image that becomes one. */
 export interface Base {
-  /** As it may be started. */
+  /** As it may be started; of a container image how it was named. */
   readonly reference: string
+  /** Of the machine, or of all that it is going to be made of. */
   readonly digest: string
   readonly settings: MachineSettings
+  /** Its first program begins what `/etc/ovm/main` says (spec/import.md). */
+  readonly begins: boolean
+  readonly container?: ContainerBase
+}
+
+export interface ContainerBase {
+  readonly digest: Digest
+  /** Of one in a registry. */
+  readonly name?: string
+  /** Makes a machine of it that is called `name` on this host. */
+  readonly convert: (name: string, call: Call) => Promise<void>
 }
 
 /** What a step does in a machine. */
@@ -35,6 +49,8 @@ export type StepWork =
     }
   | { readonly kind: "folder"; readonly path: string }
   | ({ readonly kind: "copy" } & Copy)
+  /** What the machine is to begin. */
+  | { readonly kind: "main"; readonly texts: Uint8Array }
 
 export interface PlannedStep {
   readonly line: number
@@ -47,6 +63,8 @@ export interface PlannedStep {
 
 export interface PlannedStage {
   readonly name: string
+  /** Of its FROM. */
+  readonly line: number
   readonly from: Base | PlannedStage
   readonly steps: readonly PlannedStep[]
   /** What it says of itself at its end. */

@@ -13,7 +13,11 @@ const MOST_INSTRUCTIONS = 1000
  * supported, each with its line.
  */
 export function readDockerfile(bytes: Uint8Array, path: string): Dockerfile {
-  const parsed = DockerfileParser.parse(textOf(bytes, path))
+  const text = textOf(bytes, path)
+  const zero = text.indexOf("\0")
+  if (zero >= 0)
+    throw buildError(path, [{ line: text.slice(0, zero).split("\n").length, message: "it has a zero byte" }])
+  const parsed = DockerfileParser.parse(text)
   const mark = parsed.getEscapeCharacter()
   const faults: BuildFault[] = []
   const all = parsed.getInstructions().slice(0, MOST_INSTRUCTIONS + 1)

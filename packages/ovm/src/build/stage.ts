@@ -58,7 +58,14 @@ export async function planStage(
   const run = new StagePlan(file, from, new ArgumentScope(options.args, globals), { ...options, find })
   for (const instruction of stage.instructions) await at(instruction.line, () => run.take(instruction))
   if (faults.length > 0) throw buildError(file.path, faults)
-  return { name: stage.name ?? `${index}`, from, steps: run.steps, settings: run.settings, key: run.key }
+  return {
+    name: stage.name ?? `${index}`,
+    line: stage.line,
+    from,
+    steps: run.steps,
+    settings: run.settings,
+    key: run.key,
+  }
 }
 
 /** Variables for FROM, and what an ARG without a value has in a stage. */

@@ -53,6 +53,8 @@ export interface PackOptions<Info> extends Call {
    * As in the environment: seconds since 1970 as a decimal number, for a source that does not say when it was created.
    */
   readonly sourceDateEpoch?: string | undefined
+  /** Annotations of the OCI manifest that are ours to write, and no source's. */
+  readonly annotations?: Readonly<Record<string, string>>
   /** The files were made for this alone, and nobody needs them afterwards: they become the blobs. */
   readonly given?: boolean
   /** Told how many bytes of a file are stored, of how many. */
@@ -89,7 +91,7 @@ export async function pack<Info>(
     // The title makes `oras pull` write a folder that is a machine again: the manifest with its blobs beside it.
     config: { ...config.descriptor, annotations: { [TITLE_ANNOTATION]: "manifest.json" } },
     layers: files.map(({ descriptor }) => descriptor),
-    ...annotations(source, created),
+    ...annotations({ ...source.annotations, ...options.annotations }, created),
   }
   const written = documentOf(OCI_MANIFEST, oci)
 
@@ -254,7 +256,10 @@ function ovmsManifest(
   }
 }
 
-function annotations(source: PackSource, created: string | undefined): Pick<OciManifest, "annotations"> {
-  const all = { ...(created && { "org.opencontainers.image.created": created }), ...source.annotations }
+function annotations(
+  said: Readonly<Record<string, string>>,
+  created: string | undefined,
+): Pick<OciManifest, "annotations"> {
+  const all = { ...(created && { "org.opencontainers.image.created": created }), ...said }
   return Object.keys(all).length > 0 ? { annotations: all } : {}
 }

@@ -1,71 +1,74 @@
 import { readArtifact } from "../../artifact/machine/read.ts"
 import { machineBehind } from "../../artifact/platforms/read.ts"
 import { isSnapshot } from "../../artifact/snapshot/read.ts"
+import { settingsAnnotated } from "../../build/annotation.ts"
 import { Wrong } from "../../build/faults.ts"
 import type { Base } from "../../build/planned.ts"
-import type { MachineSettings } from "../../build/settings.ts"
-import { isObject } from "../../objects.ts"
 import { parseReference } from "../../registry/reference.ts"
+import { type FoundSource, findSource } from "../import/find.ts"
+import { openHere } from "../place/open.ts"
 import { pullByPolicy } from "../pull-policy.ts"
 import { openStoreToRead } from "../store.ts"
+import { beginsMain } from "./beginning.ts"
+import { type ContainerCall, containerBase } from "./container-base.ts"
 
-/** The annotation of an OCI manifest that has what a build said of what runs in the machine (OVMS-BLD-030). */
-export const SETTINGS_ANNOTATION = "ovms.settings"
+export interface BaseCall extends ContainerCall {
+  readonly plainHttp?: boolean
+  /** What names stand for in place of what they say: `docker-image://NAME`, `oci-layout://PATH` or a path. */
+  readonly contexts?: ReadonlyMap<string, string>
+}
 
 /**
- * The machine that a stage begins with, pulled if it is not here. Throws Wrong for what is no machine with a disk, and
- * what pulling and reading it can throw.
+ * What a stage begins with: a machine of this host; else what the registry has, a machine, which is pulled, or a
+ * container image. Throws Wrong for what is neither, and what pulling and reading it can throw.
  */
-export async function baseCalled(
-  text: string,
-  call: { readonly signal: AbortSignal; readonly plainHttp?: boolean },
-): Promise<Base> {
+export async function baseCalled(text: string, call: BaseCall): Promise<Base> {
+  const given = call.contexts?.get(text)
+  const [, name] = /^docker-image:\/\/(.*)$/s.exec(given ?? `docker-image://${text}`) ?? []
+  if (name !== undefined) return await named(name, call)
+  const path = given?.replace(/^oci-layout:\/\//, "oci:") ?? ""
+  const container = containerIn(await findSource(path, call), given ?? "", call)
+  if (container) return container
+  throw new Wrong(`${given} is a machine: ovm load it, and begin with its name`)
+}
+
+async function named(text: string, call: BaseCall): Promise<Base> {
   const reference = parseReference(text)
+  await using here = await openHere(`${reference}`, {})
+  if (!here && reference.host !== undefined) {
+    const container = containerIn(await findSource(`docker://${reference}`, call), text, call)
+    if (container) return container
+  }
   await pullByPolicy(`${reference}`, "missing", call)
+  return await machine(text, call)
+}
+
+/** Undefined for a machine. */
+function containerIn(
+  found: FoundSource | undefined,
+  text: string,
+  call: BaseCall,
+): Promise<Base> | undefined {
+  if (found) call.opened.use(found)
+  if (found?.container) return containerBase(found.container, text, call)
+  if (found?.machine !== undefined) return undefined
+  const what = found ? "is a disk: ovm import it, and begin with the image" : "is no container image"
+  throw new Wrong(`${text} ${what}`)
+}
+
+async function machine(text: string, call: BaseCall): Promise<Base> {
+  const reference = parseReference(text)
   await using store = await openStoreToRead()
   // Of an index of machines that for this host.
   const { target } = await machineBehind(store, await store.resolve(`${reference}`), { signal: call.signal })
   if (await isSnapshot(store, target, call))
     throw new Wrong(`${text} is a snapshot: commit it, and begin with the image`)
-  const { descriptor, layers, oci } = await readArtifact(store, target, call)
+  const { descriptor, manifest, layers, oci } = await readArtifact(store, target, call)
   if (layers.length === 0) throw new Wrong(`${text} has no disk that steps could write to`)
   return {
     reference: `${reference.name}@${descriptor.digest}`,
     digest: descriptor.digest,
-    settings: settingsIn(oci.annotations?.[SETTINGS_ANNOTATION]),
+    settings: settingsAnnotated(oci.annotations),
+    begins: beginsMain(manifest),
   }
-}
-
-/** Of others: what is not as it should be is not there. */
-function settingsIn(text = "{}"): MachineSettings {
-  try {
-    const value: unknown = JSON.parse(text)
-    return isObject(value) ? wellFormed(value) : {}
-  } catch {
-    return {}
-  }
-}
-
-const TEXT = (value: unknown) => typeof value === "string" && !value.includes("\0")
-const TEXTS = (value: unknown) => Array.isArray(value) && value.every(TEXT)
-const TEXTS_BY_NAME = (value: unknown) => isObject(value) && Object.values(value).every(TEXT)
-const NAMES = (value: unknown) => isObject(value)
-
-const MEMBERS: Readonly<Record<keyof MachineSettings, (value: unknown) => boolean>> = {
-  User: TEXT,
-  Env: TEXTS,
-  Entrypoint: TEXTS,
-  Cmd: TEXTS,
-  WorkingDir: (value) => TEXT(value) && `${value}`.startsWith("/"),
-  Labels: TEXTS_BY_NAME,
-  Volumes: NAMES,
-  ExposedPorts: NAMES,
-  StopSignal: TEXT,
-  Healthcheck: (value) => isObject(value) && TEXTS(value.Test),
-  Shell: TEXTS,
-}
-
-function wellFormed(value: Record<string, unknown>): MachineSettings {
-  const known = Object.entries(MEMBERS).filter(([name, is]) => Object.hasOwn(value, name) && is(value[name]))
-  return Object.fromEntries(known.map(([name]) => [name, value[name]]))
 }

@@ -21,6 +21,8 @@ export interface BuilderOptions {
   readonly id: string
   readonly memory?: number
   readonly cpus?: number
+  /** Of its kernel, in place of the image's. */
+  readonly args?: string
 }
 
 /** A machine that steps are done in. It is gone once this is disposed of. */
@@ -36,7 +38,7 @@ export class Builder implements AsyncDisposable {
   /** Throws what a start can, and OVM_AGENT_UNAVAILABLE. */
   static async start(
     runtime: Runtime,
-    { reference, id, memory, cpus }: BuilderOptions,
+    { reference, id, memory, cpus, args }: BuilderOptions,
     call: Call,
   ): Promise<Builder> {
     const overrides = {
@@ -50,6 +52,7 @@ export class Builder implements AsyncDisposable {
       network: { mode: "user" as const },
       ...(memory !== undefined && { memory }),
       ...(cpus !== undefined && { vcpus: cpus }),
+      ...(args !== undefined && { args }),
     }
     const { instance_id } = await runtime.start({ manifest: reference, overrides }, call)
     const builder = new Builder(runtime, instance_id)

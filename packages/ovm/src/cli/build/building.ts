@@ -5,8 +5,10 @@ import type { Runtime } from "../../runtime/interfaces.ts"
 import { useDaemon } from "../daemon.ts"
 import { formatSize } from "../format.ts"
 import { printable, printError } from "../output.ts"
+import { quietArgs } from "./beginning.ts"
 import { Builder } from "./builder.ts"
 import { copyInto, makeFolder } from "./copying.ts"
+import { writeMain } from "./main-file.ts"
 import { Steps } from "./steps-kept.ts"
 import type { BuildPlace } from "./workplace.ts"
 
@@ -47,10 +49,20 @@ export class Building {
 
   /** A name of what a stage makes, or of a machine that it begins with. Throws OVM_BUILD_FAILED. */
   image(from: PlannedStage | Base): Promise<string> {
-    if (!isStage(from)) return Promise.resolve(from.reference)
-    const known = this.#images.get(from.key) ?? this.#build(from)
-    this.#images.set(from.key, known)
+    const key = isStage(from) ? from.key : from.digest
+    const known = this.#images.get(key) ?? (isStage(from) ? this.#build(from) : this.#begin(from))
+    this.#images.set(key, known)
     return known
+  }
+
+  /** A container image becomes a machine once. */
+  async #begin({ reference, digest, container }: Base): Promise<string> {
+    if (!container) return reference
+    const name = this.#steps.name(digest)
+    if ((await this.#steps.lastKept([digest])) >= 0) return name
+    this.#say(`FROM ${reference}`)
+    await container.convert(name, this.call)
+    return name
   }
 
   async #build(stage: PlannedStage): Promise<string> {
@@ -92,6 +104,10 @@ export class Building {
     const { latest } = this.options
     const call = { ...this.call, ...(latest !== undefined && { latest }) }
     try {
+      if (work.kind === "main") {
+        await writeMain(builder, work.texts, call)
+        return true
+      }
       if (work.kind === "folder") return await makeFolder(builder, work.path, call)
       if (work.kind === "run") {
         const status = await builder.run(work, call)
@@ -122,7 +138,9 @@ export class Building {
     })
     const { memory, cpus } = options
     const wanted = { ...(memory !== undefined && { memory }), ...(cpus !== undefined && { cpus }) }
-    return await Builder.start(await this.#runtime, { reference, id: place.id, ...wanted }, call)
+    const args = await quietArgs(reference, call)
+    const how = { reference, id: place.id, ...wanted, ...(args !== undefined && { args }) }
+    return await Builder.start(await this.#runtime, how, call)
   }
 
   #at(line: number, stage: string): string {

@@ -1,6 +1,7 @@
 import { writeFurther } from "../../artifact/machine/further.ts"
 import type { OvmsManifest } from "../../artifact/machine/manifest.ts"
 import { type Artifact, readArtifact } from "../../artifact/machine/read.ts"
+import { settingsAnnotation } from "../../build/annotation.ts"
 import { baseOf, type PlannedStage } from "../../build/planned.ts"
 import type { MachineSettings } from "../../build/settings.ts"
 import type { Digest } from "../../content/digest.ts"
@@ -8,7 +9,8 @@ import type { Call } from "../../content/interfaces.ts"
 import { paths } from "../../host/paths.ts"
 import { takeIn } from "../../images/take-in.ts"
 import { parseReference } from "../../registry/reference.ts"
-import { SETTINGS_ANNOTATION } from "./base.ts"
+
+const BASE_NAME = "org.opencontainers.image.base.name"
 
 interface Finished {
   /** What its last step has made. */
@@ -26,23 +28,31 @@ export async function finishBuild(
 ): Promise<Digest> {
   return await takeIn(paths(), { durable: true }, async (store) => {
     const made = await readArtifact(store, await store.resolve(image, call), call)
-    const base = await store.resolve(baseOf(stage).reference, call)
+    const { reference, container } = baseOf(stage)
+    const base = container
+      ? { ...made.descriptor, digest: container.digest }
+      : await store.resolve(reference, call)
+    const { [BASE_NAME]: _, ...annotations } = made.oci.annotations ?? {}
     const described: Artifact = {
       ...made,
       // What it was made from is what its file says.
       descriptor: base,
       manifest: manifestOf(made.manifest, stage.settings, parseReference(name).repository),
-      oci: { ...made.oci, annotations: { ...made.oci.annotations, ...annotationsOf(stage.settings) } },
+      oci: {
+        ...made.oci,
+        annotations: {
+          ...annotations,
+          ...(container?.name !== undefined && { [BASE_NAME]: container.name }),
+          ...stage.settings.Labels,
+          ...settingsAnnotation(stage.settings),
+        },
+      },
     }
     const when = created ?? made.manifest.metadata?.created ?? new Date().toISOString()
     const { descriptor } = await writeFurther(store, described, { added: [], created: when }, call)
     await store.tag(descriptor, name, call)
     return descriptor.digest
   })
-}
-
-function annotationsOf(settings: MachineSettings): Record<string, string> {
-  return { ...settings.Labels, [SETTINGS_ANNOTATION]: JSON.stringify(settings) }
 }
 
 function manifestOf(manifest: OvmsManifest, settings: MachineSettings, name: string): OvmsManifest {

@@ -2,6 +2,8 @@ import { join } from "node:path"
 import { epochTime } from "../../artifact/epoch.ts"
 import { pack } from "../../artifact/machine/pack.ts"
 import { checkSource, type PackSource } from "../../artifact/machine/source.ts"
+import { settingsAnnotation } from "../../build/annotation.ts"
+import { machineSettingsIn } from "../../build/settings-read.ts"
 import type { Descriptor } from "../../content/descriptor.ts"
 import type { Digest } from "../../content/digest.ts"
 import type { ContainerImage } from "../../convert/container/image.ts"
@@ -25,6 +27,8 @@ export interface ContainerOptions {
   /** False: machines of it start without one. */
   readonly agent?: boolean
   readonly diskSize?: number
+  /** When it was made, in seconds since 1970; else as SOURCE_DATE_EPOCH says. */
+  readonly time?: number
   readonly signal: AbortSignal
 }
 
@@ -49,7 +53,7 @@ export async function importContainer(
   const { signal } = options
   await using boot = await bootFiles(options.kernelFrom, { signal })
   using place = await Workplace.open(join(paths().root, "importing"), { signal })
-  const sourceDateEpoch = process.env.SOURCE_DATE_EPOCH
+  const sourceDateEpoch = options.time === undefined ? process.env.SOURCE_DATE_EPOCH : `${options.time}`
   const time = epochTime(sourceDateEpoch)
   const { path, remarks } = await takeRoot(found.image, place, {
     program: agentProgram(),
@@ -64,6 +68,7 @@ export async function importContainer(
       base: paths().root,
       disks: { inspect: inspectDisk, checkChain },
       sourceDateEpoch,
+      annotations: settingsAnnotation(machineSettingsIn(found.image.config.said)),
       signal,
       onFile: (_, at, total) => progress.onFile(found.image.what, at, total),
     })

@@ -21,10 +21,12 @@ export interface FoundContainer {
 export interface FoundSource extends AsyncDisposable {
   readonly container?: FoundContainer
   readonly artifact?: {
-    readonly found: Exclude<OciSource, { readonly kind: "container" }>
+    readonly found: Exclude<OciSource, { readonly kind: "container" | "machine" }>
     readonly source: Fetcher
     readonly named: string
   }
+  /** The name of a machine of OVMS. */
+  readonly machine?: string
 }
 
 /**
@@ -78,6 +80,7 @@ async function opened(place: Opened, call: Call): Promise<FoundSource> {
   const { source, target, name: named, reference } = place
   try {
     const found = await ociSource(source, target, named, call)
+    if (found.kind === "machine") return { machine: named, [Symbol.asyncDispose]: close }
     if (found.kind !== "container")
       return { artifact: { found, source, named }, [Symbol.asyncDispose]: close }
     const image = await readContainer(source, target, named, call)

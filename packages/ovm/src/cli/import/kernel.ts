@@ -11,6 +11,8 @@ export interface BootFiles extends AsyncDisposable {
   readonly initrd: string
   /** Its arguments, without those that say what the root is and which program begins. */
   readonly args: string
+  /** What is another one for other files: digests, or what the host's file system says of them. */
+  readonly key: string
 }
 
 const BOOT = "/boot"
@@ -37,7 +39,13 @@ export async function bootFiles(from: string | undefined, call: Call): Promise<B
       })
     const words = (manifest.kernel?.args ?? "").split(" ").filter((word) => word !== "" && !OURS.test(word))
     const close = () => machine[Symbol.asyncDispose]()
-    return { kernel: files.kernel, initrd: files.initrd, args: words.join(" "), [Symbol.asyncDispose]: close }
+    return {
+      kernel: files.kernel,
+      initrd: files.initrd,
+      args: words.join(" "),
+      key: [kernel?.digest, initrd?.digest, ...words].join(" "),
+      [Symbol.asyncDispose]: close,
+    }
   } catch (thrown) {
     await machine[Symbol.asyncDispose]()
     throw thrown
@@ -59,10 +67,18 @@ function installed(): BootFiles {
 }
 
 function inFolder(folder: string, version: string): BootFiles {
+  const [kernel, initrd] = [join(folder, `vmlinuz${version}`), join(folder, `initrd.img${version}`)]
   return {
-    kernel: join(folder, `vmlinuz${version}`),
-    initrd: join(folder, `initrd.img${version}`),
+    kernel,
+    initrd,
     args: USUAL_ARGUMENTS,
+    key: [kernel, initrd].map(stateOf).join(" "),
     [Symbol.asyncDispose]: async () => {},
   }
+}
+
+/** Whoever writes to a file, or puts another one in its place, changes that. */
+function stateOf(path: string): string {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return found ? `${path}:${found.ino}:${found.size}:${found.mtimeNs}:${found.ctimeNs}` : path
 }

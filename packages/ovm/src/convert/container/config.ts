@@ -18,6 +18,10 @@ export interface ContainerConfig {
   readonly user: string | undefined
   readonly ports: readonly { readonly guest: number; readonly protocol?: "udp" }[]
   readonly labels: Readonly<Record<string, string>>
+  /** All of that as its author wrote it. */
+  readonly said: Readonly<Record<string, unknown>>
+  /** Seconds since 1970; 0 where it says nothing of that, or what is none. */
+  readonly created: number
 }
 
 /** Of the agent's texts (spec/agent.md). */
@@ -49,6 +53,8 @@ export function readConfig(bytes: Uint8Array, what: string): ContainerConfig {
     user: user === "" ? undefined : user,
     ports: portsIn(config.ExposedPorts, what),
     labels: labelsIn(config.Labels),
+    said: config,
+    created: secondsOf(document.created),
   }
 }
 
@@ -99,6 +105,11 @@ function portsIn(value: unknown, what: string): ContainerConfig["ports"] {
       `${what}: a machine cannot offer ${ports.length} ports, but ${MOST_PORTS}`,
     )
   return ports
+}
+
+function secondsOf(value: unknown): number {
+  const found = typeof value === "string" ? Math.floor(Date.parse(value) / 1000) : 0
+  return found > 0 ? found : 0
 }
 
 function labelsIn(value: unknown): Readonly<Record<string, string>> {

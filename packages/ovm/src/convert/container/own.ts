@@ -6,11 +6,17 @@ import type { Tree } from "./tree.ts"
 
 /** What a machine has of our own, in the root of a container image (spec/import.md). */
 export const INIT = "/etc/ovm/init"
+export const MAIN = "/etc/ovm/main"
 /** Where it mounts something, or the kernel's initial RAM disk does. */
 const MOUNTS = ["proc", "sys", "dev", "run", "tmp"]
 
 /** The texts of the command that the machine is for, as an agent is asked for it (spec/agent.md). */
-export function mainTexts({ command, environment, user, directory }: ContainerConfig): Buffer {
+export function mainTexts({
+  command,
+  environment,
+  user,
+  directory,
+}: Pick<ContainerConfig, "command" | "environment" | "user" | "directory">): Buffer {
   if (command.length === 0) return Buffer.alloc(0)
   const texts = [
     "exec",

@@ -4,12 +4,14 @@ import { OvmError } from "../../errors.ts"
 import { diskLayerOf } from "./container-disk.ts"
 import { type OciDocument, readOciDocument } from "./documents.ts"
 
-/** What an artifact of a registry is that is no machine of ours. */
+/** What an artifact of a registry is. */
 export type OciSource =
   /** A container image, whose files are to be a root file system. */
   | { readonly kind: "container"; readonly manifest: Descriptor }
   /** One disk, in a layer: as it is or compressed, or alone in a tar. */
   | { readonly kind: "disk"; readonly layer: Descriptor }
+  /** A machine of OVMS. */
+  | { readonly kind: "machine" }
   /** A machine of KubeVirt's, by its manifest. */
   | { readonly kind: "kubevirt"; readonly manifest: OciDocument; readonly index?: OciDocument }
 
@@ -39,10 +41,7 @@ export async function ociSource(
   const manifest = top.index ? await readOciDocument(source, chosen(top, what), what, call) : top
   if (manifest.index) throw new OvmError("OVM_UNSUPPORTED", `${what}: its index has another index`)
   const types = [manifest.artifactType, manifest.config?.mediaType]
-  if (types.some((type) => type !== undefined && OURS.test(type)))
-    throw new OvmError("OVM_UNSUPPORTED", `${what} is a machine of OVMS already`, {
-      hint: `ovm pull ${what}`,
-    })
+  if (types.some((type) => type !== undefined && OURS.test(type))) return { kind: "machine" }
   if (types.some((type) => type !== undefined && KUBEVIRT.test(type)))
     return { kind: "kubevirt", manifest, ...(top.index && { index: top }) }
   if (types.some((type) => type !== undefined && CONTAINER_CONFIGS.includes(type))) {

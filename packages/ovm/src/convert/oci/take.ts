@@ -15,7 +15,7 @@ import type { OciSource } from "./source.ts"
  * OVM_SIZE_MISMATCH for content that is not what its name says, and what `source` throws.
  */
 export async function takeOci(
-  found: Exclude<OciSource, { kind: "container" }>,
+  found: Exclude<OciSource, { kind: "container" | "machine" }>,
   { source, named }: { readonly source: Fetcher; readonly named: string },
   place: Workplace,
   call: Call = {},

@@ -7,6 +7,7 @@ import { DOCKERFILE_LIMIT, readDockerfile } from "../../../build/read.ts"
 import { OvmError } from "../../../errors.ts"
 import { readRegular } from "../../../files/regular.ts"
 import { baseCalled } from "../../build/base.ts"
+import { withBeginning } from "../../build/beginning.ts"
 import { Building } from "../../build/building.ts"
 import { finishBuild } from "../../build/finish.ts"
 import { BuildPlace } from "../../build/workplace.ts"
@@ -20,6 +21,8 @@ interface BuildOptions {
   readonly tag: string
   readonly file?: string
   readonly buildArg?: ReadonlyMap<string, string>
+  readonly buildContext?: ReadonlyMap<string, string>
+  readonly kernelFrom?: string
   readonly target?: string
   readonly cache: boolean
   readonly quiet?: boolean
@@ -47,6 +50,15 @@ export function define(command: Command): void {
       "a value for an ARG; by name alone that of this environment",
       collectArg,
     )
+    .option(
+      "--build-context <name=image>",
+      "what FROM and --from mean by a name: docker-image://NAME, oci-layout://PATH, or the path of an archive",
+      collectContext,
+    )
+    .option(
+      "--kernel-from <machine>",
+      "what boots a container image: an image here, or a folder with vmlinuz and initrd.img",
+    )
     .option("--target <stage>", "make this stage, and not the last one")
     .option("--no-cache", "do every step, whatever builds before have kept")
     .addOption(
@@ -60,7 +72,12 @@ export function define(command: Command): void {
     .option("--plain-http", "speak HTTP without TLS to the registry of an image that is not here")
     .option("--json", "print JSON")
     .action(run)
-  examples(command, "ovm build -t web:1 .", "ovm build -t web:1 --build-arg VERSION=2 -f web.Dockerfile web")
+  examples(
+    command,
+    "ovm build -t web:1 .",
+    "ovm build -t web:1 --kernel-from debian:12 --build-context base=oci-layout://./base web",
+    "ovm build -t web:1 --build-arg VERSION=2 -f web.Dockerfile web",
+  )
 }
 
 async function run(folder: string, options: BuildOptions): Promise<void> {
@@ -71,12 +88,15 @@ async function run(folder: string, options: BuildOptions): Promise<void> {
   const file = readDockerfile(bytes, path)
   const made = await interruptible(async (signal) => {
     const context = await Context.open(folder, [`${path}.dockerignore`, join(folder, ".dockerignore")])
-    const stage = await planBuild(file, {
+    await using opened = new AsyncDisposableStack()
+    const planned = await planBuild(file, {
       args: withEpoch(options.buildArg, SOURCE_DATE_EPOCH),
       context,
       ...(options.target !== undefined && { target: options.target }),
-      base: (text) => baseCalled(text, { signal, ...(options.plainHttp && { plainHttp: true }) }),
+      base: (text) =>
+        baseCalled(text, { ...options, signal, contexts: options.buildContext ?? new Map(), opened }),
     })
+    const stage = withBeginning(planned, path)
     using place = await BuildPlace.open({ signal })
     const { memory, cpus, cache, quiet = false } = options
     const how = {
@@ -113,6 +133,16 @@ async function dockerfileOf(folder: string, { file }: BuildOptions) {
 
 function withEpoch(given: BuildOptions["buildArg"], epoch: string | undefined): ReadonlyMap<string, string> {
   return new Map([...(epoch ? [["SOURCE_DATE_EPOCH", epoch] as const] : []), ...(given ?? [])])
+}
+
+function collectContext(
+  text: string,
+  before: ReadonlyMap<string, string> = new Map(),
+): ReadonlyMap<string, string> {
+  const [, name, value] = /^([^=]+)=(.+)$/s.exec(text) ?? []
+  if (name === undefined || value === undefined)
+    throw new OvmError("OVM_USAGE", `--build-context: ${JSON.stringify(text)} is not NAME=IMAGE`)
+  return new Map([...before, [name, value]])
 }
 
 function collectArg(

@@ -78,6 +78,10 @@ async function run(text: string, options: ImportOptions): Promise<void> {
   const reference = parseReference(options.tag)
   const { digest, remarks, ...more } = await interruptible(async (signal) => {
     await using found = text === "-" ? undefined : await findSource(text, { ...options, signal })
+    if (found?.machine !== undefined)
+      throw new OvmError("OVM_UNSUPPORTED", `${found.machine} is a machine of OVMS already`, {
+        hint: `ovm pull ${found.machine}`,
+      })
     if (!found?.container) return await machine(text, found, { reference, options, signal })
     if (options.firmware)
       throw new OvmError("OVM_USAGE", "--firmware is of disks: a container image is booted by a kernel")

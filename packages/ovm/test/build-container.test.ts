@@ -1,0 +1,153 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { existsSync, readFileSync } from "node:fs"
+import { mkdir } from "node:fs/promises"
+import { join } from "node:path"
+import { dockerArchive, type LayerEntry, layerOf, writeContainer } from "@ovms/testkit/container.ts"
+import { registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
+import { finished, Sandbox } from "./sandbox.ts"
+
+// Builds that begin with a container image, and what they start.
+
+setDefaultTimeout(800_000)
+
+const CACHE = join(import.meta.dir, "../../../.cache")
+const MACHINE = join(CACHE, "machine/machine.json")
+const BUSYBOX = join(CACHE, "deb/busybox-static/bin/busybox")
+const skip = [MACHINE, BUSYBOX].find((path) => !existsSync(path))
+if (skip) console.log(`SKIP packages/ovm/test/build-container.test.ts: there is no ${skip}; make machine`)
+
+const STEPS = `FROM base
+ENV WHO=me
+RUN echo "$GREETING $WHO $(id -u) $(pwd)" >made
+COPY --chown=web page .
+CMD ["of the Dockerfile"]
+ENTRYPOINT ["/bin/sh", "-c", "echo FOUND $GREETING $WHO $(id -u) $(pwd), $(cat made), $0; stat -c 'FOUND %U %n' page; exit 5"]
+USER web
+`
+
+describe.skipIf(Boolean(skip))("a build from a container image", () => {
+  let box: Sandbox
+  let image: string
+  const layers = () => {
+    const programs: LayerEntry[] = ["sh", "id", "cat", "stat"].map((name) => ({
+      name: `bin/${name}`,
+      type: "2",
+      link: "busybox",
+    }))
+    const busybox = { name: "bin/busybox", content: readFileSync(BUSYBOX), mode: 0o755 }
+    const users = { name: "etc/passwd", content: "root:x:0:0::/:/bin/sh\nweb:x:1000:1001::/:/bin/sh\n" }
+    return [{ tar: layerOf([busybox, ...programs, users]) }]
+  }
+  // A machine that begins this while it is built ends at once.
+  const config = {
+    Entrypoint: ["/bin/sh", "-c", "exit 3"],
+    Env: ["PATH=/bin", "GREETING=hello"],
+    WorkingDir: "/srv",
+    ExposedPorts: { "80/tcp": {} },
+  }
+  const build = async (text: string, ...args: readonly string[]) => {
+    await box.file("context/Dockerfile", text)
+    const words = [
+      "build",
+      "-t",
+      "made:1",
+      "--kernel-from",
+      "demo:1",
+      "--memory",
+      "192MiB",
+      ...args,
+      "context",
+    ]
+    return await finished(box.begin(words), 700_000)
+  }
+  const inLayout = ["--build-context", "base=oci-layout://./layout"]
+  const refused = async (text: string, ...args: string[]) => (await build(text, ...args)).stderr
+
+  beforeAll(async () => {
+    box = await Sandbox.create()
+    await box.ok(["pack", "-f", MACHINE, "-t", "demo:1"])
+    image = await writeContainer(box.path("layout"), layers(), config, { indexed: true })
+    await box.file("docker.tar", dockerArchive(layers(), config))
+    await mkdir(box.path("context"))
+    await box.file("context/page", "a page")
+  })
+  afterAll(() => box?.[Symbol.asyncDispose]())
+
+  test("is refused by line where its base is no image, or a file that the Dockerfile names [OVMS-BLD-041]", async () => {
+    const at = (text: string) => expect.stringContaining(`OVM_BUILD_INVALID: context/Dockerfile:1: ${text}`)
+    expect(await refused("FROM ./layout")).toEqual(at(""))
+    expect(await refused("FROM oci:layout")).toEqual(at(""))
+    expect(await refused("FROM base")).toEqual(at("there is no image base"))
+    expect(await refused("FROM base", "--build-context", "base=context/page")).toEqual(
+      at("context/page is no"),
+    )
+    expect(await refused('FROM base\nCMD ["a\\u0000b"]', ...inLayout)).toContain(
+      "Dockerfile:2: a text in it has a zero",
+    )
+    expect(await refused("FROM base", "--build-context", "base")).toContain("OVM_USAGE")
+  })
+
+  test("goes on from what the image says, and starts what it says in the end [OVMS-BLD-040, OVMS-BLD-042, OVMS-BLD-043, OVMS-BLD-044, OVMS-IMP-080]", async () => {
+    const said = await build(STEPS, ...inLayout, "--json")
+    expect([said.status, said.stderr]).toEqual([0, expect.stringContaining("FROM oci-layout://./layout\n")])
+    const { digest, steps } = JSON.parse(said.stdout)
+    expect(steps.map(({ line }: { line: number }) => line)).toEqual([3, 4, 1])
+    const { layers, annotations, manifest } = await box.json(["inspect", "made:1"])
+    expect(layers.length).toBe(4)
+    expect(manifest).toMatchObject({ name: "made", network: [{ mode: "user", ports: [{ guest: 80 }] }] })
+    expect(manifest.kernel.args).toEndWith(" init=/etc/ovm/init")
+    expect(annotations["org.opencontainers.image.base.digest"]).toBe(image)
+    const settings = JSON.parse(annotations["ovms.settings"])
+    expect(settings).toMatchObject({ Cmd: ["of the Dockerfile"], User: "web", WorkingDir: "/srv" })
+    expect(settings.Env).toEqual(["PATH=/bin", "GREETING=hello", "WHO=me"])
+    await box.ok(["daemon", "--stop"])
+    // Neither a conversion nor a boot.
+    const again = await build(STEPS, ...inLayout, "--json")
+    expect(JSON.parse(again.stdout)).toMatchObject({ digest, steps: Array(3).fill({ cached: true }) })
+    expect(again.stderr).not.toContain("FROM")
+    expect(existsSync(join(box.home, "ovm.sock"))).toBe(false)
+    const ran = await box.ovm(["run", "--rm", "--memory", "192MiB", "made:1"])
+    expect(ran.stdout.split(/\r?\n/).filter((line) => line.startsWith("FOUND"))).toEqual([
+      "FOUND hello me 1000 /srv, hello me 0 /srv, of the Dockerfile",
+      "FOUND web page",
+    ])
+    expect(ran.status).toBe(5)
+  })
+
+  test("of an archive, or with no step, is the machine that an import of it makes [OVMS-BLD-040, OVMS-BLD-044, OVMS-IMP-081]", async () => {
+    const disk = async (name: string) => (await box.json(["inspect", name])).layers
+    await box.ok(["import", "layout", "-t", "imported:1", "--kernel-from", "demo:1"])
+    const { annotations } = await box.json(["inspect", "imported:1"])
+    expect(JSON.parse(annotations["ovms.settings"])).toEqual(config)
+    expect((await build("FROM base", "--build-context", "base=docker.tar")).status).toBe(0)
+    expect(await disk("made:1")).toEqual(await disk("imported:1"))
+    expect((await build("FROM imported:1\nLABEL a=b")).status).toBe(0)
+    expect(JSON.parse((await box.json(["inspect", "made:1"])).annotations["ovms.settings"])).toEqual({
+      ...config,
+      Labels: { a: "b" },
+    })
+  })
+
+  test.skipIf(!Bun.which("skopeo") || Boolean(registryMissing))(
+    "is the same from a registry, by a digest of its index [OVMS-BLD-040, OVMS-BLD-044]",
+    async () => {
+      await using registry = await startRegistry()
+      const name = `${registry.host}/web`
+      const copied = await box.shell(
+        `skopeo copy -q --all --preserve-digests --dest-tls-verify=false oci:layout docker://${name}:1 && skopeo inspect --raw --tls-verify=false docker://${name}:1 | sha256sum`,
+      )
+      expect([copied.status, copied.stderr]).toEqual([0, ""])
+      const pinned = `${name}:1@sha256:${copied.stdout.slice(0, 64)}`
+      expect((await build("FROM base", ...inLayout)).status).toBe(0)
+      const said = await build(`FROM ${pinned}\nLABEL a=b`, "--plain-http")
+      // It is known by the digest of its manifest.
+      expect([said.status, said.stderr]).toEqual([0, ""])
+      const { annotations } = await box.json(["inspect", "made:1"])
+      expect(annotations).toMatchObject({
+        "org.opencontainers.image.base.digest": image,
+        "org.opencontainers.image.base.name": expect.stringContaining(name),
+        a: "b",
+      })
+    },
+  )
+})
