@@ -58,7 +58,7 @@ function resumedIn(instance: Instance, machine: Machine): Resumed {
       if (network?.mode !== "none") await machine.linkUp?.()
     },
     // A daemon that comes later does not have its hooks run again.
-    onRenewed: (renewed) => void instance.update({ agent: { ready: false, renewed } }),
+    onRenewed: (renewed) => void instance.change({ agent: { ready: false, renewed } }),
   }
 }
 

@@ -51,7 +51,7 @@ export function goOn(starts: Starts, instance: Instance, log: Log): Promise<Star
   over.catch(async (thrown) => {
     log("not started again", instance, { error: entryOf(toOvmError(thrown)) })
     instance.again = false
-    await instance.update({})
+    await instance.change({})
   })
   return over
 }

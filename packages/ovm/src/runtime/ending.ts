@@ -58,7 +58,7 @@ export class Ending {
     if (first) {
       await instance.become("stopping")
       this.log("stopping", instance, {})
-    } else await instance.update({})
+    } else await instance.change({})
     if (counts) void this.end(instance, graceMs)
   }
 
@@ -92,7 +92,7 @@ export class Ending {
     if (state !== "stopping") {
       await instance.become("stopping")
       this.log("stopping", instance, {})
-    } else await instance.update({})
+    } else await instance.change({})
     instance.removed.abort()
     await this.end(instance, 0)
     await instance.ended

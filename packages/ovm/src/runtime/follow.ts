@@ -43,7 +43,7 @@ export async function keepUp(instance: Instance, guest: Guest, log: Log): Promis
   log("paused", { reason, ...(guest.message && { message: guest.message }) })
   const warning = WARNINGS[reason]
   const patch = { reason, warnings: warning ? [...warnings, warning] : warnings }
-  await (state === "running" ? instance.become("paused", patch) : instance.update(patch))
+  await (state === "running" ? instance.become("paused", patch) : instance.change(patch))
 }
 
 type Reason = NonNullable<InstanceInfo["reason"]>

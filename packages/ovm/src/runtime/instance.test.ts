@@ -31,7 +31,7 @@ test("an instance that is removed at the moment of its end leaves no directory, 
     const ended = instance.fail(new OvmError("OVM_VMM_FAILED", "it ended"))
     await instance.ended
     const removed = instance.discard()
-    const told = instance.update({ stop_method: "killed" })
+    const told = instance.change({ stop_method: "killed" })
     await Promise.all([ended, removed, told])
     expect(existsSync(instance.directory)).toBe(false)
   }

@@ -15,6 +15,7 @@ import type {
 } from "./interfaces.ts"
 import { MOST_GRACE_MS } from "./limits.ts"
 import type { Mounts } from "./mounts.ts"
+import { type Patch, patched } from "./patch.ts"
 import {
   createDirectory,
   type InstanceRecord,
@@ -26,14 +27,18 @@ import {
 import { RecordFile } from "./record-file.ts"
 import { assertTransition, hasEnded } from "./states.ts"
 
-type Patch = Partial<Omit<InstanceInfo, "instance_id" | "state">>
+/** How a change comes into the record. */
+interface Change {
+  /** Launched, loaded or adopted with it: a later daemon is to find it. */
+  readonly machine?: Machine
+  /** To be written before anybody is told, or as soon as there is room: the default. */
+  readonly record?: "written" | "later"
+}
 
 /** How an instance changes its state. */
-interface Becoming {
-  /** Launched, loaded or adopted with it. */
-  readonly machine?: Machine
-  /** As `foresee` has written it, or to be written before anybody is told, or as soon as there is room: the default. */
-  readonly record?: "foreseen" | "written" | "later"
+interface Becoming extends Omit<Change, "record"> {
+  /** As for any change, or as `foresee` has written it. */
+  readonly record?: Change["record"] | "foreseen"
 }
 
 /** A machine whose process lives and that cannot be given commands. */
@@ -171,13 +176,25 @@ export class Instance {
 
   /** Changes what the status says. The record has it with its next write: for what is of no use to a later daemon. */
   note(patch: Patch): void {
-    this.#info = { ...this.#info, ...patch }
+    this.#info = patched(this.#info, patch)
   }
 
-  /** Changes what the status says, and its record as soon as there is room for it. */
-  async update(patch: Patch): Promise<void> {
+  /**
+   * Changes what the status says, and its record as soon as there is room for it. One that is to be `written` first
+   * throws if it cannot be: then all of it is as it was.
+   */
+  async change(patch: Patch, { machine, record = "later" }: Change = {}): Promise<void> {
+    const names = Object.keys(patch) as (keyof Patch)[]
+    const before = Object.fromEntries(names.map((name) => [name, this.#info[name]]))
     this.note(patch)
-    await this.#persistSometime()
+    if (machine) this.#hold(machine)
+    if (record === "later") return await this.#persistSometime()
+    try {
+      await this.#persist()
+    } catch (thrown) {
+      this.note(before)
+      throw thrown
+    }
   }
 
   /**
@@ -188,38 +205,12 @@ export class Instance {
    */
   async become(state: State, patch: Patch = {}, { machine, record = "later" }: Becoming = {}): Promise<void> {
     assertTransition(this.state, state)
-    this.#info = { ...inState(this.#info, state), ...patch }
+    this.#info = patched(inState(this.#info, state), patch)
     if (machine) this.#hold(machine)
     if (isEnd(this.#info)) this.#end()
     if (record === "written") await this.#persist()
     else if (record === "later") await this.#persistSometime()
     if (hasEnded(state)) this.#settle()
-  }
-
-  /** Changes what the status says, and its record. Throws if that cannot be written: then all of it is as it was. */
-  async amend(patch: Patch): Promise<void> {
-    const names = Object.keys(patch) as (keyof Patch)[]
-    const before = Object.fromEntries(names.map((name) => [name, this.#info[name]]))
-    this.note(patch)
-    try {
-      await this.#persist()
-    } catch (thrown) {
-      this.note(before)
-      throw thrown
-    }
-  }
-
-  /** It was going to be started again by itself, and is not any more. */
-  async stayEnded(patch: Patch): Promise<void> {
-    const { restarting_at: _, ...info } = this.#info
-    this.#info = { ...info, ...patch }
-    await this.#persistSometime()
-  }
-
-  /** Takes the launched or adopted machine, so that a later daemon finds it. */
-  async attach(machine: Machine): Promise<void> {
-    this.#hold(machine)
-    await this.#persistSometime()
   }
 
   /**
@@ -228,7 +219,7 @@ export class Instance {
    */
   async foresee(record: MachineRecord, patch: Patch): Promise<void> {
     this.#record = record
-    await this.#persist({ ...inState(this.#info, "running"), ...patch })
+    await this.#persist(patched(inState(this.#info, "running"), patch))
   }
 
   /**

@@ -46,7 +46,7 @@ export async function takeInstant(
   const parts = await takeParts(instance, machine, sink, call)
   const { disk } = parts
   if (disk) instance.lineage = frozen(lineage, disk.frozen, disk.overlay)
-  await instance.update({})
+  await instance.change({})
   return { parts, lineage: instance.lineage ?? lineage }
 }
 

@@ -136,7 +136,11 @@ async function kept(
   warnings: readonly string[],
 ): Promise<void> {
   const { network } = instance.info
-  if (network) await instance.amend({ network: { ...network, ports: [...ports] }, warnings: [...warnings] })
+  if (network)
+    await instance.change(
+      { network: { ...network, ports: [...ports] }, warnings: [...warnings] },
+      { record: "written" },
+    )
   told("ports", instance, { ports })
 }
 

@@ -63,5 +63,5 @@ export function isLeaving({ auto_remove, finished }: InstanceInfo): boolean {
 /** Has one that is leaving give its name up to another that wants it (OVMS-STA-046). */
 export function freeName(name: string | undefined, instances: ReadonlyMap<string, Instance>): void {
   const holder = instances.values().find(({ info }) => info.name === name)
-  if (holder && isLeaving(holder.info)) void holder.update({ name: holder.id })
+  if (holder && isLeaving(holder.info)) void holder.change({ name: holder.id })
 }

@@ -19,5 +19,5 @@ export async function renameInstance(
   if (why) throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} ${why}`, { detail: { state } })
   freeName(name, all)
   const others = Array.from(all.values(), (one) => one.info).filter(({ instance_id }) => instance_id !== id)
-  await instance.amend({ name: chooseName(name, info.image.reference, others) })
+  await instance.change({ name: chooseName(name, info.image.reference, others) }, { record: "written" })
 }

@@ -38,7 +38,7 @@ export class Restarts {
   async giveUp(instance: Instance): Promise<boolean> {
     if (instance.info.restarting_at === undefined) return false
     this.#forget(instance.id)
-    await instance.stayEnded({ stop_method: "already" })
+    await instance.change({ restarting_at: undefined, stop_method: "already" })
     return true
   }
 
@@ -85,9 +85,9 @@ export class Restarts {
     const entry = entryOf(error)
     this.log("not started again", instance, { error: entry })
     instance.note({ restarts: (instance.info.restarts ?? 0) + 1, error: entry })
-    if (isUsedUp(instance.info)) return await instance.stayEnded({})
+    if (isUsedUp(instance.info)) return await instance.change({ restarting_at: undefined })
     this.#later(instance)
-    await instance.update({})
+    await instance.change({})
   }
 
   #later(instance: Instance): void {

@@ -34,7 +34,7 @@ export async function settlePorts(
     const left = ports.filter((known) => found.open.some((one) => isSame(known, one)))
     if (added.length === 0 && left.length === ports.length) return found.fragile
     const closed = warn ? ports.filter((known) => !left.includes(known)).map(closedWord) : []
-    await instance.update({
+    await instance.change({
       network: { ...network, ports: [...left, ...added] },
       warnings: [...warnings, ...closed],
     })

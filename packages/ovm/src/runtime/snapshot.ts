@@ -98,7 +98,7 @@ export async function takeSnapshot(
       policy: policyOf(stored.snapshot),
       overlays: stored.overlays.map(({ descriptor }) => descriptor),
     }
-    await instance.update({})
+    await instance.change({})
     return {
       snapshot_ref: stored.descriptor.digest,
       timings_ms: inHundredths({
@@ -164,7 +164,7 @@ export async function settleSnapshot(instance: Instance): Promise<void> {
   const top = await instance.machine?.overlay?.().catch(() => undefined)
   if (!lineage?.top || !top || top === lineage.top) return
   instance.lineage = frozen(lineage, lineage.top, top)
-  await instance.update({})
+  await instance.change({})
 }
 
 function takenOf(

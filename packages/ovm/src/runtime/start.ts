@@ -96,7 +96,7 @@ export class Starts {
   async #pulled(instance: Instance, request: StartRequest): Promise<Planned> {
     const planned = await this.#prepare(instance, request, "missing", { signal: instance.starting.signal })
     instance.lineage = lineageOf(planned)
-    await instance.update({})
+    await instance.change({})
     return planned
   }
 
@@ -136,7 +136,7 @@ export class Starts {
       await ending.quiet(before)
       await openPorts(planned?.plan.network?.forwards ?? [], { patienceMs: CLOSING_MS })
       await before.retire()
-      await life.update({})
+      await life.change({})
       this.carry(life, received, async () => planned ?? (await this.#pulled(life, firstRequest(machine))))
       return { instance_id: life.id, status: "starting" }
     } catch (thrown) {
@@ -275,7 +275,7 @@ export class Starts {
     { timings = {}, foreseen = false }: { readonly timings?: Timings; readonly foreseen?: boolean },
   ): Promise<void> {
     if (instance.state !== "starting") {
-      await instance.attach(machine)
+      await instance.change({}, { machine })
       this.#context.onMachine(instance)
       if (instance.state === "stopping") void this.#context.ending.end(instance)
       return

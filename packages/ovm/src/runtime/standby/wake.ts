@@ -98,7 +98,7 @@ async function run(
     if (instance.state === "paused") {
       await instance.become("running", { timings_ms }, { machine })
       told("running", instance, {})
-    } else await instance.attach(machine)
+    } else await instance.change({}, { machine })
     onMachine(instance)
     if (instance.state === "stopping") void ending.end(instance)
   } catch (thrown) {
