@@ -201,6 +201,60 @@ describe.skipIf(Boolean(skip))("a policy", () => {
     expect((await box.json(["status", instance_id])).snapshot).toBe(digest)
   })
 
+  test("lets a start find a snapshot in the registry that somebody whom it trusts has signed (OVMS-SNP-113 to 115)", async () => {
+    await using maker = await host(signers)
+    const registry = await startRegistry({ program: "distribution" })
+    const [base, warm] = [`${registry.host}/found:1`, `${registry.host}/found:warm`]
+    await packGuest(join(maker.home, "store"), base, "tick_ms=20")
+    await maker.ok(["run", "-d", "--name", "source", base])
+    await maker.console("source", "TICK")
+    await maker.ok(["snapshot", "source", "--tag", "warm", "--stop"])
+    for (const name of [base, warm]) await maker.ok(["push", name])
+    await sign(maker, "alice", base)
+    const { digest } = await maker.json(["inspect", warm])
+
+    await using box = await host(signers)
+    const started = async (...more: string[]) => {
+      const { instance_id } = await box.json(["run", "-d", "--resume", ...more, base])
+      const { snapshot, warnings } = await box.json(["status", instance_id])
+      await box.ok(["rm", "--force", instance_id])
+      return { snapshot, warnings }
+    }
+    const refused = (...culprits: string[]) =>
+      box.fails(["run", "--rm", "--resume", base], "OVM_SNAPSHOT_INCOMPATIBLE", culprits)
+
+    // Nobody says whose; a rule lets all pass; the snapshot is not signed; it is by somebody else.
+    await box.ok(["pull", base])
+    await refused("there is none on this host")
+    await setPolicy(box, { default: { ...signedBy("alice"), snapshots: [{ type: "digestOnly" }] } })
+    await box.fails(["run", "--rm", "--resume", base], "OVM_POLICY_REFUSED", ["has signed the snapshot"])
+    await setPolicy(box, { default: signedBy("alice") })
+    await box.fails(["run", "--rm", "--resume", base], "OVM_POLICY_REFUSED", ["there is no signature"])
+    await sign(maker, "bob", warm)
+    await box.fails(["run", "--rm", "--resume", base], "OVM_POLICY_REFUSED", ["the snapshot"])
+    expect(await box.json(["images"])).toMatchObject([{ type: "machine", tag: "1" }])
+
+    // What does not fit is not fetched.
+    await sign(maker, "alice", warm)
+    await box.fails(["run", "--rm", "--resume", "--memory", "300MiB", base], "OVM_SNAPSHOT_INCOMPATIBLE", [
+      "/resources/memory",
+    ])
+    expect(await box.json(["images"])).toMatchObject([{ type: "machine", tag: "1" }])
+
+    expect(await started()).toMatchObject({ snapshot: digest })
+    // From now on it is here, and the registry is not needed.
+    const found = `${registry.host}/found@${digest}`
+    expect((await box.json(["inspect", found])).digest).toBe(digest)
+    await registry.stop()
+    expect(await started()).toMatchObject({ snapshot: digest })
+
+    await box.ok(["rmi", found])
+    await refused(`${registry.host}: ECONNREFUSED`)
+    expect((await started("--cold-boot-on-mismatch")).warnings).toContainEqual(
+      expect.stringContaining("booted in place of resumed"),
+    )
+  })
+
   test("holds for slots: when they are filled, and again when one is taken (OVMS-POL-085, OVMS-API-111)", async () => {
     await using box = await host(signers)
     const warm = "r.example/guest:warm"

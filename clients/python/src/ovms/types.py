@@ -146,7 +146,7 @@ class Overrides(TypedDict, total=False):
     volumes: List[VolumeUse]
     # Folders of the host (shares.md).
     shares: List[ShareUse]
-    # True - go on from the newest local snapshot that fits; false - boot, whatever there is. Default as the manifest hints.
+    # True - go on from the newest local snapshot that fits or else, where a policy says whose, from one of the name's registry; false - boot, whatever there is. Default as the manifest hints.
     resume: bool
     network: NetworkWanted
     # True - the machine has an agent inside, which runs commands (agent.md). Default as the manifest says.

@@ -648,7 +648,7 @@ export interface components {
             readonly volumes?: readonly components["schemas"]["VolumeUse"][];
             /** @description Folders of the host (shares.md). */
             readonly shares?: readonly components["schemas"]["ShareUse"][];
-            /** @description True - go on from the newest local snapshot that fits; false - boot, whatever there is. Default as the manifest hints. */
+            /** @description True - go on from the newest local snapshot that fits or else, where a policy says whose, from one of the name's registry; false - boot, whatever there is. Default as the manifest hints. */
             readonly resume?: boolean;
             readonly network?: components["schemas"]["NetworkWanted"];
             /** @description True - the machine has an agent inside, which runs commands (agent.md). Default as the manifest says. */

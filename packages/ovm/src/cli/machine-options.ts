@@ -78,7 +78,10 @@ export function defineMachineOptions(command: Command): Command {
     .option("--no-agent", "have none, whatever the image says")
     .option("--read-only", "let the guest see a read-only disk")
     .option("--cold-boot-on-mismatch", "boot the base of a snapshot that does not fit this host")
-    .option("--resume", "go on from the newest snapshot of the image on this host that fits")
+    .option(
+      "--resume",
+      "go on from the newest snapshot of the image that fits, on this host or, with a policy, in its registry",
+    )
     .option("--no-resume", "boot, whatever snapshot there is")
     .option(
       "-v, --volume <volume>",

@@ -28,7 +28,7 @@ import {
   pinned,
 } from "./open.ts"
 import type { PreparedImage, PreparedSnapshot } from "./prepared.ts"
-import type { PullOptions } from "./pull.ts"
+import type { Registries } from "./pull.ts"
 import { contentOf, type Root, readRoot } from "./root.ts"
 import { refuseOther, storeSnapshot, type TakenSnapshot } from "./snapshot.ts"
 import { collectInVain } from "./take-in.ts"
@@ -41,9 +41,6 @@ export interface Origin {
   readonly base: Descriptor
   readonly index?: Descriptor
 }
-
-/** How registries are reached; their lanes are what all pulls of one daemon have in common. */
-type Registries = Pick<PullOptions, "settings" | "credentials" | "lanes">
 
 export interface ImagesOptions extends Pick<Registries, "settings" | "credentials"> {
   /** Told of a store that is damaged, which fails otherwise. */
@@ -151,7 +148,7 @@ export class Images {
     options: OpenImageOptions,
     began: number,
   ): Promise<OpenImage> {
-    const { place, cache, policy } = this
+    const { place, cache, policy, registries } = this
     const lease = leaseOf(options.lease)
     await store.lease(lease).add(located.target)
     const resolved = performance.now()
@@ -172,7 +169,12 @@ export class Images {
       warnings: [...machine.warnings, ...warnings],
       timings: { resolve: rounded(resolved - began), verify: rounded(performance.now() - resolved) },
     }
-    return new OpenImage({ place, cache, policy }, store, { located: found, root, chain, lease }, image)
+    return new OpenImage(
+      { place, cache, policy, registries },
+      store,
+      { located: found, root, chain, lease },
+      image,
+    )
   }
 
   /** The artifact behind `target`. It is read once; later it is only made sure that it is still there and whole. */

@@ -17,7 +17,8 @@ import { type Chain, chainOf, localFile, virtualSizeOf } from "./machine.ts"
 import { namedSnapshots } from "./named-snapshots.ts"
 import { importPath } from "./path.ts"
 import type { PreparedImage, PreparedSnapshot } from "./prepared.ts"
-import { type PullOptions, pullImage } from "./pull.ts"
+import { publishedSnapshots, pullSnapshot } from "./published.ts"
+import { pullImage, type Registries } from "./pull.ts"
 import { hasMachine, resolveHere } from "./resolve.ts"
 import { askedOf, type Root } from "./root.ts"
 import { prepareSnapshot } from "./snapshot.ts"
@@ -45,6 +46,7 @@ export interface Premises {
   readonly place: Pick<Paths, "store" | "cache">
   readonly cache: Cache
   readonly policy: Policy
+  readonly registries: Registries
 }
 
 /** What a name stands for, once it was found. */
@@ -112,6 +114,39 @@ export class OpenImage {
         refused.push(error)
       }
     return { candidates, refused }
+  }
+
+  /** Whether the registry of its name may be asked for snapshots: only a policy can say whose (OVMS-SNP-113). */
+  async mayBePublished(): Promise<boolean> {
+    if (this.opened.located.reference?.host === undefined) return false
+    return (await this.premises.policy.check()).active
+  }
+
+  /**
+   * Snapshots of the machine in the repository of its name, the newest first, as far as their descriptors: nothing else
+   * of them is fetched, and nobody has said whose they are. Throws what a registry can fail with.
+   */
+  async published(call: Call = {}): Promise<readonly Snapshot[]> {
+    const { located, root } = this.opened
+    if (!located.reference) return []
+    return await publishedSnapshots(located.reference, root.machine.descriptor, {
+      ...this.premises.registries,
+      ...call,
+    })
+  }
+
+  /**
+   * Pulls one of `published`, which is a local one from then on. Throws OVM_POLICY_REFUSED where no evidence about it
+   * convinces the policy (OVMS-SNP-114), and what pullImage throws.
+   */
+  async pull(snapshot: Snapshot, call: Call = {}): Promise<LocalSnapshot> {
+    const { store, premises, opened } = this
+    const { located, root } = opened
+    const { policy, registries } = premises
+    const reference = located.reference ?? parseReference(located.text)
+    const pulled = await pullSnapshot(store, reference, snapshot, policy, { ...registries, ...call })
+    const warnings = await admit(policy, located, { machine: root.machine, snapshot: pulled }, call)
+    return { snapshot: pulled, warnings }
   }
 
   /**
@@ -200,7 +235,7 @@ export async function findImage(
   store: LayoutStore,
   text: string,
   { policy, strict }: { readonly policy: Policy; readonly strict: boolean },
-  options: OpenImageOptions & Pick<PullOptions, "settings" | "credentials" | "lanes">,
+  options: OpenImageOptions & Registries,
 ): Promise<ImageTarget> {
   if (isPath(text)) return { text, ...(await importPath(store, text, options)) }
   const reference = parseReference(text)

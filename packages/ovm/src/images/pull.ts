@@ -2,6 +2,7 @@ import { type CopyEvent, copyGraph } from "../content/copy.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { Remembered } from "../content/remembered.ts"
+import { OvmError } from "../errors.ts"
 import { type ConnectOptions, connectRepository } from "../registry/connect.ts"
 import type { Reference } from "../registry/reference.ts"
 import type { Policy } from "../signing/policy/policy.ts"
@@ -11,15 +12,32 @@ import { copyIndex, machinesBehind, type WantedMachines } from "./behind.ts"
 import { askAhead, copyEvidence, type Relied } from "./evidence.ts"
 import { askedOf, type Root, readRoot } from "./root.ts"
 
-export interface PullOptions
-  extends WantedMachines,
-    Pick<ConnectOptions, "settings" | "credentials" | "lanes"> {
+/** How registries are reached; their lanes are what all pulls of one daemon have in common. */
+export type Registries = Pick<ConnectOptions, "settings" | "credentials" | "lanes">
+
+export interface PullOptions extends WantedMachines, Registries {
   readonly plainHttp?: boolean
   /** Also what refers to the image (docs/design/0012). */
   readonly includeReferrers?: boolean
   readonly onProgress?: (event: CopyEvent) => void
   /** Hears, in one sentence, what the policy lets pass and somebody may want to know. */
   readonly onWarning?: (warning: string) => void
+  /** Refuse a snapshot that the policy lets pass without relying on evidence about that very one (OVMS-SNP-114). */
+  readonly vouched?: boolean
+}
+
+/** The repository of `reference`, to be read from. */
+export async function repositoryOf(
+  reference: Reference,
+  { plainHttp, settings, credentials, lanes }: Pick<PullOptions, "plainHttp" | keyof Registries>,
+): ReturnType<typeof connectRepository> {
+  return await connectRepository(reference, {
+    pulling: true,
+    ...(settings !== undefined && { settings }),
+    ...(credentials && { credentials }),
+    ...(lanes && { lanes }),
+    ...(plainHttp !== undefined && { plainHttp }),
+  })
 }
 
 /**
@@ -36,16 +54,10 @@ export async function pullImage(
   policy: Policy,
   options: PullOptions = {},
 ): Promise<Descriptor> {
-  const { plainHttp, settings, credentials, lanes, signal, onWarning } = options
+  const { signal, onWarning } = options
   const call = signal ? { signal } : {}
   await policy.check()
-  const repository = await connectRepository(reference, {
-    pulling: true,
-    ...(settings !== undefined && { settings }),
-    ...(credentials && { credentials }),
-    ...(lanes && { lanes }),
-    ...(plainHttp !== undefined && { plainHttp }),
-  })
+  const repository = await repositoryOf(reference, options)
   const { descriptor: root, bytes } = await repository.fetchReference(reference.target, call)
   const source = new Remembered(repository)
   source.know(root.digest, bytes)
@@ -57,6 +69,7 @@ export async function pullImage(
     const found = await readRoot(source, target, call)
     const by = { reference: reference.toString(), name: reference, target: root, index }
     const { decision, relied } = await policy.admit(askedOf(by, found), evidence, call)
+    if (options.vouched && found.snapshot) assertVouched(reference, found.snapshot.descriptor, relied)
     for (const warning of decision.warnings) onWarning?.(`${reference}: ${warning}`)
     judged.push({ found, relied })
   }
@@ -73,6 +86,17 @@ export async function pullImage(
     await copyEvidence(evidence, { store, repository: reference.name }, { subject, relied }, call)
   await store.tag(root, reference.toString(), call)
   return root
+}
+
+function assertVouched(reference: Reference, { digest }: Descriptor, relied: Relied): void {
+  if (relied.some(({ subject }) => subject === digest)) return
+  throw new OvmError(
+    "OVM_POLICY_REFUSED",
+    `${reference}: nobody whom the policy trusts has signed the snapshot`,
+    {
+      hint: "Have the policy ask for signatures of snapshots, or pull this one by its name.",
+    },
+  )
 }
 
 function partsOf({ machine, snapshot }: Root): readonly Descriptor[] {

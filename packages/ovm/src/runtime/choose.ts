@@ -1,17 +1,13 @@
-import type { Snapshot } from "../artifact/snapshot/read.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
-import type { OpenImage } from "../images/open.ts"
+import type { OpenImage, OpenImageOptions } from "../images/open.ts"
 import type { Vmm } from "../vmm/vmm.ts"
-import { type Fit, fitOf, type Resumable } from "./fit.ts"
+import { fitOf, type Resumable } from "./fit.ts"
 import type { LaunchRequest, PlanContext } from "./plan.ts"
-import { resumedIn, wasResumed } from "./resumed-once.ts"
+import { type FoundSnapshot, SnapshotSearch } from "./snapshot-search.ts"
 
 /** What to go on from, if anything, and what is to be said of that, or of its absence. */
-export interface Choice {
-  readonly fit?: Fit
-  readonly warnings: readonly string[]
-}
+export type Choice = FoundSnapshot | { readonly fit?: undefined; readonly warnings: readonly string[] }
 
 /**
  * The snapshot that the name itself stands for; where it does not fit and the request allows it, none (OVMS-SNP-076).
@@ -34,51 +30,34 @@ async function fitNamed(
 
 /**
  * What a start goes on from: what the name stands for (fitNamed), else what of the local snapshots of the machine fits,
- * if the start or the manifest's hint asks for that (OVMS-SNP-111): the first, which is the newest. Throws fitOf's
- * refusals for a name, OVM_SNAPSHOT_INCOMPATIBLE where the start alone asks, and there is none (OVMS-SNP-112),
- * OVM_POLICY_REFUSED where that is why.
+ * if the start or the manifest's hint asks for that (OVMS-SNP-111): the first, which is the newest; else, where the
+ * start itself asks, one of the name's repository (OVMS-SNP-113). Throws fitOf's refusals for a name,
+ * OVM_SNAPSHOT_INCOMPATIBLE where the start alone asks, and there is none (OVMS-SNP-112), OVM_POLICY_REFUSED where that
+ * is why, OVM_CONTENT_MISSING where nothing is to be pulled and there may be one.
  */
 export async function chooseSnapshot(
-  { root, vmms, claims }: PlanContext,
+  context: PlanContext,
   request: LaunchRequest,
   opened: OpenImage,
-  call: Call,
+  call: Pick<OpenImageOptions, "pull" | "onPhase" | "signal">,
 ): Promise<Choice> {
   const { image, snapshot } = opened
-  const of = async (snapshot: Snapshot): Promise<Resumable> => {
-    const diskSize = request.overrides.diskSize !== undefined && (await opened.diskSize(snapshot, call))
-    return { image, snapshot, ...(diskSize !== false && { diskSize }) }
-  }
-  if (snapshot) return await fitNamed(vmms, request, await of(snapshot), call)
+  const search = new SnapshotSearch(context, request, opened)
+  if (snapshot) return await fitNamed(context.vmms, request, await search.resumable(snapshot, call), call)
   const { overrides } = request
   const { runtimeHints } = image.manifest
   if (!(overrides.resume ?? runtimeHints?.resume)) return { warnings: [] }
-  const { candidates, refused } = await opened.snapshots(call)
+  const found = (await search.here(call)) ?? (overrides.resume && (await search.published(call)))
+  if (found) return found
+  const { refused, reasons, details } = search
   // Where a start insists on a snapshot, and this is why there is none, it is told so.
-  if (overrides.resume && candidates.length === 0 && refused[0]) throw refused[0]
-  const passed = refused.map(({ message }) => `a snapshot was passed over: ${message}`)
-  const reasons: string[] = []
-  const details: unknown[] = []
-  for (const { snapshot, warnings } of candidates) {
-    const { digest } = snapshot.descriptor
-    try {
-      const fit = await fitOf(vmms, request, await of(snapshot), call)
-      const again = snapshot.snapshot.uniqueness.multiResume === "allow"
-      if (again || !((await wasResumed(resumedIn(root), digest)) || claims?.has(digest)))
-        return { fit, warnings: [...passed, ...warnings] }
-      reasons.push(`${digest} may be resumed once, and was`)
-    } catch (thrown) {
-      if (!(thrown instanceof OvmError) || thrown.code === "OVM_INTERRUPTED") throw thrown
-      reasons.push(thrown.message)
-      details.push(...(Array.isArray(thrown.detail) ? thrown.detail : []))
-    }
-  }
-  const why = candidates.length === 0 ? "there is none on this host" : reasons.join("; ")
+  if (overrides.resume && reasons.length === 0 && refused[0]) throw refused[0]
+  const why = reasons.length === 0 ? `there is none ${search.where}` : reasons.join("; ")
   const message = `no snapshot of ${image.reference} can be gone on from: ${why}`
   const boots = overrides.coldBootOnMismatch ?? runtimeHints?.coldBootOnMismatch ?? overrides.resume !== true
-  if (boots) return { warnings: [`booted in place of resumed: ${message}`, ...passed] }
+  if (boots) return { warnings: [`booted in place of resumed: ${message}`, ...search.passedOver] }
   throw new OvmError("OVM_SNAPSHOT_INCOMPATIBLE", message, {
     detail: details,
-    hint: candidates.length === 0 ? "ovm snapshot ID --tag TAG" : "Boot it instead: --no-resume.",
+    hint: reasons.length === 0 ? "ovm snapshot ID --tag TAG" : "Boot it instead: --no-resume.",
   })
 }

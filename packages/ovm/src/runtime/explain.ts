@@ -58,7 +58,7 @@ async function explained(
   const network = shared ? undefined : await newNetwork(overrides, image.manifest, defaults)
   const shares = await planShares(overrides, image, context.root)
   const request = { ...launch, shares, ...(network && { network }) }
-  const { fit, warnings } = await chooseSnapshot(context, request, opened, call)
+  const { fit, warnings } = await chooseSnapshot(context, request, opened, { ...call, pull: "never" })
   const said = {
     image: { reference: image.reference, digest: image.digest },
     warnings: [...image.warnings, ...warnings],

@@ -1,5 +1,4 @@
 import { parsePlatform } from "../artifact/platforms/platform.ts"
-import type { Call } from "../content/interfaces.ts"
 import type { OpenImage, OpenImageOptions } from "../images/open.ts"
 import { planBoot } from "./boot.ts"
 import { chooseSnapshot } from "./choose.ts"
@@ -40,7 +39,7 @@ async function plan(
   context: PlanContext,
   wanted: LaunchRequest,
   opened: OpenImage,
-  call: Call,
+  call: Omit<OpenImageOptions, "lease" | "resume" | "platform">,
 ): Promise<Planned> {
   const { overrides, defaults } = wanted
   const { name, ...others } = overrides.network ?? {}
