@@ -73,6 +73,14 @@ test.skipIf(Boolean(skip))("a snapshot goes through a registry and on in an empt
   expect(cold.warnings.join()).toContain("/resources/memory")
   await there.console(booted.instance_id, "GUEST-READY")
 
+  // A path brings the base along too (OVMS-SNP-153).
+  const layout = join(there.home, "layout")
+  await here.ok(["copy", `store:${warm}`, layout])
+  await there.ok(["rm", "--force", ...clones.map((clone) => clone.instance_id), booted.instance_id])
+  await there.ok(["rmi", warm])
+  const moved = await there.json(["run", "-d", `${layout}:warm`])
+  expect((await there.json(["status", moved.instance_id])).snapshot).toBe(snapshot_ref)
+
   // A base outlives the wish to remove it, as long as somebody could go on from its snapshots.
   await here.ok(["stop", "--time", "0", "source"])
   await here.ok(["rm", "source"])

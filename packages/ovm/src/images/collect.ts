@@ -20,6 +20,8 @@ export interface CollectOptions extends Call {
   readonly dryRun?: boolean
   /** Also what broken pulls of the last week have fetched, which the next one would go on with. */
   readonly partials?: boolean
+  /** Names that go first. */
+  readonly forget?: (name: string) => boolean
   /** Also what was derived of blobs that are there, as long as no instance uses it. */
   readonly cache?: boolean
 }

@@ -6,6 +6,7 @@ import { openPlace, rootAt, splitPlace } from "../content/place.ts"
 import { OvmError } from "../errors.ts"
 import type { EvidenceSource } from "../signing/interfaces.ts"
 import { evidenceIn } from "../signing/source.ts"
+import { baseIn } from "./along.ts"
 import { copyIndex } from "./behind.ts"
 import { evidenceOfBoth } from "./evidence.ts"
 import { importManifestFile } from "./manifest-file.ts"
@@ -34,7 +35,8 @@ export async function importPath(
     return [reader, await rootAt(reader, place, call)] as const
   })
   const { target, index } = await machineBehind(reader, root, { platform, ...call })
-  await copyGraph(reader, target, store, call)
+  const base = await baseIn(reader, target, call)
+  for (const part of base ? [base, target] : [target]) await copyGraph(reader, part, store, call)
   if (index) await copyIndex(reader, index, store, call)
   return { target, ...(index && { index }), evidence: evidenceOfBoth(evidenceIn(reader), evidenceIn(store)) }
 }

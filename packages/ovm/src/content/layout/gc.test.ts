@@ -137,7 +137,7 @@ test("what goes in a dry run is there after it, and a lease lets go of one thing
     expect(await readdir(join(root, "ovm/ingest"))).toEqual(["left"])
     expect(await collectGarbage(root)).toEqual(dry)
     expect(await readdir(join(root, "ovm/ingest"))).toEqual([])
-    expect(await collectGarbage(root)).toEqual({ removed: [], bytes: 0, unfinished: 0 })
+    expect(await collectGarbage(root)).toEqual({ removed: [], bytes: 0, unfinished: 0, forgotten: 0 })
   }))
 
 test("an open store and a named lease hold what they touched", () =>

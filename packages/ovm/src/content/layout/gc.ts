@@ -24,6 +24,8 @@ export interface Collected {
   readonly bytes: number
   /** Bytes on the disk of what writers that died have left beside it. */
   readonly unfinished: number
+  /** How many names went. */
+  readonly forgotten: number
 }
 
 export interface CollectGarbageOptions extends Call {
@@ -31,6 +33,8 @@ export interface CollectGarbageOptions extends Call {
   readonly dryRun?: boolean
   /** Also what broken pulls of the last week have fetched, which the next one would go on with. */
   readonly partials?: boolean
+  /** Names that go first: what only they hold is removed with the rest. */
+  readonly forget?: (name: string) => boolean
   /** Whether a manifest of these types stands for itself: it needs its subject, and goes though that stays. */
   readonly standing?: (types: readonly string[]) => boolean
 }
@@ -50,8 +54,10 @@ export function collectGarbage(root: string, options: CollectGarbageOptions = {}
     const index = await readIndex(files)
     const kept = new Marking(files, options.standing ?? (() => false))
     const along = new Set<string>()
+    const forgotten = new Set(index.manifests.filter((entry) => options.forget?.(nameOf(entry) ?? "")))
     for (const entry of index.manifests)
-      if (nameOf(entry) === undefined && (await kept.isStanding(entry))) along.add(entry.digest)
+      if (forgotten.has(entry)) continue
+      else if (nameOf(entry) === undefined && (await kept.isStanding(entry))) along.add(entry.digest)
       else if (isDigest(entry.digest)) await kept.add(entry as Leased)
     for (const target of leases.targets) await kept.add(target)
     const blobs = await listBlobs(files)
@@ -60,10 +66,17 @@ export function collectGarbage(root: string, options: CollectGarbageOptions = {}
     const bytes = await sizeOf(files, removed)
     const lifeMs = options.partials ? 0 : PARTIAL_LIFE_MS
     const unfinished = await unfinishedIn(files, lifeMs)
-    const result = { removed, bytes, unfinished: unfinished.reduce((sum, one) => sum + one.bytes, 0) }
+    const result = {
+      removed,
+      bytes,
+      unfinished: unfinished.reduce((sum, one) => sum + one.bytes, 0),
+      forgotten: forgotten.size,
+    }
     if (options.dryRun) return result
     await sweep(files, removed, [...leases.dead, ...unfinished.map(({ path }) => path)])
-    const left = index.manifests.filter(({ digest }) => !along.has(digest) || kept.has(digest as Digest))
+    const left = index.manifests.filter(
+      (entry) => !forgotten.has(entry) && (!along.has(entry.digest) || kept.has(entry.digest as Digest)),
+    )
     if (left.length < index.manifests.length) await writeIndex(files, { ...index, manifests: left })
     keepReserve(files)
     return result

@@ -35,23 +35,19 @@ export function define(command: Command): void {
 async function run({ all = false, dryRun = false, json }: PruneOptions): Promise<void> {
   // A host without a store has one without content.
   await (await openStore()).close()
-  const steps = all ? await dropSteps(dryRun) : 0
   const found = await interruptible((signal) =>
-    collectImages(paths(), { signal, dryRun, partials: all, cache: true }),
+    collectImages(paths(), { signal, dryRun, partials: all, cache: true, ...(all && { forget: isStep }) }),
   )
-  if (json) printJson(modelOf(found, { dryRun, steps }))
-  else printListing([...lines(found, steps), [dryRun ? "would free" : "freed", formatSize(found.freed)]])
+  if (json) printJson(modelOf(found, dryRun))
+  else printListing([...lines(found), [dryRun ? "would free" : "freed", formatSize(found.freed)]])
 }
 
-function modelOf(
-  { removed, bytes, unfinished, evicted, freed }: Freed,
-  { dryRun, steps }: { readonly dryRun: boolean; readonly steps: number },
-) {
+function modelOf({ removed, bytes, unfinished, forgotten, evicted, freed }: Freed, dryRun: boolean) {
   const cached = evicted.map(({ recipe, digest, bytes }) => ({ kind: recipe, digest, size: bytes }))
   const cache = { size: cached.reduce((sum, { size }) => sum + size, 0), removed: cached }
   return {
     dry_run: dryRun,
-    steps,
+    steps: forgotten,
     content: { size: bytes, removed },
     unfinished: { size: unfinished },
     cache,
@@ -59,19 +55,16 @@ function modelOf(
   }
 }
 
-/** Names of what builds have kept of their steps; the content goes with the others. How many. */
-async function dropSteps(dryRun: boolean): Promise<number> {
-  await using store = await openStore()
-  const names = (await Array.fromAsync(store.list())).filter(({ reference }) => isStep(reference))
-  if (!dryRun) for (const { reference } of names) await store.untag(reference)
-  return names.length
-}
-
-function lines({ removed, bytes, unfinished, evicted }: Freed, steps: number): [string, string][] {
+function lines({ removed, bytes, unfinished, forgotten, evicted }: Freed): [string, string][] {
   const cached = evicted.reduce((sum, entry) => sum + entry.bytes, 0)
   return [
-    ...(steps > 0
-      ? [["steps", `${formatCount(steps, "step")} of builds, with what only they have`] as [string, string]]
+    ...(forgotten > 0
+      ? [
+          ["steps", `${formatCount(forgotten, "step")} of builds, with what only they have`] as [
+            string,
+            string,
+          ],
+        ]
       : []),
     ["content", `${formatSize(bytes)}, ${formatCount(removed.length, "blob")} without a name`],
     ["unfinished", `${formatSize(unfinished)}, left by pulls and the like`],
