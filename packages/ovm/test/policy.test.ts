@@ -227,7 +227,7 @@ describe.skipIf(Boolean(skip))("a policy", () => {
     await box.ok(["pull", base])
     await refused("there is none on this host")
     await setPolicy(box, { default: { ...signedBy("alice"), snapshots: [{ type: "digestOnly" }] } })
-    await box.fails(["run", "--rm", "--resume", base], "OVM_POLICY_REFUSED", ["has signed the snapshot"])
+    await refused("there is none on this host")
     await setPolicy(box, { default: signedBy("alice") })
     await box.fails(["run", "--rm", "--resume", base], "OVM_POLICY_REFUSED", ["there is no signature"])
     await sign(maker, "bob", warm)
@@ -249,7 +249,7 @@ describe.skipIf(Boolean(skip))("a policy", () => {
     expect(await started()).toMatchObject({ snapshot: digest })
 
     await box.ok(["rmi", found])
-    await refused(`${registry.host}: ECONNREFUSED`)
+    await refused("its registry could not be asked", "ECONNREFUSED")
     expect((await started("--cold-boot-on-mismatch")).warnings).toContainEqual(
       expect.stringContaining("booted in place of resumed"),
     )

@@ -118,8 +118,8 @@ export class OpenImage {
 
   /** Whether the registry of its name may be asked for snapshots: only a policy can say whose (OVMS-SNP-113). */
   async mayBePublished(): Promise<boolean> {
-    if (this.opened.located.reference?.host === undefined) return false
-    return (await this.premises.policy.check()).active
+    const { reference } = this.opened.located
+    return reference?.host !== undefined && (await this.premises.policy.needsEvidence(reference))
   }
 
   /**

@@ -13,8 +13,8 @@ import { pullImage, type Registries, repositoryOf } from "./pull.ts"
 const MOST = 32
 
 /**
- * Snapshots of `base` in the repository of `reference`, the newest first (OVMS-SNP-113): their manifests and descriptors
- * are read, and nothing else. What cannot be read is passed over. Throws what a registry can fail with.
+ * Snapshots of `base` in the repository of `reference`, the newest first (OVMS-SNP-113): their manifests and
+ * descriptors are read, and nothing else. What cannot be read is passed over. Throws what a registry can fail with.
  */
 export async function publishedSnapshots(
   reference: Reference,

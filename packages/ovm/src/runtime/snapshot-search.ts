@@ -1,6 +1,6 @@
 import type { Snapshot } from "../artifact/snapshot/read.ts"
 import type { Call } from "../content/interfaces.ts"
-import { OvmError } from "../errors.ts"
+import { OvmError, ofRegistry } from "../errors.ts"
 import type { OpenImage, OpenImageOptions } from "../images/open.ts"
 import { isRefusal } from "../signing/policy/refused.ts"
 import { type Fit, fitOf, type Resumable } from "./fit.ts"
@@ -76,9 +76,7 @@ export class SnapshotSearch {
         },
       )
     await onPhase?.("pulling")
-    this.where = "on this host and in its registry"
-    const listed = (await this.#tried(() => opened.published(call))) ?? []
-    for (const snapshot of listed) {
+    for (const snapshot of await this.#listed(call)) {
       const { diskSize } = this.request.overrides
       // How large its disk is, is known once it is here.
       const unseen = { image, snapshot, ...(diskSize !== undefined && { diskSize }) }
@@ -88,6 +86,19 @@ export class SnapshotSearch {
       if (fit) return { fit, warnings: [...this.passedOver, ...pulled.warnings] }
     }
     return undefined
+  }
+
+  /** None where the registry fails: that says nothing of a snapshot. */
+  async #listed(call: Call): Promise<readonly Snapshot[]> {
+    try {
+      const found = await this.opened.published(call)
+      this.where = "on this host or in its registry"
+      return found
+    } catch (thrown) {
+      if (!ofRegistry(thrown)) throw thrown
+      this.where = `on this host, and its registry could not be asked: ${thrown.message}`
+      return []
+    }
   }
 
   async #fit(resumable: Resumable, call: Call): Promise<Fit | undefined> {

@@ -3,7 +3,14 @@ import type { Call } from "../../content/interfaces.ts"
 import type { EvidenceSource, Verdict, Verdicts } from "../interfaces.ts"
 import { ageOf } from "./age.ts"
 import type { Asked, PolicyJudgement, PolicySubject, RuleFinding } from "./decision.ts"
-import type { AttestedRule, Rule, Rules, Scope, SignedRule } from "./rules.ts"
+import {
+  type AttestedRule,
+  type Rule,
+  type Rules,
+  rulesForSnapshots,
+  type Scope,
+  type SignedRule,
+} from "./rules.ts"
 import { chooseScope } from "./scope.ts"
 import { type Evidenced, signatoryKey, signatoryName, weigh } from "./weigh.ts"
 
@@ -43,21 +50,18 @@ export async function judge(
   }
 }
 
-async function judgeSnapshot(list: List, { pointer, rules, snapshots }: Scope, subject: PolicySubject) {
-  if (snapshots === "reject")
-    return list.add({
-      pointer: `${pointer}/snapshots`,
-      type: "snapshots",
-      of: "snapshot",
-      digest: subject.digest,
-      holds: false,
-      code: "OVM_POLICY_REFUSED",
-      reason: "the policy has no snapshot started here",
-    })
-  if (snapshots === undefined) return list.judge(rules, "snapshot", subject, false)
-  if (typeof snapshots !== "string") return list.judge(snapshots, "snapshot", subject, false)
-  const others = rules.filter(({ type }) => type !== "attested")
-  return list.judge(others, "snapshot", subject, snapshots === "sameSignerAsBase")
+async function judgeSnapshot(list: List, scope: Scope, subject: PolicySubject) {
+  const rules = rulesForSnapshots(scope)
+  if (rules) return list.judge(rules, "snapshot", subject, scope.snapshots === "sameSignerAsBase")
+  list.add({
+    pointer: `${scope.pointer}/snapshots`,
+    type: "snapshots",
+    of: "snapshot",
+    digest: subject.digest,
+    holds: false,
+    code: "OVM_POLICY_REFUSED",
+    reason: "the policy has no snapshot started here",
+  })
 }
 
 /** The findings about one start, one after the other. */

@@ -5,7 +5,8 @@ import type { EvidenceSource, Verdicts } from "../interfaces.ts"
 import type { Asked, PolicyJudgement } from "./decision.ts"
 import { ABSENT, fileIdentity } from "./file.ts"
 import { refusedBy } from "./refused.ts"
-import type { Rules } from "./rules.ts"
+import { type Rules, rulesForSnapshots } from "./rules.ts"
+import { chooseScope, type Name } from "./scope.ts"
 
 /** Admissions that are remembered; more than a host starts different images. */
 const REMEMBERED = 4096
@@ -45,6 +46,14 @@ export class Policy {
   async check(): Promise<{ readonly active: boolean }> {
     const { rules } = await this.#current()
     return { active: rules !== undefined }
+  }
+
+  /** Whether snapshots of that name run on evidence about them, and on nothing less. Throws OVM_POLICY_INVALID. */
+  async needsEvidence(name: Name): Promise<boolean> {
+    const { rules } = await this.#current()
+    if (!rules) return false
+    const held = rulesForSnapshots(chooseScope(rules, name).scope) ?? []
+    return held.some(({ type }) => type === "signed" || type === "attested")
   }
 
   /**

@@ -37,6 +37,13 @@ export interface Scope {
   readonly snapshots?: SnapshotWord | readonly Rule[]
 }
 
+/** What holds for the snapshots of a scope by themselves; undefined where there are to be none (OVMS-POL-077). */
+export function rulesForSnapshots({ rules, snapshots }: Scope): readonly Rule[] | undefined {
+  if (snapshots === "reject") return undefined
+  if (snapshots === undefined) return rules
+  return typeof snapshots === "string" ? rules.filter(({ type }) => type !== "attested") : snapshots
+}
+
 export interface Rules {
   readonly fallback: Scope
   readonly local?: Scope
