@@ -163,6 +163,9 @@ describe.skipIf(Boolean(skip))("platforms", () => {
     await other.ok(["rm", "--force", "one"])
     const foreign = ["run", "--rm", "--platform", "linux/riscv64", signed]
     await other.fails(foreign, "OVM_PLATFORM_MISSING", ["linux/riscv64"])
+    const machines = { one: { image: signed, platform: "linux/riscv64" } }
+    const file = await other.file("machines.yaml", JSON.stringify({ machines }))
+    await other.fails(["up", "-f", file], "OVM_PLATFORM_MISSING", ["linux/riscv64"])
     await other.file("home/policy.json", {
       ...policy,
       default: { requirements: [{ type: "signed", keys: [{ path: box.path("bob.pub") }] }] },

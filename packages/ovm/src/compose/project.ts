@@ -1,3 +1,5 @@
+import type { Platform } from "../artifact/platforms/platform.ts"
+
 /** What a file of machines says, as its schema has it (schema.json, docs/compose.md). */
 export interface ProjectFile {
   readonly name?: string
@@ -36,6 +38,7 @@ export interface MachineEntry {
   readonly restart?: string
   readonly standby_after?: string
   readonly agent?: boolean
+  readonly platform?: Platform
   readonly resume?: boolean
   readonly read_only?: boolean
   readonly args?: string

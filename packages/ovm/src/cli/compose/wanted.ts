@@ -110,6 +110,7 @@ function optionsOf(project: Project, entry: MachineEntry, at: string): MachineOp
     restart: entry.restart,
     standbyAfter: entry.standby_after === undefined ? undefined : durationOf(entry.standby_after),
     agent: entry.agent,
+    platform: entry.platform,
     resume: entry.resume,
     readOnly: entry.read_only,
     args: entry.args,

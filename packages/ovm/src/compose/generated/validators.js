@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const machines = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["machines"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9][a-z0-9_-]{0,30}$"},"machines":{"type":"object","minProperties":1,"maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":"object","additionalProperties":false,"required":["image"],"properties":{"image":{"type":"string","minLength":1,"maxLength":4096},"pull_policy":{"enum":["missing","always","never"]},"resources":{"type":"object","additionalProperties":false,"properties":{"cpus":{"type":"integer","minimum":1,"maximum":255},"cpu_quota":{"type":"number","minimum":0.01,"maximum":255},"memory":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"disk_size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"}}},"ports":{"type":"array","maxItems":64,"items":{"type":["string","integer"],"maxLength":100}},"volumes":{"type":"array","maxItems":32,"items":{"type":"string","maxLength":8192}},"network":{"type":["string","object"],"pattern":"^(user|none)$","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}}}},"networks":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"string","maxLength":100}},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253},"ssh_keys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":4096}},"ssh_user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"},"user_data":{"type":"string","minLength":1,"maxLength":4096},"meta_data":{"type":"string","minLength":1,"maxLength":4096},"network_config":{"type":"string","minLength":1,"maxLength":4096},"ignition":{"type":"string","minLength":1,"maxLength":4096}}},"command":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000}},"environment":{"type":["array","object"],"maxItems":1024,"items":{"type":"string","pattern":"^[^=]","maxLength":60000},"maxProperties":1024,"propertyNames":{"pattern":"^[^=]+$"},"additionalProperties":{"type":["string","number","boolean","null"],"maxLength":60000}},"user":{"type":["string","integer"],"minLength":1,"maxLength":255,"minimum":0},"working_dir":{"type":"string","minLength":1,"maxLength":4096},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"standby_after":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"agent":{"type":"boolean"},"resume":{"type":"boolean"},"read_only":{"type":"boolean"},"args":{"type":"string","maxLength":2047},"vmm":{"type":"string","maxLength":32},"labels":{"type":"object","maxProperties":32,"additionalProperties":{"type":["string","number","boolean"],"maxLength":4096}},"depends_on":{"type":["array","object"],"maxItems":64,"items":{"type":"string","maxLength":100},"additionalProperties":{"type":"object","additionalProperties":false,"properties":{"condition":{"enum":["service_started","service_healthy","service_completed_successfully"]}}}},"healthcheck":{"type":"object","additionalProperties":false,"properties":{"tcp":{"type":"integer","minimum":1,"maximum":65535},"http":{"type":"object","additionalProperties":false,"required":["port"],"properties":{"port":{"type":"integer","minimum":1,"maximum":65535},"path":{"type":"string","pattern":"^/[!-~]*$","maxLength":2000}}},"exec":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":256,"items":{"type":"string"}},"log":{"type":"string","minLength":1,"maxLength":1000},"ready":{"const":true},"interval":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"timeout":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"start_period":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"retries":{"type":"integer","minimum":1,"maximum":1000}}}}}},"volumes":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}},"networks":{"type":"object","maxProperties":16,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"internal":{"type":"boolean"},"subnet":{"type":"string","pattern":"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["machines"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9][a-z0-9_-]{0,30}$"},"machines":{"type":"object","minProperties":1,"maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":"object","additionalProperties":false,"required":["image"],"properties":{"image":{"type":"string","minLength":1,"maxLength":4096},"pull_policy":{"enum":["missing","always","never"]},"resources":{"type":"object","additionalProperties":false,"properties":{"cpus":{"type":"integer","minimum":1,"maximum":255},"cpu_quota":{"type":"number","minimum":0.01,"maximum":255},"memory":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"disk_size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"}}},"ports":{"type":"array","maxItems":64,"items":{"type":["string","integer"],"maxLength":100}},"volumes":{"type":"array","maxItems":32,"items":{"type":"string","maxLength":8192}},"network":{"type":["string","object"],"pattern":"^(user|none)$","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}}}},"networks":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"string","maxLength":100}},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253},"ssh_keys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":4096}},"ssh_user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"},"user_data":{"type":"string","minLength":1,"maxLength":4096},"meta_data":{"type":"string","minLength":1,"maxLength":4096},"network_config":{"type":"string","minLength":1,"maxLength":4096},"ignition":{"type":"string","minLength":1,"maxLength":4096}}},"command":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000}},"environment":{"type":["array","object"],"maxItems":1024,"items":{"type":"string","pattern":"^[^=]","maxLength":60000},"maxProperties":1024,"propertyNames":{"pattern":"^[^=]+$"},"additionalProperties":{"type":["string","number","boolean","null"],"maxLength":60000}},"user":{"type":["string","integer"],"minLength":1,"maxLength":255,"minimum":0},"working_dir":{"type":"string","minLength":1,"maxLength":4096},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"standby_after":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"agent":{"type":"boolean"},"platform":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}/[a-z0-9]{1,32}$"},"resume":{"type":"boolean"},"read_only":{"type":"boolean"},"args":{"type":"string","maxLength":2047},"vmm":{"type":"string","maxLength":32},"labels":{"type":"object","maxProperties":32,"additionalProperties":{"type":["string","number","boolean"],"maxLength":4096}},"depends_on":{"type":["array","object"],"maxItems":64,"items":{"type":"string","maxLength":100},"additionalProperties":{"type":"object","additionalProperties":false,"properties":{"condition":{"enum":["service_started","service_healthy","service_completed_successfully"]}}}},"healthcheck":{"type":"object","additionalProperties":false,"properties":{"tcp":{"type":"integer","minimum":1,"maximum":65535},"http":{"type":"object","additionalProperties":false,"required":["port"],"properties":{"port":{"type":"integer","minimum":1,"maximum":65535},"path":{"type":"string","pattern":"^/[!-~]*$","maxLength":2000}}},"exec":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":256,"items":{"type":"string"}},"log":{"type":"string","minLength":1,"maxLength":1000},"ready":{"const":true},"interval":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"timeout":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"start_period":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"retries":{"type":"integer","minimum":1,"maximum":1000}}}}}},"volumes":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}},"networks":{"type":"object","maxProperties":16,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"internal":{"type":"boolean"},"subnet":{"type":"string","pattern":"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}}}};
 const pattern4 = new RegExp("^[a-z0-9][a-z0-9_-]{0,30}$", "u");
 const pattern5 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$", "u");
 const pattern6 = new RegExp("^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$", "u");
@@ -16,9 +16,10 @@ const pattern10 = new RegExp("^[^=]", "u");
 const pattern11 = new RegExp("^[^=]+$", "u");
 const pattern12 = new RegExp("^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$", "u");
 const pattern13 = new RegExp("^([0-9]{1,6}(ms|s|m|h))+$", "u");
-const pattern14 = new RegExp("^/[!-~]*$", "u");
-const pattern20 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
-const pattern22 = new RegExp("^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$", "u");
+const pattern14 = new RegExp("^[a-z][a-z0-9]{0,31}/[a-z0-9]{1,32}$", "u");
+const pattern15 = new RegExp("^/[!-~]*$", "u");
+const pattern21 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
+const pattern23 = new RegExp("^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$", "u");
 const func1 = Object.prototype.hasOwnProperty;
 const func2 = ucs2length;
 
@@ -1256,9 +1257,11 @@ vErrors.push(err99);
 errors++;
 }
 }
-if(data2.resume !== undefined){
-if(typeof data2.resume !== "boolean"){
-const err100 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/resume",schemaPath:"#/properties/machines/additionalProperties/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data2.platform !== undefined){
+let data40 = data2.platform;
+if(typeof data40 === "string"){
+if(!pattern14.test(data40)){
+const err100 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/platform",schemaPath:"#/properties/machines/additionalProperties/properties/platform/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9]{0,31}/[a-z0-9]{1,32}$"},message:"must match pattern \""+"^[a-z][a-z0-9]{0,31}/[a-z0-9]{1,32}$"+"\""};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -1268,9 +1271,8 @@ vErrors.push(err100);
 errors++;
 }
 }
-if(data2.read_only !== undefined){
-if(typeof data2.read_only !== "boolean"){
-const err101 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/read_only",schemaPath:"#/properties/machines/additionalProperties/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err101 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/platform",schemaPath:"#/properties/machines/additionalProperties/properties/platform/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -1280,11 +1282,9 @@ vErrors.push(err101);
 errors++;
 }
 }
-if(data2.args !== undefined){
-let data42 = data2.args;
-if(typeof data42 === "string"){
-if(func2(data42) > 2047){
-const err102 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
+if(data2.resume !== undefined){
+if(typeof data2.resume !== "boolean"){
+const err102 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/resume",schemaPath:"#/properties/machines/additionalProperties/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -1294,8 +1294,9 @@ vErrors.push(err102);
 errors++;
 }
 }
-else {
-const err103 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data2.read_only !== undefined){
+if(typeof data2.read_only !== "boolean"){
+const err103 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/read_only",schemaPath:"#/properties/machines/additionalProperties/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -1305,11 +1306,11 @@ vErrors.push(err103);
 errors++;
 }
 }
-if(data2.vmm !== undefined){
-let data43 = data2.vmm;
+if(data2.args !== undefined){
+let data43 = data2.args;
 if(typeof data43 === "string"){
-if(func2(data43) > 32){
-const err104 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/maxLength",keyword:"maxLength",params:{limit: 32},message:"must NOT have more than 32 characters"};
+if(func2(data43) > 2047){
+const err104 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -1320,7 +1321,7 @@ errors++;
 }
 }
 else {
-const err105 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err105 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -1330,11 +1331,11 @@ vErrors.push(err105);
 errors++;
 }
 }
-if(data2.labels !== undefined){
-let data44 = data2.labels;
-if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
-if(Object.keys(data44).length > 32){
-const err106 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/maxProperties",keyword:"maxProperties",params:{limit: 32},message:"must NOT have more than 32 properties"};
+if(data2.vmm !== undefined){
+let data44 = data2.vmm;
+if(typeof data44 === "string"){
+if(func2(data44) > 32){
+const err106 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/maxLength",keyword:"maxLength",params:{limit: 32},message:"must NOT have more than 32 characters"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -1343,10 +1344,9 @@ vErrors.push(err106);
 }
 errors++;
 }
-for(const key9 in data44){
-let data45 = data44[key9];
-if(((typeof data45 !== "string") && (!((typeof data45 == "number") && (isFinite(data45))))) && (typeof data45 !== "boolean")){
-const err107 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key9.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.labels.additionalProperties.type},message:"must be string,number,boolean"};
+}
+else {
+const err107 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -1355,9 +1355,12 @@ vErrors.push(err107);
 }
 errors++;
 }
-if(typeof data45 === "string"){
-if(func2(data45) > 4096){
-const err108 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key9.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+}
+if(data2.labels !== undefined){
+let data45 = data2.labels;
+if(data45 && typeof data45 == "object" && !Array.isArray(data45)){
+if(Object.keys(data45).length > 32){
+const err108 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/maxProperties",keyword:"maxProperties",params:{limit: 32},message:"must NOT have more than 32 properties"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -1366,11 +1369,10 @@ vErrors.push(err108);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err109 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/type",keyword:"type",params:{type: "object"},message:"must be object"};
+for(const key9 in data45){
+let data46 = data45[key9];
+if(((typeof data46 !== "string") && (!((typeof data46 == "number") && (isFinite(data46))))) && (typeof data46 !== "boolean")){
+const err109 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key9.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.labels.additionalProperties.type},message:"must be string,number,boolean"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -1379,11 +1381,9 @@ vErrors.push(err109);
 }
 errors++;
 }
-}
-if(data2.depends_on !== undefined){
-let data46 = data2.depends_on;
-if(!data46 || typeof data46 != "object"){
-const err110 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.depends_on.type},message:"must be array,object"};
+if(typeof data46 === "string"){
+if(func2(data46) > 4096){
+const err110 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key9.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -1392,9 +1392,11 @@ vErrors.push(err110);
 }
 errors++;
 }
-if(Array.isArray(data46)){
-if(data46.length > 64){
-const err111 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+}
+}
+}
+else {
+const err111 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -1403,12 +1405,11 @@ vErrors.push(err111);
 }
 errors++;
 }
-const len7 = data46.length;
-for(let i7=0; i7<len7; i7++){
-let data47 = data46[i7];
-if(typeof data47 === "string"){
-if(func2(data47) > 100){
-const err112 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i7,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/maxLength",keyword:"maxLength",params:{limit: 100},message:"must NOT have more than 100 characters"};
+}
+if(data2.depends_on !== undefined){
+let data47 = data2.depends_on;
+if(!data47 || typeof data47 != "object"){
+const err112 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.depends_on.type},message:"must be array,object"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -1417,9 +1418,9 @@ vErrors.push(err112);
 }
 errors++;
 }
-}
-else {
-const err113 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i7,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(Array.isArray(data47)){
+if(data47.length > 64){
+const err113 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -1428,15 +1429,12 @@ vErrors.push(err113);
 }
 errors++;
 }
-}
-}
-if(data46 && typeof data46 == "object" && !Array.isArray(data46)){
-for(const key10 in data46){
-let data48 = data46[key10];
-if(data48 && typeof data48 == "object" && !Array.isArray(data48)){
-for(const key11 in data48){
-if(!(key11 === "condition")){
-const err114 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
+const len7 = data47.length;
+for(let i7=0; i7<len7; i7++){
+let data48 = data47[i7];
+if(typeof data48 === "string"){
+if(func2(data48) > 100){
+const err114 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i7,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/maxLength",keyword:"maxLength",params:{limit: 100},message:"must NOT have more than 100 characters"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -1446,10 +1444,8 @@ vErrors.push(err114);
 errors++;
 }
 }
-if(data48.condition !== undefined){
-let data49 = data48.condition;
-if(!(((data49 === "service_started") || (data49 === "service_healthy")) || (data49 === "service_completed_successfully"))){
-const err115 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1")+"/condition",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/properties/condition/enum",keyword:"enum",params:{allowedValues: schema31.properties.machines.additionalProperties.properties.depends_on.additionalProperties.properties.condition.enum},message:"must be equal to one of the allowed values"};
+else {
+const err115 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i7,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -1460,8 +1456,13 @@ errors++;
 }
 }
 }
-else {
-const err116 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
+for(const key10 in data47){
+let data49 = data47[key10];
+if(data49 && typeof data49 == "object" && !Array.isArray(data49)){
+for(const key11 in data49){
+if(!(key11 === "condition")){
+const err116 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -1471,14 +1472,10 @@ vErrors.push(err116);
 errors++;
 }
 }
-}
-}
-if(data2.healthcheck !== undefined){
-let data50 = data2.healthcheck;
-if(data50 && typeof data50 == "object" && !Array.isArray(data50)){
-for(const key12 in data50){
-if(!(func1.call(schema31.properties.machines.additionalProperties.properties.healthcheck.properties, key12))){
-const err117 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
+if(data49.condition !== undefined){
+let data50 = data49.condition;
+if(!(((data50 === "service_started") || (data50 === "service_healthy")) || (data50 === "service_completed_successfully"))){
+const err117 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1")+"/condition",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/properties/condition/enum",keyword:"enum",params:{allowedValues: schema31.properties.machines.additionalProperties.properties.depends_on.additionalProperties.properties.condition.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -1488,10 +1485,9 @@ vErrors.push(err117);
 errors++;
 }
 }
-if(data50.tcp !== undefined){
-let data51 = data50.tcp;
-if(!(((typeof data51 == "number") && (!(data51 % 1) && !isNaN(data51))) && (isFinite(data51)))){
-const err118 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+else {
+const err118 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -1500,9 +1496,15 @@ vErrors.push(err118);
 }
 errors++;
 }
-if((typeof data51 == "number") && (isFinite(data51))){
-if(data51 > 65535 || isNaN(data51)){
-const err119 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+}
+}
+if(data2.healthcheck !== undefined){
+let data51 = data2.healthcheck;
+if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
+for(const key12 in data51){
+if(!(func1.call(schema31.properties.machines.additionalProperties.properties.healthcheck.properties, key12))){
+const err119 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -1511,8 +1513,11 @@ vErrors.push(err119);
 }
 errors++;
 }
-if(data51 < 1 || isNaN(data51)){
-const err120 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data51.tcp !== undefined){
+let data52 = data51.tcp;
+if(!(((typeof data52 == "number") && (!(data52 % 1) && !isNaN(data52))) && (isFinite(data52)))){
+const err120 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -1521,13 +1526,9 @@ vErrors.push(err120);
 }
 errors++;
 }
-}
-}
-if(data50.http !== undefined){
-let data52 = data50.http;
-if(data52 && typeof data52 == "object" && !Array.isArray(data52)){
-if(data52.port === undefined){
-const err121 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/required",keyword:"required",params:{missingProperty: "port"},message:"must have required property '"+"port"+"'"};
+if((typeof data52 == "number") && (isFinite(data52))){
+if(data52 > 65535 || isNaN(data52)){
+const err121 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -1536,9 +1537,8 @@ vErrors.push(err121);
 }
 errors++;
 }
-for(const key13 in data52){
-if(!((key13 === "port") || (key13 === "path"))){
-const err122 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key13},message:"must NOT have additional properties"};
+if(data52 < 1 || isNaN(data52)){
+const err122 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -1548,10 +1548,12 @@ vErrors.push(err122);
 errors++;
 }
 }
-if(data52.port !== undefined){
-let data53 = data52.port;
-if(!(((typeof data53 == "number") && (!(data53 % 1) && !isNaN(data53))) && (isFinite(data53)))){
-const err123 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+if(data51.http !== undefined){
+let data53 = data51.http;
+if(data53 && typeof data53 == "object" && !Array.isArray(data53)){
+if(data53.port === undefined){
+const err123 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/required",keyword:"required",params:{missingProperty: "port"},message:"must have required property '"+"port"+"'"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -1560,9 +1562,9 @@ vErrors.push(err123);
 }
 errors++;
 }
-if((typeof data53 == "number") && (isFinite(data53))){
-if(data53 > 65535 || isNaN(data53)){
-const err124 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+for(const key13 in data53){
+if(!((key13 === "port") || (key13 === "path"))){
+const err124 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key13},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -1571,8 +1573,11 @@ vErrors.push(err124);
 }
 errors++;
 }
-if(data53 < 1 || isNaN(data53)){
-const err125 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data53.port !== undefined){
+let data54 = data53.port;
+if(!(((typeof data54 == "number") && (!(data54 % 1) && !isNaN(data54))) && (isFinite(data54)))){
+const err125 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -1581,13 +1586,9 @@ vErrors.push(err125);
 }
 errors++;
 }
-}
-}
-if(data52.path !== undefined){
-let data54 = data52.path;
-if(typeof data54 === "string"){
-if(func2(data54) > 2000){
-const err126 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/maxLength",keyword:"maxLength",params:{limit: 2000},message:"must NOT have more than 2000 characters"};
+if((typeof data54 == "number") && (isFinite(data54))){
+if(data54 > 65535 || isNaN(data54)){
+const err126 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -1596,8 +1597,8 @@ vErrors.push(err126);
 }
 errors++;
 }
-if(!pattern14.test(data54)){
-const err127 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[!-~]*$"},message:"must match pattern \""+"^/[!-~]*$"+"\""};
+if(data54 < 1 || isNaN(data54)){
+const err127 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -1607,8 +1608,12 @@ vErrors.push(err127);
 errors++;
 }
 }
-else {
-const err128 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data53.path !== undefined){
+let data55 = data53.path;
+if(typeof data55 === "string"){
+if(func2(data55) > 2000){
+const err128 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/maxLength",keyword:"maxLength",params:{limit: 2000},message:"must NOT have more than 2000 characters"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -1617,10 +1622,8 @@ vErrors.push(err128);
 }
 errors++;
 }
-}
-}
-else {
-const err129 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern15.test(data55)){
+const err129 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[!-~]*$"},message:"must match pattern \""+"^/[!-~]*$"+"\""};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -1630,10 +1633,8 @@ vErrors.push(err129);
 errors++;
 }
 }
-if(data50.exec !== undefined){
-let data55 = data50.exec;
-if((typeof data55 !== "string") && (!(Array.isArray(data55)))){
-const err130 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.healthcheck.properties.exec.type},message:"must be string,array"};
+else {
+const err130 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -1642,9 +1643,10 @@ vErrors.push(err130);
 }
 errors++;
 }
-if(typeof data55 === "string"){
-if(func2(data55) < 1){
-const err131 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+}
+else {
+const err131 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -1654,9 +1656,10 @@ vErrors.push(err131);
 errors++;
 }
 }
-if(Array.isArray(data55)){
-if(data55.length > 256){
-const err132 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+if(data51.exec !== undefined){
+let data56 = data51.exec;
+if((typeof data56 !== "string") && (!(Array.isArray(data56)))){
+const err132 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.healthcheck.properties.exec.type},message:"must be string,array"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -1665,8 +1668,9 @@ vErrors.push(err132);
 }
 errors++;
 }
-if(data55.length < 1){
-const err133 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+if(typeof data56 === "string"){
+if(func2(data56) < 1){
+const err133 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -1675,10 +1679,10 @@ vErrors.push(err133);
 }
 errors++;
 }
-const len8 = data55.length;
-for(let i8=0; i8<len8; i8++){
-if(typeof data55[i8] !== "string"){
-const err134 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec/" + i8,schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(Array.isArray(data56)){
+if(data56.length > 256){
+const err134 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -1687,14 +1691,8 @@ vErrors.push(err134);
 }
 errors++;
 }
-}
-}
-}
-if(data50.log !== undefined){
-let data57 = data50.log;
-if(typeof data57 === "string"){
-if(func2(data57) > 1000){
-const err135 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/maxLength",keyword:"maxLength",params:{limit: 1000},message:"must NOT have more than 1000 characters"};
+if(data56.length < 1){
+const err135 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -1703,8 +1701,10 @@ vErrors.push(err135);
 }
 errors++;
 }
-if(func2(data57) < 1){
-const err136 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+const len8 = data56.length;
+for(let i8=0; i8<len8; i8++){
+if(typeof data56[i8] !== "string"){
+const err136 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec/" + i8,schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -1714,8 +1714,13 @@ vErrors.push(err136);
 errors++;
 }
 }
-else {
-const err137 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+if(data51.log !== undefined){
+let data58 = data51.log;
+if(typeof data58 === "string"){
+if(func2(data58) > 1000){
+const err137 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/maxLength",keyword:"maxLength",params:{limit: 1000},message:"must NOT have more than 1000 characters"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -1724,10 +1729,8 @@ vErrors.push(err137);
 }
 errors++;
 }
-}
-if(data50.ready !== undefined){
-if(true !== data50.ready){
-const err138 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/ready",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/ready/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+if(func2(data58) < 1){
+const err138 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -1737,11 +1740,8 @@ vErrors.push(err138);
 errors++;
 }
 }
-if(data50.interval !== undefined){
-let data59 = data50.interval;
-if(typeof data59 === "string"){
-if(!pattern13.test(data59)){
-const err139 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
+else {
+const err139 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -1751,8 +1751,9 @@ vErrors.push(err139);
 errors++;
 }
 }
-else {
-const err140 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data51.ready !== undefined){
+if(true !== data51.ready){
+const err140 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/ready",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/ready/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -1762,11 +1763,11 @@ vErrors.push(err140);
 errors++;
 }
 }
-if(data50.timeout !== undefined){
-let data60 = data50.timeout;
+if(data51.interval !== undefined){
+let data60 = data51.interval;
 if(typeof data60 === "string"){
 if(!pattern13.test(data60)){
-const err141 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
+const err141 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -1777,7 +1778,7 @@ errors++;
 }
 }
 else {
-const err142 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err142 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -1787,11 +1788,11 @@ vErrors.push(err142);
 errors++;
 }
 }
-if(data50.start_period !== undefined){
-let data61 = data50.start_period;
+if(data51.timeout !== undefined){
+let data61 = data51.timeout;
 if(typeof data61 === "string"){
 if(!pattern13.test(data61)){
-const err143 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
+const err143 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -1802,7 +1803,7 @@ errors++;
 }
 }
 else {
-const err144 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err144 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -1812,10 +1813,11 @@ vErrors.push(err144);
 errors++;
 }
 }
-if(data50.retries !== undefined){
-let data62 = data50.retries;
-if(!(((typeof data62 == "number") && (!(data62 % 1) && !isNaN(data62))) && (isFinite(data62)))){
-const err145 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data51.start_period !== undefined){
+let data62 = data51.start_period;
+if(typeof data62 === "string"){
+if(!pattern13.test(data62)){
+const err145 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -1824,9 +1826,9 @@ vErrors.push(err145);
 }
 errors++;
 }
-if((typeof data62 == "number") && (isFinite(data62))){
-if(data62 > 1000 || isNaN(data62)){
-const err146 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/maximum",keyword:"maximum",params:{comparison: "<=", limit: 1000},message:"must be <= 1000"};
+}
+else {
+const err146 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -1835,8 +1837,11 @@ vErrors.push(err146);
 }
 errors++;
 }
-if(data62 < 1 || isNaN(data62)){
-const err147 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data51.retries !== undefined){
+let data63 = data51.retries;
+if(!(((typeof data63 == "number") && (!(data63 % 1) && !isNaN(data63))) && (isFinite(data63)))){
+const err147 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -1845,11 +1850,9 @@ vErrors.push(err147);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err148 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data63 == "number") && (isFinite(data63))){
+if(data63 > 1000 || isNaN(data63)){
+const err148 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/maximum",keyword:"maximum",params:{comparison: "<=", limit: 1000},message:"must be <= 1000"};
 if(vErrors === null){
 vErrors = [err148];
 }
@@ -1858,10 +1861,8 @@ vErrors.push(err148);
 }
 errors++;
 }
-}
-}
-else {
-const err149 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data63 < 1 || isNaN(data63)){
+const err149 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err149];
 }
@@ -1872,8 +1873,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err150 = {instancePath:instancePath+"/machines",schemaPath:"#/properties/machines/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err150 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err150];
 }
@@ -1883,11 +1885,9 @@ vErrors.push(err150);
 errors++;
 }
 }
-if(data.volumes !== undefined){
-let data63 = data.volumes;
-if(data63 && typeof data63 == "object" && !Array.isArray(data63)){
-if(Object.keys(data63).length > 64){
-const err151 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
+}
+else {
+const err151 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err151];
 }
@@ -1896,11 +1896,10 @@ vErrors.push(err151);
 }
 errors++;
 }
-for(const key14 in data63){
-const _errs139 = errors;
-if(typeof key14 === "string"){
-if(!pattern5.test(key14)){
-const err152 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key14};
+}
+}
+else {
+const err152 = {instancePath:instancePath+"/machines",schemaPath:"#/properties/machines/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err152];
 }
@@ -1910,9 +1909,11 @@ vErrors.push(err152);
 errors++;
 }
 }
-var valid32 = _errs139 === errors;
-if(!valid32){
-const err153 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames",keyword:"propertyNames",params:{propertyName: key14},message:"property name must be valid"};
+if(data.volumes !== undefined){
+let data64 = data.volumes;
+if(data64 && typeof data64 == "object" && !Array.isArray(data64)){
+if(Object.keys(data64).length > 64){
+const err153 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
 if(vErrors === null){
 vErrors = [err153];
 }
@@ -1921,11 +1922,11 @@ vErrors.push(err153);
 }
 errors++;
 }
-}
-for(const key15 in data63){
-let data64 = data63[key15];
-if((!(data64 && typeof data64 == "object" && !Array.isArray(data64))) && (data64 !== null)){
-const err154 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/type",keyword:"type",params:{type: schema31.properties.volumes.additionalProperties.type},message:"must be object,null"};
+for(const key14 in data64){
+const _errs141 = errors;
+if(typeof key14 === "string"){
+if(!pattern5.test(key14)){
+const err154 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key14};
 if(vErrors === null){
 vErrors = [err154];
 }
@@ -1934,10 +1935,10 @@ vErrors.push(err154);
 }
 errors++;
 }
-if(data64 && typeof data64 == "object" && !Array.isArray(data64)){
-for(const key16 in data64){
-if(!(((key16 === "size") || (key16 === "name")) || (key16 === "external"))){
-const err155 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key16},message:"must NOT have additional properties"};
+}
+var valid32 = _errs141 === errors;
+if(!valid32){
+const err155 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames",keyword:"propertyNames",params:{propertyName: key14},message:"property name must be valid"};
 if(vErrors === null){
 vErrors = [err155];
 }
@@ -1947,11 +1948,10 @@ vErrors.push(err155);
 errors++;
 }
 }
-if(data64.size !== undefined){
-let data65 = data64.size;
-if(typeof data65 === "string"){
-if(!pattern6.test(data65)){
-const err156 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/pattern",keyword:"pattern",params:{pattern: "^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},message:"must match pattern \""+"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"+"\""};
+for(const key15 in data64){
+let data65 = data64[key15];
+if((!(data65 && typeof data65 == "object" && !Array.isArray(data65))) && (data65 !== null)){
+const err156 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/type",keyword:"type",params:{type: schema31.properties.volumes.additionalProperties.type},message:"must be object,null"};
 if(vErrors === null){
 vErrors = [err156];
 }
@@ -1960,9 +1960,10 @@ vErrors.push(err156);
 }
 errors++;
 }
-}
-else {
-const err157 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data65 && typeof data65 == "object" && !Array.isArray(data65)){
+for(const key16 in data65){
+if(!(((key16 === "size") || (key16 === "name")) || (key16 === "external"))){
+const err157 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key16},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err157];
 }
@@ -1972,11 +1973,11 @@ vErrors.push(err157);
 errors++;
 }
 }
-if(data64.name !== undefined){
-let data66 = data64.name;
+if(data65.size !== undefined){
+let data66 = data65.size;
 if(typeof data66 === "string"){
-if(!pattern20.test(data66)){
-const err158 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(!pattern6.test(data66)){
+const err158 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/pattern",keyword:"pattern",params:{pattern: "^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},message:"must match pattern \""+"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"+"\""};
 if(vErrors === null){
 vErrors = [err158];
 }
@@ -1987,7 +1988,7 @@ errors++;
 }
 }
 else {
-const err159 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err159 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err159];
 }
@@ -1997,9 +1998,11 @@ vErrors.push(err159);
 errors++;
 }
 }
-if(data64.external !== undefined){
-if(typeof data64.external !== "boolean"){
-const err160 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/volumes/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data65.name !== undefined){
+let data67 = data65.name;
+if(typeof data67 === "string"){
+if(!pattern21.test(data67)){
+const err160 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err160];
 }
@@ -2009,11 +2012,8 @@ vErrors.push(err160);
 errors++;
 }
 }
-}
-}
-}
 else {
-const err161 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err161 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err161];
 }
@@ -2023,11 +2023,9 @@ vErrors.push(err161);
 errors++;
 }
 }
-if(data.networks !== undefined){
-let data68 = data.networks;
-if(data68 && typeof data68 == "object" && !Array.isArray(data68)){
-if(Object.keys(data68).length > 16){
-const err162 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/maxProperties",keyword:"maxProperties",params:{limit: 16},message:"must NOT have more than 16 properties"};
+if(data65.external !== undefined){
+if(typeof data65.external !== "boolean"){
+const err162 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/volumes/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err162];
 }
@@ -2036,11 +2034,12 @@ vErrors.push(err162);
 }
 errors++;
 }
-for(const key17 in data68){
-const _errs152 = errors;
-if(typeof key17 === "string"){
-if(!pattern5.test(key17)){
-const err163 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key17};
+}
+}
+}
+}
+else {
+const err163 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err163];
 }
@@ -2050,9 +2049,11 @@ vErrors.push(err163);
 errors++;
 }
 }
-var valid35 = _errs152 === errors;
-if(!valid35){
-const err164 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/propertyNames",keyword:"propertyNames",params:{propertyName: key17},message:"property name must be valid"};
+if(data.networks !== undefined){
+let data69 = data.networks;
+if(data69 && typeof data69 == "object" && !Array.isArray(data69)){
+if(Object.keys(data69).length > 16){
+const err164 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/maxProperties",keyword:"maxProperties",params:{limit: 16},message:"must NOT have more than 16 properties"};
 if(vErrors === null){
 vErrors = [err164];
 }
@@ -2061,11 +2062,11 @@ vErrors.push(err164);
 }
 errors++;
 }
-}
-for(const key18 in data68){
-let data69 = data68[key18];
-if((!(data69 && typeof data69 == "object" && !Array.isArray(data69))) && (data69 !== null)){
-const err165 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/type",keyword:"type",params:{type: schema31.properties.networks.additionalProperties.type},message:"must be object,null"};
+for(const key17 in data69){
+const _errs154 = errors;
+if(typeof key17 === "string"){
+if(!pattern5.test(key17)){
+const err165 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key17};
 if(vErrors === null){
 vErrors = [err165];
 }
@@ -2074,10 +2075,10 @@ vErrors.push(err165);
 }
 errors++;
 }
-if(data69 && typeof data69 == "object" && !Array.isArray(data69)){
-for(const key19 in data69){
-if(!((((key19 === "internal") || (key19 === "subnet")) || (key19 === "name")) || (key19 === "external"))){
-const err166 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key19},message:"must NOT have additional properties"};
+}
+var valid35 = _errs154 === errors;
+if(!valid35){
+const err166 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/propertyNames",keyword:"propertyNames",params:{propertyName: key17},message:"property name must be valid"};
 if(vErrors === null){
 vErrors = [err166];
 }
@@ -2087,9 +2088,10 @@ vErrors.push(err166);
 errors++;
 }
 }
-if(data69.internal !== undefined){
-if(typeof data69.internal !== "boolean"){
-const err167 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/internal",schemaPath:"#/properties/networks/additionalProperties/properties/internal/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+for(const key18 in data69){
+let data70 = data69[key18];
+if((!(data70 && typeof data70 == "object" && !Array.isArray(data70))) && (data70 !== null)){
+const err167 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/type",keyword:"type",params:{type: schema31.properties.networks.additionalProperties.type},message:"must be object,null"};
 if(vErrors === null){
 vErrors = [err167];
 }
@@ -2098,12 +2100,10 @@ vErrors.push(err167);
 }
 errors++;
 }
-}
-if(data69.subnet !== undefined){
-let data71 = data69.subnet;
-if(typeof data71 === "string"){
-if(!pattern22.test(data71)){
-const err168 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/subnet",schemaPath:"#/properties/networks/additionalProperties/properties/subnet/pattern",keyword:"pattern",params:{pattern: "^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},message:"must match pattern \""+"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"+"\""};
+if(data70 && typeof data70 == "object" && !Array.isArray(data70)){
+for(const key19 in data70){
+if(!((((key19 === "internal") || (key19 === "subnet")) || (key19 === "name")) || (key19 === "external"))){
+const err168 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key19},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err168];
 }
@@ -2113,8 +2113,9 @@ vErrors.push(err168);
 errors++;
 }
 }
-else {
-const err169 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/subnet",schemaPath:"#/properties/networks/additionalProperties/properties/subnet/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data70.internal !== undefined){
+if(typeof data70.internal !== "boolean"){
+const err169 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/internal",schemaPath:"#/properties/networks/additionalProperties/properties/internal/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err169];
 }
@@ -2124,11 +2125,11 @@ vErrors.push(err169);
 errors++;
 }
 }
-if(data69.name !== undefined){
-let data72 = data69.name;
+if(data70.subnet !== undefined){
+let data72 = data70.subnet;
 if(typeof data72 === "string"){
-if(!pattern20.test(data72)){
-const err170 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(!pattern23.test(data72)){
+const err170 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/subnet",schemaPath:"#/properties/networks/additionalProperties/properties/subnet/pattern",keyword:"pattern",params:{pattern: "^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},message:"must match pattern \""+"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"+"\""};
 if(vErrors === null){
 vErrors = [err170];
 }
@@ -2139,7 +2140,7 @@ errors++;
 }
 }
 else {
-const err171 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err171 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/subnet",schemaPath:"#/properties/networks/additionalProperties/properties/subnet/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err171];
 }
@@ -2149,9 +2150,11 @@ vErrors.push(err171);
 errors++;
 }
 }
-if(data69.external !== undefined){
-if(typeof data69.external !== "boolean"){
-const err172 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/networks/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data70.name !== undefined){
+let data73 = data70.name;
+if(typeof data73 === "string"){
+if(!pattern21.test(data73)){
+const err172 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err172];
 }
@@ -2161,11 +2164,8 @@ vErrors.push(err172);
 errors++;
 }
 }
-}
-}
-}
 else {
-const err173 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err173 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err173];
 }
@@ -2175,14 +2175,40 @@ vErrors.push(err173);
 errors++;
 }
 }
-}
-else {
-const err174 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data70.external !== undefined){
+if(typeof data70.external !== "boolean"){
+const err174 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/networks/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err174];
 }
 else {
 vErrors.push(err174);
+}
+errors++;
+}
+}
+}
+}
+}
+else {
+const err175 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err175];
+}
+else {
+vErrors.push(err175);
+}
+errors++;
+}
+}
+}
+else {
+const err176 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err176];
+}
+else {
+vErrors.push(err176);
 }
 errors++;
 }

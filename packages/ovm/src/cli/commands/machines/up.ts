@@ -16,7 +16,7 @@ import { useDaemon } from "../../daemon.ts"
 import { forEach } from "../../failure.ts"
 import { interruptible, onSignals } from "../../interrupt.ts"
 import { printJson, warn } from "../../output.ts"
-import { pullByPolicy } from "../../pull-policy.ts"
+import { pullByPolicy, pullCall } from "../../pull-policy.ts"
 import { examples } from "../../terminal/examples.ts"
 
 interface UpOptions extends ProjectOptions {
@@ -102,7 +102,7 @@ async function start(project: Project, order: readonly string[], options: StartO
     return entry ? [{ machine, entry }] : []
   })
   for (const { entry } of entries)
-    await pullByPolicy(await imageOf(project, entry), entry.pull_policy ?? "missing", { signal })
+    await pullByPolicy(await imageOf(project, entry), entry.pull_policy ?? "missing", pullCall(entry, signal))
   const wanted = await Promise.all(entries.map(({ machine, entry }) => wantedOf(project, machine, entry)))
   const runtime = await useDaemon({ signal })
   const members = await membersOf(runtime, project.name)
