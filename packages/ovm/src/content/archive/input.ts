@@ -14,7 +14,7 @@ export interface TarInput {
   skip(count: number): Promise<boolean>
 }
 
-/** A pipe: what is skipped is read. */
+/** A pipe: what is skipped is read. What is asked for is mostly there already: no copy is made of it then. */
 export class StreamInput implements TarInput {
   readonly #chunks: AsyncIterator<Uint8Array>
   #rest: Uint8Array = new Uint8Array()
@@ -27,21 +27,30 @@ export class StreamInput implements TarInput {
     this.#chunks = content[Symbol.asyncIterator]()
   }
 
+  /** The next bytes as they come, `most` of them or fewer; none at the end. */
+  async some(most: number): Promise<Uint8Array> {
+    while (this.#rest.byteLength === 0) {
+      this.call.signal?.throwIfAborted()
+      const next = await this.#chunks.next()
+      if (next.done) return this.#rest
+      this.#rest = next.value
+    }
+    const piece = this.#rest.subarray(0, most)
+    this.#rest = this.#rest.subarray(piece.byteLength)
+    this.position += piece.byteLength
+    return piece
+  }
+
   async read(count: number): Promise<Uint8Array> {
-    return Buffer.concat(await Array.fromAsync(this.content(count)))
+    const first = await this.some(count)
+    if (first.byteLength === count || first.byteLength === 0) return first
+    return Buffer.concat([first, ...(await Array.fromAsync(this.content(count - first.byteLength)))])
   }
 
   async *content(count: number): Bytes {
     for (let left = count; left > 0; ) {
-      this.call.signal?.throwIfAborted()
-      if (this.#rest.byteLength === 0) {
-        const next = await this.#chunks.next()
-        if (next.done) return
-        this.#rest = next.value
-      }
-      const piece = this.#rest.subarray(0, left)
-      this.#rest = this.#rest.subarray(piece.byteLength)
-      this.position += piece.byteLength
+      const piece = await this.some(left)
+      if (piece.byteLength === 0) return
       left -= piece.byteLength
       yield piece
     }

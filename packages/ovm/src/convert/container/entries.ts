@@ -1,8 +1,8 @@
+import type { StreamInput } from "../../content/archive/input.ts"
 import { isKept } from "../ext4/attributes.ts"
 import { Node, type NodeKind, type StoredContent } from "../ext4/node.ts"
 import { hasRoom } from "../ext4/placing.ts"
 import { type Header, readTarHeader } from "./header.ts"
-import type { LayerInput } from "./input.ts"
 import { beyond, type ContainerLimits, fault, quotedName } from "./limits.ts"
 import { type Extra, readPax, unkeepable } from "./pax.ts"
 
@@ -28,7 +28,7 @@ export interface Reading {
   readonly limits: ContainerLimits
   readonly left: Budget
   /** Puts the next bytes of `input`, the content of a file, aside; undefined if there are not so many. */
-  keep(input: LayerInput, size: number): Promise<StoredContent | undefined>
+  keep(input: StreamInput, size: number): Promise<StoredContent | undefined>
   remark(sentence: string): void
 }
 
@@ -48,7 +48,7 @@ const KINDS: Readonly<Record<string, NodeKind>> = {
 const HARD_LINK = "1"
 
 /** The entries of a layer, in order, with their content put aside. Throws OVM_ARTIFACT_INVALID, OVM_TOO_LARGE. */
-export async function readEntries(input: LayerInput, reading: Reading): Promise<Entry[]> {
+export async function readEntries(input: StreamInput, reading: Reading): Promise<Entry[]> {
   const { what, left } = reading
   const entries: Entry[] = []
   let extra: Extra = {}
@@ -77,7 +77,7 @@ function without({ attributes: _, nanoseconds: __, ...facts }: Extra): Partial<H
 }
 
 async function readExtra(
-  input: LayerInput,
+  input: StreamInput,
   { type, size, name }: Header,
   before: Extra,
   { what, left, limits }: Reading,
@@ -98,7 +98,7 @@ async function readExtra(
 }
 
 async function readEntry(
-  input: LayerInput,
+  input: StreamInput,
   header: Header,
   { attributes, nanoseconds = 0 }: Extra,
   reading: Reading,

@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto"
+import { StreamInput } from "../../content/archive/input.ts"
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError } from "../../errors.ts"
 import { writeExt4 } from "../ext4/write.ts"
 import type { Workplace } from "../workplace.ts"
 import { type Budget, readEntries } from "./entries.ts"
 import type { ContainerImage } from "./image.ts"
-import { LayerInput } from "./input.ts"
 import { unpackedLayer } from "./layer.ts"
 import { beyond, CONTAINER_LIMITS, type ContainerLimits } from "./limits.ts"
 import { addOwn, mainTexts } from "./own.ts"
@@ -63,7 +63,7 @@ export async function takeRoot(
       room -= bytes
       if (room < 0) throw beyond(named, limits.bytes, "bytes")
     }
-    const input = new LayerInput(unpackedLayer({ content, diffId, what: named, grows }), options)
+    const input = new StreamInput(unpackedLayer({ content, diffId, what: named, grows }), options)
     const entries = await readEntries(input, {
       what: named,
       limits,

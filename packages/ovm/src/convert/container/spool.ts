@@ -1,4 +1,5 @@
 import { closeSync, openSync, readSync } from "node:fs"
+import type { StreamInput } from "../../content/archive/input.ts"
 import { OvmError } from "../../errors.ts"
 import { append } from "../../files/append.ts"
 import { BATCH } from "../../files/batch.ts"
@@ -6,7 +7,6 @@ import { guardedSync } from "../../files/guarded.ts"
 import { writing } from "../../files/writing.ts"
 import type { StoredContent } from "../ext4/node.ts"
 import type { Contents } from "../ext4/write.ts"
-import type { LayerInput } from "./input.ts"
 
 /** Where the content of files is put aside, one after the other, until it is known which of them stay. */
 export class Spool implements Contents, Disposable {
@@ -21,7 +21,7 @@ export class Spool implements Contents, Disposable {
   }
 
   /** Puts the next `size` bytes of `input` aside; undefined if there are not so many. */
-  async keep(input: LayerInput, size: number): Promise<StoredContent | undefined> {
+  async keep(input: StreamInput, size: number): Promise<StoredContent | undefined> {
     const at = this.#size + this.#waits
     for (let left = size; left > 0; ) {
       const piece = await input.some(left)

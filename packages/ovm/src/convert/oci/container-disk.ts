@@ -3,8 +3,8 @@ import { readTar } from "../../content/archive/tar.ts"
 import type { Descriptor } from "../../content/descriptor.ts"
 import type { Bytes, Call, Fetcher } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
+import { inflated } from "../inflated.ts"
 import type { OciDocument } from "./documents.ts"
-import { inflated } from "./inflated.ts"
 
 /** More than a disk in a container image has. */
 const MOST_LAYERS = 16
@@ -36,7 +36,7 @@ export async function diskLayerOf(
 
 /** Its name; that of an entry that is neither file nor folder, or comes late, is none of a disk's. */
 async function firstFile(layer: Bytes, what: string, call: Call): Promise<string | undefined> {
-  const content = await inflated(layer)
+  const content = await inflated(layer, "a layer")
   try {
     for await (const { name, directory } of readTar(new StreamInput(beginning(content), call), what))
       if (!directory) return name
