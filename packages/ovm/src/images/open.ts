@@ -143,8 +143,9 @@ export class OpenImage {
     const { store, premises, opened } = this
     const { located, root } = opened
     const { policy, registries } = premises
-    const reference = located.reference ?? parseReference(located.text)
-    const pulled = await pullSnapshot(store, reference, snapshot, policy, { ...registries, ...call })
+    const { digest } = snapshot.descriptor
+    const reference = (located.reference ?? parseReference(located.text)).withDigest(digest)
+    const pulled = await pullSnapshot(store, reference, policy, { ...registries, ...call })
     const warnings = await admit(policy, located, { machine: root.machine, snapshot: pulled }, call)
     return { snapshot: pulled, warnings }
   }

@@ -4,7 +4,7 @@ import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { Remembered } from "../content/remembered.ts"
-import { parseReference, type Reference } from "../registry/reference.ts"
+import type { Reference } from "../registry/reference.ts"
 import type { Policy } from "../signing/policy/policy.ts"
 import { readableSnapshots } from "./named-snapshots.ts"
 import { pullImage, type Registries, repositoryOf } from "./pull.ts"
@@ -35,18 +35,16 @@ export async function publishedSnapshots(
 }
 
 /**
- * Pulls `snapshot` by its digest, if the policy relies on evidence about it (OVMS-SNP-114, OVMS-SNP-115). Throws what
- * pullImage throws.
+ * Pulls the snapshot that `reference` names by its digest, if the policy relies on evidence about it (OVMS-SNP-114,
+ * OVMS-SNP-115). Throws what pullImage throws.
  */
 export async function pullSnapshot(
   store: LayoutStore,
-  { name }: Reference,
-  { descriptor }: Snapshot,
+  reference: Reference,
   policy: Policy,
   { signal, ...registries }: Registries & Call,
 ): Promise<Snapshot> {
   const call = signal ? { signal } : {}
-  const reference = parseReference(`${name}@${descriptor.digest}`)
   const pulled = await pullImage(store, reference, policy, { ...registries, ...call, vouched: true })
   return await readSnapshot(store, pulled, call)
 }

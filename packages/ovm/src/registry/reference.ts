@@ -54,6 +54,11 @@ export class Reference implements Parts {
     return parseReference(`${this.name}:${tag}`)
   }
 
+  /** That manifest of the same repository. Throws OVM_REFERENCE_INVALID. */
+  withDigest(digest: Digest): Reference {
+    return parseReference(`${this.name}@${digest}`)
+  }
+
   /** The canonical form, which parses to the same reference. */
   toString(): string {
     return this.name + (this.tag ? `:${this.tag}` : "") + (this.digest ? `@${this.digest}` : "")
