@@ -3,14 +3,11 @@ import { adapterDiskPlans } from "./checks/adapter/disk.ts"
 import { adapterLifePlans } from "./checks/adapter/life.ts"
 import { linePlans } from "./checks/adapter/lines.ts"
 import { onAdapter } from "./checks/adapter/plan.ts"
+import { agentPlans } from "./checks/agent/all.ts"
 import { inspectChecks } from "./checks/inspect.ts"
 import { packChecks } from "./checks/pack.ts"
 import { packRefusals } from "./checks/pack-refusals.ts"
-import { policyFilePlans } from "./checks/policy/file.ts"
-import { policyLocalSnapshotPlans } from "./checks/policy/local-snapshots.ts"
-import { policyScopePlans } from "./checks/policy/scopes.ts"
-import { policySignedPlans } from "./checks/policy/signed.ts"
-import { policySnapshotPlans } from "./checks/policy/snapshots.ts"
+import { policyPlans } from "./checks/policy/all.ts"
 import { pullChecks } from "./checks/pull.ts"
 import { pullFaultChecks } from "./checks/pull-faults.ts"
 import { pushChecks } from "./checks/push.ts"
@@ -61,13 +58,6 @@ export async function loadSuite(): Promise<Suite> {
     ...restartPlans,
   ]
   const snapshots = [...snapshotPlans, ...snapshotRefusalPlans, ...forkPlans]
-  const policies = [
-    ...policyFilePlans,
-    ...policyScopePlans,
-    ...policySignedPlans,
-    ...policySnapshotPlans,
-    ...policyLocalSnapshotPlans,
-  ]
   return {
     wrapper: [
       ...vectorChecks(vectors),
@@ -80,7 +70,7 @@ export async function loadSuite(): Promise<Suite> {
       ...signChecks,
       ...verifyChecks,
     ],
-    runtime: [...requests, ...made, ...machines, ...snapshots, ...policies].map(onRuntime),
+    runtime: [...requests, ...made, ...machines, ...snapshots, ...policyPlans, ...agentPlans].map(onRuntime),
     adapter: [...linePlans, ...adapterLifePlans, ...adapterDiskPlans].map(onAdapter),
     registry: registryChecks,
   }

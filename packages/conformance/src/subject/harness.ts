@@ -90,8 +90,11 @@ export class Harness {
 
   /** What the runtime itself can end: its machines may have an environment of their own, without the mark. */
   async #forget(): Promise<void> {
-    const ask = (method: string, path: string) =>
-      exchange(this.socket, { method, path, signal: AbortSignal.timeout(10_000) })
+    const ask = (method: string, path: string, body = "") =>
+      exchange(this.socket, { method, path, signal: AbortSignal.timeout(10_000), ...(body && { body }) })
+    const { warm } = JSON.parse((await ask("GET", "/info")).text)
+    for (const { reference } of warm ?? [])
+      await ask("POST", "/warm", JSON.stringify({ manifest: reference, slots: 0 }))
     const { text } = await ask("GET", "/instances")
     for (const { instance_id } of JSON.parse(text).instances)
       await ask("DELETE", `/instances/${instance_id}?force=true`)

@@ -39,11 +39,12 @@ const inAnswer = (path: RegExp, edit: (value: Json) => void): Fault => ({
     if (path.test(url) && answer.status < 400) answer.body = json(answer.body, edit)
   },
 })
-const inStart = (edit: (value: Json) => void): Fault => ({
+const inAsked = (url: string, edit: (value: Json) => void): Fault => ({
   ask: (asked) => {
-    if (asked.url === "/start") asked.body = json(asked.body, edit)
+    if (asked.url === url) asked.body = json(asked.body, edit)
   },
 })
+const inStart = (edit: (value: Json) => void) => inAsked("/start", edit)
 const inMade = (edit: (value: Json) => void): Fault => ({
   ask: (asked) => {
     if (asked.method === "POST" && asked.url === "/instances") asked.body = json(asked.body, edit)
@@ -190,6 +191,27 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   }),
   "lists no slots": inAnswer(/^\/info/, (info) => {
     info.warm = []
+  }),
+  "forgets what took too long": inAnswer(/\/exec$/, (answer) => {
+    delete answer.timed_out
+  }),
+  "gives errors as output": inAnswer(/\/exec$/, (answer) => {
+    answer.stdout += answer.stderr
+  }),
+  "asks no agent to end its machine": inAsked("/stop", (body) => {
+    body.grace_ms = 0
+  }),
+  "freezes nothing": inAsked("/snapshot", (body) => {
+    delete body.freeze
+  }),
+  "takes snapshots of what is not ready": inAsked("/snapshot", (body) => {
+    delete body.exec_before
+  }),
+  "calls all shares mounted": inAnswer(STATUS, ({ shares = [] }) => {
+    for (const share of shares) share.mounted = true
+  }),
+  "calls a clone renewed at once": inAnswer(STATUS, ({ agent }) => {
+    if (agent) agent.renewed = "2026-01-01T00:00:00Z"
   }),
   "names one difference": inError((answer) => {
     answer.body = json(answer.body, ({ errors }) => {

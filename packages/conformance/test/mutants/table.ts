@@ -121,6 +121,13 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["tells what it found", "SNP-098", "runtime/snapshot/secrets"],
   ["calls all children the first", "API-443", "runtime/snapshot/fork"],
   ["lists no slots", "API-091", "runtime/snapshot/warm"],
+  ["forgets what took too long", "API-330", "runtime/agent/command-that-takes-too-long"],
+  ["gives errors as output", "API-321", "runtime/agent/command"],
+  ["asks no agent to end its machine", "API-336", "runtime/agent/stop-by-the-agent"],
+  ["freezes nothing", "API-421", "runtime/agent/around-a-snapshot"],
+  ["takes snapshots of what is not ready", "API-422", "runtime/agent/not-ready-for-a-snapshot"],
+  ["calls all shares mounted", "SHR-020", "runtime/agent/shares"],
+  ["calls a clone renewed at once", "SNP-171", "runtime/agent/after-a-resume"],
   ["names one difference", "SNP-074", "runtime/snapshot/of-another-host"],
 ])
 

@@ -26,3 +26,6 @@ void serial_look(void);
 void memory(const char *cmd);
 /* With busy=N: writes to all of it, and checks what was written before. */
 void memory_write(void);
+/* With agent=1: what comes by the port of an agent goes to the second serial port, and back. */
+void agent(const char *cmd);
+void agent_look(void);

@@ -1,0 +1,127 @@
+import { createConnection, type Socket } from "node:net"
+import { type Frame, Frames, frameOf, number, TYPE, texts, textsOf } from "./frame.ts"
+
+/** What was said to the agent. */
+export interface Heard extends Frame {
+  /** Zero bytes before it. */
+  readonly zeros: number
+  readonly at: number
+}
+
+/** How the agent answers what it is asked to do; nothing is said where it gives nothing. */
+export type Manner = (words: readonly string[], stream: number, agent: StandIn) => void
+
+/** The agent of a machine, by a socket that leads to its port: what it does is said by `manner`. */
+export class StandIn {
+  readonly heard: Heard[] = []
+  /** Why what the host says cannot be understood, if so. */
+  fault: string | undefined
+  /** Whether it answers HELLO and PING. */
+  answers = true
+  #frames = new Frames()
+  #socket: Socket
+  /** A zero byte whose number has not come yet. */
+  #zero = false
+
+  private constructor(
+    path: string,
+    public manner: Manner,
+  ) {
+    this.#socket = createConnection({ path })
+    this.#socket.on("error", () => {})
+    this.#socket.on("data", (bytes: Buffer) => this.#take(bytes))
+  }
+
+  static connect(path: string, manner: Manner): Promise<StandIn> {
+    return new Promise((resolve, reject) => {
+      const agent = new StandIn(path, manner)
+      agent.#socket.once("error", reject)
+      agent.#socket.once("connect", () => {
+        // The guest begins with the first byte.
+        agent.#socket.write(Buffer.alloc(1))
+        resolve(agent)
+      })
+    })
+  }
+
+  /** The OPENs that it heard, by their first text. */
+  opened(what: string): (Heard & { readonly words: readonly string[] })[] {
+    const opens = this.heard.filter(({ type }) => type === TYPE.open)
+    return opens
+      .map((one) => ({ ...one, words: textsOf(one.payload) }))
+      .filter(({ words }) => words[0] === what)
+  }
+
+  of(stream: number, type: number): Heard[] {
+    return this.heard.filter((one) => one.stream === stream && one.type === type)
+  }
+
+  say(type: number, stream: number, ...pieces: readonly Uint8Array[]): void {
+    this.raw(frameOf(type, stream, ...pieces))
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.#socket.write(packed(bytes))
+  }
+
+  output(stream: number, text: string | Uint8Array, channel = 1): void {
+    this.say(TYPE.data, stream, Buffer.of(channel), Buffer.from(text))
+  }
+
+  exit(stream: number, value = 0, kind = 0, words = ""): void {
+    this.say(TYPE.exit, stream, number(kind), number(value), Buffer.from(words))
+  }
+
+  close(): void {
+    this.#socket.destroy()
+  }
+
+  #take(bytes: Buffer): void {
+    try {
+      for (const { frame, zeros } of this.#frames.push(this.#unpacked(bytes))) {
+        this.heard.push({ ...frame, zeros, at: performance.now() })
+        this.#answer(frame)
+      }
+    } catch (thrown) {
+      this.fault ??= (thrown as Error).message
+      this.#frames = new Frames()
+    }
+  }
+
+  /** The guest says of zeros how many there are. */
+  #unpacked(bytes: Buffer): Buffer {
+    const pieces = []
+    for (let at = 0; at < bytes.length; at++) {
+      if (this.#zero) pieces.push(Buffer.alloc(bytes[at] ?? 0))
+      else if (bytes[at] !== 0) pieces.push(bytes.subarray(at, at + 1))
+      this.#zero = !this.#zero && bytes[at] === 0
+    }
+    return Buffer.concat(pieces)
+  }
+
+  #answer({ type, stream, payload }: Frame): void {
+    if (!this.answers) return
+    if (type === TYPE.hello)
+      this.say(
+        TYPE.welcome,
+        0,
+        payload.subarray(8),
+        texts("protocol=1", "features=exec read write hooks freeze console mount root"),
+      )
+    if (type === TYPE.ping) this.say(TYPE.pong, 0, payload)
+    if (type === TYPE.open) this.manner(textsOf(payload), stream, this)
+  }
+}
+
+/** The guest is told of zeros how many there are as well. */
+function packed(bytes: Uint8Array): Buffer {
+  const out = []
+  for (let at = 0; at < bytes.length; at++) {
+    let zeros = 0
+    while (zeros < 255 && at + zeros < bytes.length && bytes[at + zeros] === 0) zeros++
+    out.push(bytes[at] ?? 0)
+    if (zeros > 0) out.push(zeros)
+    at += Math.max(0, zeros - 1)
+  }
+  return Buffer.from(out)
+}

@@ -1,0 +1,13 @@
+import type { Plan } from "../runtime/plan.ts"
+import { agentChannelPlans } from "./channel.ts"
+import { agentCommandPlans } from "./commands.ts"
+import { agentGuestPlans } from "./guest.ts"
+import { agentSnapshotPlans } from "./snapshots.ts"
+
+/** A runtime and the agent of its machine, which is the suite. */
+export const agentPlans: readonly Plan[] = [
+  ...agentChannelPlans,
+  ...agentCommandPlans,
+  ...agentGuestPlans,
+  ...agentSnapshotPlans,
+]

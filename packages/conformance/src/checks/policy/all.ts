@@ -1,0 +1,15 @@
+import type { Plan } from "../runtime/plan.ts"
+import { policyFilePlans } from "./file.ts"
+import { policyLocalSnapshotPlans } from "./local-snapshots.ts"
+import { policyScopePlans } from "./scopes.ts"
+import { policySignedPlans } from "./signed.ts"
+import { policySnapshotPlans } from "./snapshots.ts"
+
+/** A runtime and its policy. */
+export const policyPlans: readonly Plan[] = [
+  ...policyFilePlans,
+  ...policyScopePlans,
+  ...policySignedPlans,
+  ...policySnapshotPlans,
+  ...policyLocalSnapshotPlans,
+]
