@@ -1,7 +1,7 @@
 #!/bin/sh
-# Holds ovm against the conformance suite, as a reader and writer and as a runtime, the example adapter, and the
-# registries that there are. Reports are written into .cache/conformance; arguments are the suite's options, and leave
-# the registries out. The exit status is the worst of them.
+# Holds ovm against the conformance suite, as a reader and writer and as a runtime, its agent, the example adapter, and
+# the registries that there are. Reports are written into .cache/conformance; arguments are the suite's options, and
+# leave the registries out. The exit status is the worst of them.
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 export OVM="$root/dist/ovm"
@@ -18,11 +18,12 @@ suite() {
 suite wrapper "$root/examples/conformance/ovm-wrapper" "$@"
 suite runtime --start "$root/examples/conformance/ovm-runtime" "$@"
 suite adapter "$root/examples/adapters/python/ovm-vmm-pyqemu" "$@"
+suite agent "$root/examples/conformance/ovm-agent" "$@"
 if [ $# = 0 ]; then
   bun "$root/scripts/conformance-registries.ts" ${PUBLISH:+--write} || [ $status != 0 ] || status=1
 fi
 if [ "${PUBLISH:-}" = 1 ] && [ $status = 0 ]; then
-  for kind in wrapper runtime adapter; do
+  for kind in wrapper runtime adapter agent; do
     mkdir -p "docs/conformance/results/$kind"
     (cd "$cache/conformance/$kind" && cp report.txt report.xml ./*.svg "$root/docs/conformance/results/$kind/")
   done

@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { loadSuite } from "../packages/conformance/src/suite.ts"
 import {
   ADAPTERS,
+  AGENTS,
   BELIEVERS,
   FORGETFUL,
   OPERATORS,
@@ -81,6 +82,7 @@ function faultsPage(): string {
     ["runtime", RUNTIMES],
     ["runtime with a policy", OPERATORS],
     ["adapter", ADAPTERS],
+    ["agent", AGENTS],
   ] as const
   const rows = all.flatMap(([who, mutants]) =>
     mutants.map(({ fault, requirement, check }) => `| ${who} | ${fault} | ${requirement} | \`${check}\` |`),

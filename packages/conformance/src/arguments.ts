@@ -17,7 +17,7 @@ export interface Arguments {
 
 /** What is tested: an executable, a socket that is served, or a command that serves one. */
 export type Subject =
-  | { readonly kind: "wrapper" | "adapter"; readonly program: string }
+  | { readonly kind: "wrapper" | "adapter" | "agent"; readonly program: string }
   | { readonly kind: "registry"; readonly origin: string }
   | { readonly kind: "runtime"; readonly socket: string }
   | { readonly kind: "runtime"; readonly start: string }
@@ -60,9 +60,11 @@ export function parseArguments(words: readonly string[]): Arguments | Plain {
 
 function subjectOf([kind, program, ...more]: readonly string[], socket?: string, start?: string): Subject {
   if (kind === undefined)
-    throw new Misuse("say what is to be tested: wrapper PROGRAM, adapter PROGRAM, registry URL, or runtime")
+    throw new Misuse(
+      "say what is to be tested: wrapper PROGRAM, adapter PROGRAM, agent PROGRAM, registry URL, or runtime",
+    )
   if (kind === "registry") return { kind, origin: originOf(program) }
-  if (kind === "wrapper" || kind === "adapter") {
+  if (kind === "wrapper" || kind === "adapter" || kind === "agent") {
     if (program === undefined) throw new Misuse(`which PROGRAM is the ${kind}?`)
     if (more.length > 0) throw new Misuse(`"${more[0]}" is one word too many`)
     if (socket !== undefined || start !== undefined) throw new Misuse("--socket and --start are of a runtime")

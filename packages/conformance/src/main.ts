@@ -42,6 +42,7 @@ async function tested({ subject, profiles, only = "", ...given }: Arguments): Pr
     wrapper: suite.wrapper.filter(wanted),
     runtime: suite.runtime.filter(wanted),
     adapter: suite.adapter.filter(wanted),
+    agent: suite.agent.filter(wanted),
     registry: suite.registry.filter(wanted),
   }
   if (checks[subject.kind].length === 0) throw new Misuse("no check has this profile and name: see --list")
@@ -61,6 +62,7 @@ async function tested({ subject, profiles, only = "", ...given }: Arguments): Pr
     wrapper: (wrapper) => runChecks(checks.wrapper, wrapper, options),
     runtime: (runtime) => runChecks(checks.runtime, runtime, options),
     adapter: (adapter) => runChecks(checks.adapter, adapter, options),
+    agent: (agent) => runChecks(checks.agent, agent, options),
     registry: (remote) => runChecks(checks.registry, remote, options),
   })
   if (stop.signal.aborted) throw new Misuse("interrupted")

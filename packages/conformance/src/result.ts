@@ -14,7 +14,7 @@ export interface Result {
 export interface Run {
   /** What was tested, as whoever ran the suite named it. */
   readonly subject: string
-  /** What kind of subject: `wrapper`, `registry` or `runtime`. */
+  /** What kind of subject: `wrapper`, `runtime`, `adapter`, `agent` or `registry`. */
   readonly kind: string
   readonly specification: string
   readonly suite: string

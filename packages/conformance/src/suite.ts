@@ -4,6 +4,8 @@ import { adapterLifePlans } from "./checks/adapter/life.ts"
 import { linePlans } from "./checks/adapter/lines.ts"
 import { onAdapter } from "./checks/adapter/plan.ts"
 import { agentPlans } from "./checks/agent/all.ts"
+import { agentProgramPlans } from "./checks/agent-program/commands.ts"
+import { agentFilePlans } from "./checks/agent-program/files.ts"
 import { inspectChecks } from "./checks/inspect.ts"
 import { packChecks } from "./checks/pack.ts"
 import { packRefusals } from "./checks/pack-refusals.ts"
@@ -32,6 +34,7 @@ import { signChecks } from "./checks/sign.ts"
 import { vectorChecks } from "./checks/vectors.ts"
 import { verifyChecks } from "./checks/verify.ts"
 import type { Adapter } from "./subject/adapter.ts"
+import type { Agent } from "./subject/agent.ts"
 import type { Remote } from "./subject/remote.ts"
 import type { Runtime } from "./subject/runtime.ts"
 import type { Wrapper } from "./subject/wrapper.ts"
@@ -42,6 +45,7 @@ export interface Suite {
   readonly wrapper: readonly Check<Wrapper>[]
   readonly runtime: readonly Check<Runtime>[]
   readonly adapter: readonly Check<Adapter>[]
+  readonly agent: readonly Check<Agent>[]
   readonly registry: readonly Check<Remote>[]
 }
 
@@ -72,6 +76,7 @@ export async function loadSuite(): Promise<Suite> {
     ],
     runtime: [...requests, ...made, ...machines, ...snapshots, ...policyPlans, ...agentPlans].map(onRuntime),
     adapter: [...linePlans, ...adapterLifePlans, ...adapterDiskPlans].map(onAdapter),
+    agent: [...agentProgramPlans, ...agentFilePlans],
     registry: registryChecks,
   }
 }

@@ -2,6 +2,7 @@ export const USAGE = `Usage: ovms-conformance wrapper PROGRAM [options]
        ovms-conformance runtime --start COMMAND [options]
        ovms-conformance runtime --socket PATH [options]
        ovms-conformance adapter PROGRAM [options]
+       ovms-conformance agent PROGRAM [options]
        ovms-conformance registry URL [options]
        ovms-conformance --list
 
@@ -15,6 +16,8 @@ Subjects:
                        killed and started again; or where it serves already
   adapter PROGRAM      a program ovm-vmm-NAME that drives a VMM by the adapter
                        contract (spec/runtimes/adapter.md)
+  agent PROGRAM        an agent (spec/agent.md) whose channel is descriptor 3 of
+                       the program
   registry URL         a registry, as http://HOST:PORT: whether it can carry OVMS;
                        what is pushed goes into repositories below ovms-suite/
 

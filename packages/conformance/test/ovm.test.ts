@@ -30,3 +30,11 @@ test("ovm as a runtime passes everything", async () => {
   expect(skips(run)).toEqual([])
   expect(run.results.length).toBeGreaterThan(200)
 })
+
+test("ovm's agent passes everything", async () => {
+  const run = await report(["agent", join(WRAPPER, "../ovm-agent")])
+  expect(bad(run)).toEqual([])
+  expect(run.status).toBe(0)
+  expect(skips(run)).toEqual([])
+  expect(run.results.length).toBeGreaterThan(15)
+})

@@ -6,6 +6,7 @@ import { guestArtifact } from "../artifact/guest.ts"
 import { writeLayout } from "../artifact/layout.ts"
 import { Failure } from "../check.ts"
 import { Adapter } from "./adapter.ts"
+import { Agent } from "./agent.ts"
 import { Harness } from "./harness.ts"
 import { Remote } from "./remote.ts"
 import { Runtime } from "./runtime.ts"
@@ -15,6 +16,7 @@ export interface Uses<T> {
   wrapper(wrapper: Wrapper): Promise<T>
   runtime(runtime: Runtime): Promise<T>
   adapter(adapter: Adapter): Promise<T>
+  agent(agent: Agent): Promise<T>
   registry(remote: Remote): Promise<T>
 }
 
@@ -22,6 +24,7 @@ export interface Uses<T> {
 export async function withSubject<T>(subject: Subject, signal: AbortSignal, uses: Uses<T>): Promise<T> {
   if (subject.kind === "wrapper") return await uses.wrapper(new Wrapper(await executable(subject.program)))
   if (subject.kind === "adapter") return await uses.adapter(new Adapter(await executable(subject.program)))
+  if (subject.kind === "agent") return await uses.agent(new Agent(await executable(subject.program)))
   if (subject.kind === "registry")
     return await uses.registry(new Remote(subject.origin, "ovms-suite", signal))
   const folder = await mkdtemp(join(tmpdir(), "ovms-guest-"))

@@ -161,3 +161,13 @@ export const ADAPTERS: readonly Mutant[] = of([
   ["leaves a process", "ADP-022", "adapter/ends-with-its-input"],
   ["outlives its input", "ADP-015", "adapter/ends-with-its-input"],
 ])
+
+/** ovm's agent, but something is between (agent.ts). */
+export const AGENTS: readonly Mutant[] = of([
+  ["does not say that it started", "AGT-015", "agent/says-that-it-started"],
+  ["calls errors output", "AGT-030", "agent/output-and-errors"],
+  ["calls signals statuses", "AGT-034", "agent/output-and-errors"],
+  ["does not say why", "AGT-021", "agent/what-it-cannot-do"],
+  ["calls all programs missing", "AGT-036", "agent/not-to-be-started"],
+  ["calls all well", "AGT-064", "agent/read"],
+])

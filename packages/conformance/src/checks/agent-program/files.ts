@@ -1,0 +1,122 @@
+import { chmod, lstat, mkdir, readFile, readlink, symlink, utimes, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { TYPE } from "../../agent/frame.ts"
+import { entriesOf, tarOf } from "../../agent/tar.ts"
+import { type Check, must } from "../../check.ts"
+import { utf8 } from "../../registry/content.ts"
+import type { Agent, Host } from "../../subject/agent.ts"
+import { hostPlan } from "./plan.ts"
+
+async function write(host: Host, archive: Buffer, ...words: readonly string[]) {
+  const stream = host.open("write", ...words)
+  host.say(TYPE.data, stream, archive)
+  host.say(TYPE.end, stream)
+  return { ...(await host.exit(stream)), err: host.output(stream, 2).toString() }
+}
+
+async function read(host: Host, path: string) {
+  const stream = host.open("read", `path=${path}`)
+  const exit = await host.exit(stream)
+  return { ...exit, archive: host.output(stream), err: host.output(stream, 2).toString() }
+}
+
+const NEW = utf8("new content\n")
+
+async function exists(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+export const agentFilePlans: readonly Check<Agent>[] = [
+  hostPlan("read", ["OVMS-AGT-060", "OVMS-AGT-064"], async ({ host, folder }) => {
+    const top = join(folder, "top")
+    const long = "n".repeat(150)
+    await mkdir(join(top, "inner"), { recursive: true, mode: 0o751 })
+    await writeFile(join(top, "inner", long), "content")
+    await chmod(join(top, "inner", long), 0o640)
+    await utimes(join(top, "inner", long), 1_234_567_890, 1_234_567_890)
+    await symlink("inner/nowhere", join(top, "link"))
+    await symlink(top, join(folder, "way"))
+    for (const name of ["top", "way"]) {
+      const { value, archive } = await read(host, join(folder, name))
+      must(value === 0, `a read ended with ${value}`)
+      const entries = new Map(entriesOf(archive).map((entry) => [entry.name.replace(/\/$/, ""), entry]))
+      const file = entries.get(`${name}/inner/${long}`)
+      must(
+        file?.content.toString() === "content",
+        `there is no file of the long name in ${[...entries.keys()].join(", ")}`,
+      )
+      must((file.mode & 0o7777) === 0o640 && file.mtime === 1_234_567_890, "mode or time is another")
+      must(entries.get(`${name}/link`)?.link === "inner/nowhere", "a link was not given as it is")
+      must(
+        entries.get(name)?.type === "5" && entries.get(`${name}/inner`)?.type === "5",
+        "folders are missing",
+      )
+    }
+    const missing = await read(host, join(folder, "missing"))
+    must(missing.value !== 0 && missing.err !== "", "a path that is not there was read")
+  }),
+  hostPlan("write", ["OVMS-AGT-061", "OVMS-AGT-064"], async ({ host, folder }) => {
+    await mkdir(join(folder, "there"))
+    await writeFile(join(folder, "there", "kept"), "kept")
+    const archive = tarOf(
+      { name: "there", type: "5", mode: 0o755 },
+      { name: "there/file", mode: 0o640, content: NEW },
+      { name: "there/link", type: "2", link: "file" },
+    )
+    const { value, err } = await write(host, archive, `path=${folder}`)
+    must(value === 0, `a write ended with ${value}: ${err}`)
+    const file = join(folder, "there", "file")
+    must((await readFile(file)).equals(NEW), "the file has other content")
+    const { mode, mtimeMs } = await lstat(file)
+    must((mode & 0o7777) === 0o640 && mtimeMs === 1_000_000_000_000, "the file has another mode or time")
+    must((await readlink(join(folder, "there", "link"))) === "file", "the link leads elsewhere")
+    must((await readFile(join(folder, "there", "kept"), "utf8")) === "kept", "what was in the folder is gone")
+    const nowhere = await write(host, archive, `path=${folder}/no/such/folder`)
+    must(nowhere.value !== 0 && nowhere.err !== "", "it wrote into a folder that is not there")
+  }),
+  hostPlan("write-under-another-name", ["OVMS-AGT-062"], async ({ host, folder }) => {
+    const archive = tarOf({ name: "first", type: "5", mode: 0o755 }, { name: "first/file", content: NEW })
+    await write(host, archive, `path=${folder}/second`, "rename")
+    must(
+      (await readFile(join(folder, "second/file"))).equals(NEW),
+      "what came is not under the path's last name",
+    )
+    await write(host, archive, `path=${folder}/second`, "rename")
+    must(
+      await exists(join(folder, "second/first/file")),
+      "into a folder that is there it did not go by its own name",
+    )
+  }),
+  hostPlan("write-refused", ["OVMS-AGT-063", "OVMS-AGT-064"], async ({ host, folder }) => {
+    const inside = join(folder, "inside")
+    await mkdir(inside)
+    await symlink(folder, join(inside, "out"))
+    await writeFile(join(inside, "old"), "as it was")
+    const whole = tarOf({ name: "old", content: Buffer.alloc(3000, "x") })
+    const wrong = {
+      "a path that leads out": tarOf({ name: "../escaped", content: NEW }),
+      "a path through a link": tarOf({ name: "out/escaped", content: NEW }),
+      "a path through a link of its own": tarOf(
+        { name: "l", type: "2", link: ".." },
+        { name: "l/escaped", content: NEW },
+      ),
+      "a device": tarOf({ name: "device", type: "3" }),
+      "an archive that ends before its end": whole.subarray(0, 2048),
+    }
+    for (const [what, archive] of Object.entries(wrong)) {
+      const { value, err } = await write(host, archive, `path=${inside}`)
+      must(value !== 0 && err !== "", `it took ${what}`)
+      must(
+        !(await exists(join(folder, "escaped"))) && !(await exists(join(inside, "device"))),
+        `${what} was made`,
+      )
+      must(
+        (await readFile(join(inside, "old"), "utf8")) === "as it was",
+        "a file that was not replaced whole is another",
+      )
+    }
+  }),
+]
