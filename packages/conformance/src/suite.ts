@@ -16,20 +16,25 @@ import { pushChecks } from "./checks/push.ts"
 import { registryChecks } from "./checks/registry.ts"
 import { againPlans } from "./checks/runtime/again.ts"
 import { biosPlans } from "./checks/runtime/bios.ts"
+import { diskPlans } from "./checks/runtime/disks.ts"
 import { forkPlans } from "./checks/runtime/fork.ts"
 import { lifePlans } from "./checks/runtime/life.ts"
 import { madePlans } from "./checks/runtime/made.ts"
 import { namePlans } from "./checks/runtime/names.ts"
 import { networkPlans } from "./checks/runtime/network.ts"
 import { onRuntime } from "./checks/runtime/plan.ts"
+import { platformPlans } from "./checks/runtime/platforms.ts"
 import { pullingPlans } from "./checks/runtime/pulling.ts"
 import { requestVectorPlans } from "./checks/runtime/request-vectors.ts"
 import { requestPlans } from "./checks/runtime/requests.ts"
 import { restartPlans } from "./checks/runtime/restart.ts"
+import { sharePlans } from "./checks/runtime/shares.ts"
 import { snapshotRefusalPlans } from "./checks/runtime/snapshot-refusals.ts"
 import { snapshotPlans } from "./checks/runtime/snapshots.ts"
 import { socketPlans } from "./checks/runtime/socket.ts"
+import { stopPlans } from "./checks/runtime/stops.ts"
 import { streamPlans } from "./checks/runtime/streams.ts"
+import { unreachablePlans } from "./checks/runtime/unreachable.ts"
 import { signChecks } from "./checks/sign.ts"
 import { vectorChecks } from "./checks/vectors.ts"
 import { verifyChecks } from "./checks/verify.ts"
@@ -52,7 +57,15 @@ export interface Suite {
 export async function loadSuite(): Promise<Suite> {
   const vectors = await loadVectors()
   const requests = [...requestPlans, ...requestVectorPlans(vectors)]
-  const made = [...madePlans, ...namePlans, ...networkPlans, ...socketPlans]
+  const made = [
+    ...madePlans,
+    ...namePlans,
+    ...networkPlans,
+    ...socketPlans,
+    ...diskPlans,
+    ...sharePlans,
+    ...platformPlans,
+  ]
   const machines = [
     ...lifePlans,
     ...againPlans,
@@ -60,6 +73,8 @@ export async function loadSuite(): Promise<Suite> {
     ...pullingPlans,
     ...streamPlans,
     ...restartPlans,
+    ...unreachablePlans,
+    ...stopPlans,
   ]
   const snapshots = [...snapshotPlans, ...snapshotRefusalPlans, ...forkPlans]
   return {

@@ -1,4 +1,6 @@
+import { closeSync, openSync } from "node:fs"
 import { createConnection, type Socket } from "node:net"
+import { basename, dirname } from "node:path"
 import { type Frame, Frames, frameOf, number, TYPE, texts, textsOf } from "./frame.ts"
 
 /** What was said to the agent. */
@@ -27,7 +29,7 @@ export class StandIn {
     path: string,
     public manner: Manner,
   ) {
-    this.#socket = createConnection({ path })
+    this.#socket = createConnection({ path: shortened(path) })
     this.#socket.on("error", () => {})
     this.#socket.on("data", (bytes: Buffer) => this.#take(bytes))
   }
@@ -111,6 +113,14 @@ export class StandIn {
     if (type === TYPE.ping) this.say(TYPE.pong, 0, payload)
     if (type === TYPE.open) this.manner(textsOf(payload), stream, this)
   }
+}
+
+/** Another path of a socket whose own is longer than the system takes (unix(7)). */
+export function shortened(path: string): string {
+  if (path.length < 100) return path
+  const folder = openSync(dirname(path), "r")
+  setTimeout(() => closeSync(folder), 10_000).unref()
+  return `/proc/self/fd/${folder}/${basename(path)}`
 }
 
 /** The guest is told of zeros how many there are as well. */

@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from "node:crypto"
 import type { Duplex } from "node:stream"
 import { type Frame, Frames, frameOf, TYPE, texts } from "../agent/frame.ts"
 import { type CheckCall, fail, must } from "../check.ts"
+import { utf8 } from "../registry/content.ts"
 import { killMarked, MARK } from "./leftovers.ts"
 
 const NOISE = 65_552
@@ -75,7 +76,7 @@ export class Host {
   async hello(): Promise<Buffer> {
     const nonce = randomBytes(16)
     this.raw(Buffer.alloc(NOISE))
-    this.say(TYPE.hello, 0, Buffer.from("OVMAGNT1"), nonce)
+    this.say(TYPE.hello, 0, utf8("OVMAGNT1"), nonce)
     const isOurs = ({ type, payload }: Frame) =>
       type === TYPE.welcome && payload.subarray(0, 16).equals(nonce)
     const welcome = await this.until("it answers HELLO", () => this.heard.find(isOurs))

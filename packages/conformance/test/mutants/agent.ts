@@ -1,13 +1,14 @@
 // ovm's agent with one fault: FAULT names it, MUTANT_REAL is the agent (table.ts).
 import { spawn } from "node:child_process"
-import { Socket } from "node:net"
+import { createReadStream, createWriteStream } from "node:fs"
 import type { Duplex } from "node:stream"
 import { type Frame, Frames, frameOf, number, TYPE } from "../../src/agent/frame.ts"
 
 const fault = process.env.FAULT ?? ""
 const real = spawn(process.env.MUTANT_REAL ?? "", [], { stdio: ["ignore", "ignore", "ignore", "pipe"] })
 const inner = real.stdio[3] as Duplex
-const outer = new Socket({ fd: 3 })
+const outer = createReadStream("", { fd: 3 })
+const back = createWriteStream("", { fd: 3 })
 
 const ofType = (wanted: number, change: (payload: Buffer) => Buffer | undefined) => (frame: Frame) =>
   frame.type === wanted ? change(frame.payload) : frame.payload
@@ -29,7 +30,7 @@ const frames = new Frames()
 inner.on("data", (bytes: Buffer) => {
   for (const { frame } of frames.push(bytes)) {
     const payload = CHANGES[fault]?.(frame) ?? (CHANGES[fault] ? undefined : frame.payload)
-    if (payload) outer.write(frameOf(frame.type, frame.stream, payload))
+    if (payload) back.write(frameOf(frame.type, frame.stream, payload))
   }
 })
 outer.on("data", (bytes) => inner.write(bytes))

@@ -4,11 +4,12 @@
  * Command line: log=N writes the number of each tick into sector N + tick, and looks whether what it wrote before is still there;
  * grow=N writes N times a tick, each time to 64 KiB of the disk where nothing was before, and prints GREW with how often it did;
  * flush=1 has the disk flushed after each tick's writes, and prints FLUSHED with the number of the tick if that is said;
- * write=N puts a line into sector N, read=N prints the text at the start of sector N; both may be repeated.
+ * write=N puts a line into sector N, read=N prints the text at the start of sector N, dump=N all of it; each may be repeated.
+ * disk=N is about the Nth disk, of those of PCI, and not the first; DISK-ID says its serial number.
  */
 #include "guest.h"
 enum { FEATURES = 4, QUEUE_PAGE = 8, QUEUE_SIZE = 12, QUEUE_SELECT = 14, NOTIFY = 16, STATUS = 18, CAPACITY = 20 };
-enum { ACKNOWLEDGE_DRIVER = 3, DRIVER_OK = 4, NEXT = 1, DEVICE_WRITES = 2, MAX_QUEUE = 256, CAN_FLUSH = 1 << 9, READ_ONLY = 1 << 5, FEATURES_OK = 8, FLUSH = 4 };
+enum { ACKNOWLEDGE_DRIVER = 3, DRIVER_OK = 4, NEXT = 1, DEVICE_WRITES = 2, MAX_QUEUE = 256, CAN_FLUSH = 1 << 9, READ_ONLY = 1 << 5, FEATURES_OK = 8, FLUSH = 4, GET_ID = 8, ID = 20 };
 struct descriptor { u64 address; u32 length; u16 flags, next; };
 static struct __attribute__((aligned(4096))) {
     struct descriptor table[MAX_QUEUE];
@@ -22,9 +23,9 @@ static u64 capacity, logged, grow, grown, flushes;
 
 static u32 pci(u32 slot, u32 reg) { outl(0xcf8, 0x80000000u | slot << 11 | reg); return inl(0xcfc); }
 
-static int start(void) {
+static int start(u64 skip) {
     for (u32 slot = 0; slot < 32; slot++) {
-        if (pci(slot, 0) != 0x10011af4) continue;
+        if (pci(slot, 0) != 0x10011af4 || (skip && skip--)) continue;
         pci(slot, 4); outl(0xcfc, 5);          /* I/O ports, bus master */
         port = pci(slot, 0x10) & 0xfffc;
         outb(port + STATUS, 0); outb(port + STATUS, ACKNOWLEDGE_DRIVER);
@@ -75,7 +76,7 @@ static u8 transfer(u32 type, u64 sector) {
     request.type = type; request.sector = sector; result = 0xff;
     queue.table[0] = (struct descriptor){(u64)&request, sizeof request, NEXT, 1};
     if (type == FLUSH) queue.table[0].next = 2;
-    queue.table[1] = (struct descriptor){(u64)data, sizeof data, NEXT | (type ? 0 : DEVICE_WRITES), 2};
+    queue.table[1] = (struct descriptor){(u64)data, type == GET_ID ? ID : sizeof data, NEXT | (type && type != GET_ID ? 0 : DEVICE_WRITES), 2};
     queue.table[2] = (struct descriptor){(u64)&result, 1, DEVICE_WRITES, 0};
     avail[2 + sent++ % size] = 0; __asm__ volatile("" ::: "memory");
     avail[1] = sent; __asm__ volatile("mfence" ::: "memory");
@@ -91,16 +92,28 @@ static void report(const char *what, u64 sector, u8 status) {
     puts("\r\n");
 }
 
+static void dump(u64 sector) {
+    if (transfer(0, sector)) return;
+    puts("DUMP "); dec(sector); puts(" [");
+    for (int i = 0; i < 512; i++) putc(data[i] == '\n' || (data[i] >= ' ' && data[i] < 127) ? data[i] : '.');
+    puts("]\r\n");
+}
+
 void disk(const char *cmd) {
-    if (!start() && !start_mmio()) { puts("DISK none\r\n"); return; }
+    u64 wanted = num(find(cmd, " disk="), 1);
+    if (!start(wanted - 1) && !start_mmio()) { puts("DISK none\r\n"); return; }
     capacity = mmio ? mmio[0x100 / 4] | (u64)mmio[0x104 / 4] << 32 : inl(port + CAPACITY) | (u64)inl(port + CAPACITY + 4) << 32;
     puts("DISK sectors="); dec(capacity); puts("\r\n");
+    for (int i = 0; i < ID; i++) data[i] = 0;
+    data[ID] = 0;
+    if (!transfer(GET_ID, 0)) { puts("DISK-ID ["); puts((char *)data); puts("]\r\n"); }
     logged = num(find(cmd, "log="), 0); grow = num(find(cmd, "grow="), 0); flushes = num(find(cmd, "flush="), 0);
     for (const char *at = cmd; (at = find(at, "write="));) {
         const char *words = "written by the guest";
         for (int i = 0; i < 512; i++) data[i] = *words ? *words++ : 0;
         report("WROTE ", num(at, 0), transfer(1, num(at, 0)));
     }
+    for (const char *at = cmd; (at = find(at, "dump="));) dump(num(at, 0));
     for (const char *at = cmd; (at = find(at, "read="));) report("SECTOR ", num(at, 0), transfer(0, num(at, 0)));
 }
 

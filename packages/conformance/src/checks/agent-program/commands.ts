@@ -32,10 +32,11 @@ export const agentProgramPlans: readonly Check<Agent>[] = [
     "says-that-it-started",
     ["OVMS-AGT-015"],
     async ({ host }) => {
-      const first = await host.until("it says something", () => host.heard[0])
+      await host.hello()
+      const [first] = host.heard
       must(
-        first.type === TYPE.restarted && first.payload.length === 0,
-        `the first frame is of type ${first.type}`,
+        first?.type === TYPE.restarted && first.payload.length === 0,
+        `the first frame is of type ${first?.type}`,
       )
     },
     false,

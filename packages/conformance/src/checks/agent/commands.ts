@@ -1,5 +1,6 @@
 import { TYPE } from "../../agent/frame.ts"
 import { must } from "../../check.ts"
+import { utf8 } from "../../registry/content.ts"
 import type { Plan } from "../runtime/plan.ts"
 import { agentPlan, allBut, later, opened, ready, type Stage } from "./stage.ts"
 
@@ -116,7 +117,7 @@ export const agentCommandPlans: readonly Plan[] = [
     const { stream, words } = await opened(stage, "exec")
     must(words.includes("terminal=24x80"), `the agent is not told of the terminal: ${words.join(" ")}`)
     const typed = await runtime.raw("POST", `/instances/${id}/exec/input`, {
-      body: Buffer.from("typed"),
+      body: utf8("typed"),
       query,
     })
     must(typed.status === 204, `input was answered with ${typed.status}`)
@@ -138,7 +139,7 @@ export const agentCommandPlans: readonly Plan[] = [
       )
     })
     await runtime.raw("POST", `/instances/${id}/exec/input`, {
-      body: Buffer.from("last"),
+      body: utf8("last"),
       query: `${query}&end=true`,
     })
     await runtime.until("the end of the input comes", async () => agent.of(stream, TYPE.end).length === 1)
@@ -196,7 +197,14 @@ export const agentCommandPlans: readonly Plan[] = [
     const { runtime, id, agent } = stage
     await ready(stage)
     await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 20_000 } })
-    await opened(stage, "shutdown")
+    await runtime.until("the agent is asked to end its machine", async () => {
+      const asked = agent.opened("shutdown").length > 0
+      must(
+        asked || (await runtime.status(id)).state === "stopping",
+        "the machine ended, and its agent was not asked",
+      )
+      return asked
+    })
     await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
     await runtime.reaches(id, "stopped")
     must(agent.opened("shutdown").length === 1, "the stop without a grace time asks the agent as well")

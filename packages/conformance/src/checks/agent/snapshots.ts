@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto"
 import { TYPE } from "../../agent/frame.ts"
 import type { Manner } from "../../agent/stand-in.ts"
 import { must } from "../../check.ts"
+import { utf8 } from "../../registry/content.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import type { Plan, Scene } from "../runtime/plan.ts"
 import { later, OBEDIENT, opened, agentPlan as plan, ready, type Stage, withAgent } from "./stage.ts"
@@ -68,13 +69,19 @@ export const agentSnapshotPlans: readonly Plan[] = [
     }
     await ready(stage)
     const before = agent.heard.length
-    const thaw = runtime.until("the freeze is over", async () => {
-      const [freeze] = agent.opened("freeze")
-      if (!freeze || agent.of(freeze.stream, TYPE.end).length === 0) return false
-      agent.exit(freeze.stream)
-      return true
-    })
+    let taking = true
+    const thaw = later(
+      runtime.until("the freeze is over", async () => {
+        const [freeze] = agent.opened("freeze")
+        if (!taking) return true
+        if (!freeze || agent.of(freeze.stream, TYPE.end).length === 0) return false
+        agent.exit(freeze.stream)
+        return true
+      }),
+    )
     await taken(stage, { freeze: true, exec_before: ["sync"] })
+    taking = false
+    must(agent.opened("freeze").length === 1, "what the guest writes does not stand still")
     await thaw
     await runtime.ask(EXEC, id, { body: { command: ["true"] } })
     const order = asked(stage, before)
@@ -172,7 +179,7 @@ export const agentSnapshotPlans: readonly Plan[] = [
             if (!sent) {
               sent = true
               typed = later(
-                runtime.raw("POST", `/instances/${id}/input`, { query, body: Buffer.from("held-back\r") }),
+                runtime.raw("POST", `/instances/${id}/input`, { query, body: utf8("held-back\r") }),
               )
             }
             if (text.includes("ECHO [held-back]")) over = performance.now()

@@ -1,0 +1,311 @@
+import { access, readFile, stat } from "node:fs/promises"
+import { createConnection } from "node:net"
+import { isDeepStrictEqual } from "node:util"
+import { shortened } from "../../agent/stand-in.ts"
+import { must } from "../../check.ts"
+import type { Instance } from "../../subject/runtime.ts"
+import { harnessOf, type Plan, refusedCreate, type Scene } from "./plan.ts"
+
+// Disks and other devices as the suite's guest finds them.
+
+const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
+const LINE = "console=ttyS0 tick_ms=100"
+
+type Told = Instance & {
+  readonly devices?: readonly { readonly type: string; readonly name: string; readonly path?: string }[]
+  readonly ssh?: { readonly user: string; readonly identity_file: string }
+}
+
+/** Boots a machine with these words on its command line; its console, once it counts. */
+async function said({ runtime, start }: Scene, manifest: string, args: string, overrides: object = {}) {
+  const id = await start({ manifest, overrides: { ...overrides, args: `${LINE} ${args}`.trim() } })
+  return { id, text: await runtime.says(id, /TICK 1\r?\n/) }
+}
+
+/** Words that have the guest say all of a small file system, a sector in four. */
+function dumps(from: number, to: number): string {
+  return Array.from({ length: (to - from) / 4 }, (_, at) => `dump=${from + 4 * at}`).join(" ")
+}
+
+/** What the guest read of a disk, by sector. */
+function sectors(text: string): readonly string[] {
+  return [...text.matchAll(/DUMP \d+ \[(.*?)\]\r\n/gs)].map(([, content = ""]) =>
+    content.replaceAll("\r\n", "\n"),
+  )
+}
+
+/** Has volumes as long as `use` takes, and the machines that it starts. */
+async function withVolumes(
+  scene: Scene,
+  use: (scene: Scene, names: readonly [string, string]) => Promise<void>,
+): Promise<void> {
+  const names = [unique(), unique()] as const
+  const ids: string[] = []
+  const start = async (body: object) => {
+    const id = await scene.start(body)
+    ids.push(id)
+    return id
+  }
+  for (const name of names) await scene.runtime.ask("POST /volumes", "", { body: { name, size: 1 << 20 } })
+  try {
+    await use({ ...scene, start }, names)
+  } finally {
+    for (const id of ids) await scene.runtime.raw("DELETE", `/instances/${id}`, { query: "force=true" })
+    for (const name of names) await scene.runtime.raw("DELETE", `/volumes/${name}`)
+  }
+}
+
+export const diskPlans: readonly Plan[] = [
+  {
+    name: "volumes-of-a-machine",
+    covers: ["OVMS-VOL-003", "OVMS-VOL-005", "OVMS-VOL-007", "OVMS-VOL-009"],
+    run: (whole) =>
+      withVolumes(whole, async (scene, [first, second]) => {
+        const { runtime } = scene
+        const volumes = [{ name: first }, { name: second, readOnly: true }]
+        const { id, text } = await said(scene, runtime.guest, "write=3", { volumes })
+        must(
+          text.includes(`DISK-ID [${first.slice(0, 20)}]`),
+          "the first disk has not the volume's name as its serial number",
+        )
+        must(text.includes("WROTE 3 [written"), "the guest cannot write to its volume")
+        const shown = (await runtime.status(id)).volumes
+        const wanted = [
+          { name: first, read_only: false },
+          { name: second, read_only: true },
+        ]
+        must(isDeepStrictEqual(shown, wanted), `volumes is ${JSON.stringify(shown)}`)
+        const body = { manifest: runtime.guest, overrides: { volumes: [{ name: first }] } }
+        const { message } = await runtime.refused("POST /start", "OVM_VOLUME_IN_USE", "", { body })
+        must(
+          message.includes(id) || message.includes((await runtime.status(id)).name),
+          "the refusal does not name the instance",
+        )
+        const writes = { manifest: runtime.guest, overrides: { volumes: [{ name: second }] } }
+        await runtime.refused("POST /start", "OVM_VOLUME_IN_USE", "", { body: writes })
+        await runtime.ask("DELETE /instances/{instance_id}", id, { query: "force=true" })
+        const again = await said(scene, runtime.guest, "read=3 disk=2", {
+          volumes: [{ name: second }, { name: first }],
+        })
+        must(again.text.includes("SECTOR 3 [written by the guest]"), "what was written to a volume is gone")
+        must(
+          again.text.includes(`DISK-ID [${first.slice(0, 20)}]`),
+          "the volumes are not in the order of the start",
+        )
+      }),
+  },
+  {
+    name: "further-disks",
+    covers: ["OVMS-MAN-127", "OVMS-MAN-128"],
+    async run(scene) {
+      const { runtime, machine } = scene
+      const disks = [
+        { name: "data", size: 1 << 20 },
+        { name: "more", size: 2 << 20 },
+      ]
+      const manifest = await machine({ diskless: false, document: { disks } })
+      const { id, text } = await said(scene, manifest, "write=2 disk=2")
+      must(
+        text.includes("DISK-ID [data]") && text.includes("DISK sectors=2048"),
+        "the second disk is not the first of disks",
+      )
+      must(
+        (await said(scene, manifest, "read=2 disk=3")).text.includes("DISK-ID [more]"),
+        "the third disk is not the next one",
+      )
+      await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
+      await runtime.reaches(id, "stopped")
+      const other = await said(scene, manifest, "read=2 disk=2")
+      must(
+        !other.text.includes("written by the guest"),
+        "what one machine wrote to its disk is on that of another",
+      )
+      const again = await said(scene, manifest, "write=2 read=2 disk=2")
+      must(
+        again.text.includes("SECTOR 2 [written by the guest]"),
+        "what a guest writes to a further disk is not there",
+      )
+    },
+  },
+  {
+    name: "first-boot-disk",
+    covers: ["OVMS-FBC-001", "OVMS-FBC-002", "OVMS-FBC-003", "OVMS-FBC-006"],
+    async run(scene) {
+      const { runtime } = scene
+      const secret = unique()
+      const config = {
+        hostname: "suite-host",
+        sshKeys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFsuitesuitesuitesuitesuitesuitesuitesuitesuit suite"],
+        userData: `#cloud-config\n# ${secret}\n`,
+        networkConfig: "version: 2\n# as it is\n",
+      }
+      const { id, text } = await said(scene, runtime.guest, dumps(64, 200), { config })
+      const found = sectors(text)
+      const begins = (words: string) => found.find((content) => content.startsWith(words))
+      must(begins(config.userData), "there is no user-data as it was given")
+      must(begins(config.networkConfig), "there is no network-config as it was given")
+      const meta = found.find((content) => content.includes(id)) ?? ""
+      must(meta.includes("instance-id"), "meta-data has not the instance's ID as instance-id")
+      must(meta.includes("local-hostname") && meta.includes("suite-host"), "meta-data has no local-hostname")
+      must(meta.includes("public-keys") && meta.includes("ssh-ed25519 AAAA"), "meta-data has no public-keys")
+      const status = JSON.stringify(await runtime.status(id))
+      must(!status.includes(secret), "what the machine was told is in its status")
+    },
+  },
+  {
+    name: "key-for-ssh",
+    covers: ["OVMS-FBC-008", "OVMS-FBC-010", "OVMS-FBC-011", "OVMS-FBC-006"],
+    async run(scene) {
+      const { runtime } = scene
+      const { id, text } = await said(scene, runtime.guest, dumps(64, 200), { ssh: { user: "suite" } })
+      const { ssh, network } = (await runtime.status(id)) as Told
+      must(ssh?.user === "suite", `ssh is ${JSON.stringify(ssh)}`)
+      const key = await readFile(ssh.identity_file, "utf8")
+      must(key.startsWith("-----BEGIN OPENSSH PRIVATE KEY-----"), "the key is not in the format of OpenSSH")
+      const bytes = Buffer.from(key.replace(/-----.*-----/g, ""), "base64")
+      must(bytes.toString("latin1", 15, 19 + 4).includes("none"), "the key has a passphrase")
+      must(((await stat(ssh.identity_file)).mode & 0o077) === 0, "others can read the key")
+      must(
+        network?.ports?.some(({ guest, host }) => guest === 22 && host > 0),
+        "no port leads to the guest's port 22",
+      )
+      must(text.includes("ssh-ed25519 "), "the guest is not told the public key")
+      const at = bytes.indexOf("ssh-ed25519")
+      const blob = bytes.subarray(at - 4, at + 11 + 4 + 32).toString("base64")
+      must(text.replace(/\s/g, "").includes(blob), "the guest is told another key")
+      await runtime.ask("DELETE /instances/{instance_id}", id, { query: "force=true" })
+      const there = await access(ssh.identity_file).then(
+        () => true,
+        () => false,
+      )
+      must(!there, "the key is there although the instance is gone")
+    },
+  },
+  {
+    name: "ignition",
+    covers: ["OVMS-FBC-013"],
+    async run(scene) {
+      const ignition = '{ "ignition": {"version":"3.4.0"} }'
+      const { text } = await said(scene, scene.runtime.guest, "fw_cfg=opt/com.coreos/config", {
+        config: { ignition },
+      })
+      must(
+        text.includes(`FW_CFG ${ignition.length} [${ignition}]`),
+        "the guest does not have these very bytes as its file",
+      )
+      must(text.includes("DISK none"), "it has a disk as well")
+    },
+  },
+  {
+    name: "agent-on-a-disk",
+    profile: "agent",
+    covers: ["OVMS-FBC-015", "OVMS-FBC-016"],
+    async run(scene) {
+      const { runtime } = scene
+      const { text } = await said(scene, runtime.guest, dumps(64, 200), { agent: true })
+      const found = sectors(text)
+      must(
+        found.some((content) => content.includes("multipart/mixed")),
+        "vendor-data is no MIME message",
+      )
+      must(/text\/x-shellscript/.test(text), "vendor-data has no script")
+      must(
+        found.some((content) => content.startsWith(".ELF")),
+        "there is no agent on the disk",
+      )
+    },
+  },
+  {
+    name: "serial-ports",
+    covers: ["OVMS-DEV-020", "OVMS-DEV-021", "OVMS-DEV-022", "OVMS-DEV-023", "OVMS-API-501"],
+    async run(scene) {
+      const { runtime, machine } = scene
+      const ports = (count: number, more: object = {}) =>
+        Array.from({ length: count }, (_, at) => ({ type: "serial", name: `port${at}`, ...more }))
+      const devices = ports(3)
+      const { id } = await said(scene, await machine({ document: { devices } }), "serial=1")
+      await runtime.says(id, /TICK 3\r?\n/)
+      const told = ((await runtime.status(id)) as Told).devices ?? []
+      must(told.map(({ name }) => name).join() === "port0,port1,port2", `devices is ${JSON.stringify(told)}`)
+      const path = told[0]?.path
+      must(path, "the serial port has no path")
+      const socket = createConnection({ path: shortened(path) })
+      let heard = ""
+      socket.on("data", (bytes) => {
+        heard += bytes
+      })
+      socket.on("error", () => {})
+      socket.write("to the guest\n")
+      try {
+        await runtime.says(id, /SERIAL \[to the guest\]/)
+        await runtime.until("what the guest gives back", async () => heard.includes("to the guest\n"))
+      } finally {
+        socket.destroy()
+      }
+      const four = await machine({ document: { devices: ports(4) } })
+      await refusedCreate(runtime, "OVM_UNSUPPORTED", { manifest: four })
+      const three = await machine({
+        document: { devices: [...devices, ...ports(1, { name: "port3", required: false })] },
+      })
+      const lenient = await said(scene, three, "")
+      const { warnings } = await runtime.status(lenient.id)
+      must(
+        warnings.some((words) => /port3|serial|\/devices\/3/.test(words)),
+        `no warning names the port: ${warnings.join("; ")}`,
+      )
+    },
+  },
+  {
+    name: "shared-memory",
+    covers: ["OVMS-DEV-010"],
+    async run(scene) {
+      const { runtime, machine } = scene
+      harnessOf(runtime)
+      const devices = [{ type: "ivshmem", name: "frames", size: 1 << 20 }]
+      const { id, text } = await said(
+        scene,
+        await machine({ document: { devices } }),
+        "shared=1 shared_say=hello-suite",
+      )
+      must(text.includes("SHARED [hello-suite]"), "the guest finds no shared memory")
+      const path = ((await runtime.status(id)) as Told).devices?.[0]?.path
+      must(path, "devices has no path of the memory")
+      must(((await stat(path)).mode & 0o777) === 0o600, "others than its user can have the memory")
+      must((await readFile(path)).includes("hello-suite"), "the file does not hold the memory")
+    },
+  },
+  {
+    name: "arguments-as-they-are",
+    covers: ["OVMS-MAN-027"],
+    async run(scene) {
+      const { runtime, machine, start } = scene
+      const { digest } = await kernelRef(scene)
+      const odd = `console=ttyS0  tick_ms=100   odd="a b" 'c' $HOME %s`
+      const cases = [
+        [odd, odd],
+        [undefined, ""],
+      ] as const
+      for (const [args, wanted] of cases) {
+        const manifest = await machine({
+          document: { kernel: { ref: digest, ...(args !== undefined && { args }) } },
+        })
+        const id = await start({ manifest })
+        const text = await runtime.says(id, /CMDLINE \[.*\]\r\n/)
+        must(
+          text.includes(`CMDLINE [${wanted}]\r\n`),
+          `the guest finds ${/CMDLINE.*/.exec(text)?.[0]}, and not ${wanted}`,
+        )
+      }
+    },
+  },
+]
+
+/** The digest of the suite's kernel, as its own layout has it. */
+async function kernelRef({ runtime }: Scene): Promise<{ digest: string }> {
+  const index = JSON.parse(await readFile(`${runtime.guest}/index.json`, "utf8"))
+  const blob = async (digest: string) =>
+    JSON.parse(await readFile(`${runtime.guest}/blobs/sha256/${digest.slice(7)}`, "utf8"))
+  const oci = await blob(index.manifests[0].digest)
+  const { kernel } = await blob(oci.config.digest)
+  return { digest: kernel.ref }
+}

@@ -1,0 +1,94 @@
+import { readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { guestArtifact } from "../../artifact/guest.ts"
+import { writeLayout } from "../../artifact/layout.ts"
+import { type Artifact, artifactOf, OCI_MANIFEST } from "../../artifact/make.ts"
+import { must } from "../../check.ts"
+import { digestOf, utf8 } from "../../registry/content.ts"
+import { type Plan, refusedCreate, type Scene } from "./plan.ts"
+
+const INDEX = "application/vnd.oci.image.index.v1+json"
+
+interface Entry {
+  readonly artifact: Artifact
+  readonly architecture: string
+}
+
+/** An Image of Linux for arm64 by its first 64 bytes (OVMS-IDX-002). */
+export function arm64Kernel(): Buffer {
+  const bytes = Buffer.alloc(4096)
+  bytes.writeUInt32LE(0xd503201f, 0)
+  bytes.writeBigUInt64LE(4096n, 16)
+  bytes.write("ARM\x64", 56, "latin1")
+  return bytes
+}
+
+/** A layout whose one name stands for an index of these machines. */
+async function indexOf({ folder }: Scene, name: string, entries: readonly Entry[]): Promise<string> {
+  const layout = join(folder, name)
+  for (const { artifact } of entries) await writeLayout(layout, artifact)
+  const manifests = entries.map(({ artifact, architecture }) => ({
+    mediaType: OCI_MANIFEST,
+    artifactType: "application/vnd.ovms.manifest.v1+json",
+    digest: artifact.digest,
+    size: artifact.oci.length,
+    platform: { os: "linux", architecture },
+  }))
+  const bytes = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: INDEX,
+      artifactType: "application/vnd.ovms.index.v1+json",
+      manifests,
+    }),
+  )
+  await writeFile(join(layout, "blobs/sha256", digestOf(bytes).slice(7)), bytes)
+  const top = JSON.parse(await readFile(join(layout, "index.json"), "utf8"))
+  top.manifests = [{ mediaType: INDEX, digest: digestOf(bytes), size: bytes.length }]
+  await writeFile(join(layout, "index.json"), JSON.stringify(top))
+  return layout
+}
+
+const armed = () => artifactOf({ kernel: arm64Kernel(), document: { architecture: "arm64" } })
+
+export const platformPlans: readonly Plan[] = [
+  {
+    name: "platforms/of-an-index",
+    covers: ["OVMS-IDX-018", "OVMS-IDX-019", "OVMS-IDX-020"],
+    async run(scene) {
+      const { runtime, create } = scene
+      const first = guestArtifact(utf8("first"))
+      const second = guestArtifact(utf8("second"))
+      const layout = await indexOf(scene, "index", [
+        { artifact: armed(), architecture: "arm64" },
+        { artifact: first, architecture: "amd64" },
+        { artifact: second, architecture: "amd64" },
+      ])
+      for (const overrides of [{}, { platform: "linux/amd64" }]) {
+        const { image } = await runtime.status(await create(overrides, layout))
+        must(image.digest === first.digest, `of the index it took ${image.digest}, and not ${first.digest}`)
+      }
+      const missing = await refusedCreate(runtime, "OVM_PLATFORM_MISSING", {
+        manifest: layout,
+        overrides: { platform: "linux/riscv64" },
+      })
+      for (const platform of ["linux/amd64", "linux/arm64"])
+        must(missing.message.includes(platform), `the refusal does not name ${platform}: ${missing.message}`)
+      await refusedCreate(runtime, "OVM_PLATFORM_MISSING", {
+        manifest: runtime.guest,
+        overrides: { platform: "linux/arm64" },
+      })
+      const lies = await indexOf(scene, "lies", [{ artifact: armed(), architecture: "amd64" }])
+      await refusedCreate(runtime, "OVM_ARTIFACT_INVALID", { manifest: lies })
+    },
+  },
+  {
+    name: "platforms/other-kernel",
+    covers: ["OVMS-IDX-004"],
+    async run({ runtime, machine }) {
+      const manifest = await machine({ document: { architecture: "arm64" } })
+      const body = { manifest, overrides: { platform: "linux/arm64" } }
+      await refusedCreate(runtime, "OVM_KERNEL_INVALID", body)
+    },
+  },
+]

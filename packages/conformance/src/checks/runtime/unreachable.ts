@@ -1,0 +1,160 @@
+import { readdir, readFile, readlink, stat, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { must, skip } from "../../check.ts"
+import type { Instance, Runtime } from "../../subject/runtime.ts"
+import { harnessOf, type Plan, type Scene } from "./plan.ts"
+
+// Machines whose VMM does not answer, and records that cannot be read.
+
+const DELETE = "DELETE /instances/{instance_id}"
+const PAUSE = "POST /instances/{instance_id}/pause"
+
+/** The processes that have to do with an instance: its ID is in what they were called with, or in where they are. */
+async function processesOf(id: string): Promise<number[]> {
+  const pids = (await readdir("/proc").catch(() => [])).filter(
+    (name) => /^\d+$/.test(name) && Number(name) !== process.pid,
+  )
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const place = await readlink(`/proc/${pid}/cwd`).catch(() => "")
+      const called = await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => "")
+      return `${place}\0${called}`.includes(id) ? [Number(pid)] : []
+    }),
+  )
+  const all = found.flat()
+  return all.length > 0
+    ? all
+    : skip("no process on this host has the ID of its instance in its words or place")
+}
+
+async function alive(pids: readonly number[]): Promise<number[]> {
+  const states = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, "latin1").catch(() => "")))
+  return pids.filter((_, at) => states[at] && !/\) [ZX] /.test(states[at] ?? ""))
+}
+
+function signal(pids: readonly number[], name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
+  for (const pid of pids)
+    try {
+      process.kill(pid, name)
+    } catch {} // It has ended meanwhile.
+}
+
+async function startedAgain({ runtime, signal }: Scene): Promise<void> {
+  const harness = harnessOf(runtime)
+  await harness.kill()
+  await harness.start(signal)
+}
+
+async function listed(runtime: Runtime, id: string): Promise<Instance | undefined> {
+  const { instances } = await runtime.ask<{ instances: readonly Instance[] }>("GET /instances")
+  return instances.find(({ instance_id }) => instance_id === id)
+}
+
+/** Writes nonsense over all that is kept by the instance's ID, and is no disk. */
+async function spoil({ runtime }: Scene, id: string): Promise<void> {
+  const { home } = harnessOf(runtime)
+  for (const name of await readdir(home, { recursive: true })) {
+    if (!name.includes(id)) continue
+    const stats = await stat(join(home, name)).catch(() => undefined)
+    if (stats?.isFile() && stats.size < 65_536) await writeFile(join(home, name), "no record of anything")
+  }
+}
+
+export const unreachablePlans: readonly Plan[] = [
+  {
+    name: "vmm-that-ends",
+    covers: ["OVMS-STA-004", "OVMS-API-063"],
+    async run({ runtime, boot }) {
+      const id = await boot()
+      signal(await processesOf(id), "SIGKILL")
+      const { state } = await runtime.until("its end is found", async () => {
+        const instance = await runtime.status(id)
+        return instance.state !== "running" && instance
+      })
+      must(state === "failed", `an instance whose VMM was killed is ${state}`)
+    },
+  },
+  {
+    name: "vmm-that-does-not-answer",
+    covers: ["OVMS-STA-020", "OVMS-STA-021", "OVMS-STA-022", "OVMS-STA-023"],
+    alone: true,
+    async run(scene) {
+      const { runtime, boot } = scene
+      const id = await boot()
+      const pids = await processesOf(id)
+      signal(pids, "SIGSTOP")
+      try {
+        await startedAgain(scene)
+        const { state, reachable } = await runtime.status(id)
+        must(
+          state === "running" && reachable === false,
+          `a machine that does not answer is ${state}, reachable ${reachable}`,
+        )
+        await runtime.refused(PAUSE, "OVM_VMM_UNREACHABLE", id)
+        must((await alive(pids)).length === pids.length, "a process of it was ended")
+      } finally {
+        signal(pids, "SIGCONT")
+      }
+      await runtime.until(
+        "it is reached again",
+        async () => (await runtime.status(id)).reachable === undefined,
+      )
+      must((await runtime.status(id)).state === "running", "it does not run any more")
+      signal(pids, "SIGSTOP")
+      await startedAgain(scene)
+      await runtime.ask(DELETE, id, { query: "force=true" })
+      const left = await alive(pids)
+      signal(left, "SIGKILL")
+      must(left.length === 0, `the instance is gone, and ${left.length} processes of it live`)
+    },
+  },
+  {
+    name: "record-that-cannot-be-read",
+    covers: ["OVMS-STA-024", "OVMS-STA-025", "OVMS-STA-026", "OVMS-VOL-011"],
+    alone: true,
+    async run(scene) {
+      const { runtime, boot } = scene
+      const volume = `suite-${process.hrtime.bigint().toString(36)}`
+      await runtime.ask("POST /volumes", "", { body: { name: volume, size: 1 << 20 } })
+      try {
+        const id = await boot("", { volumes: [{ name: volume }] })
+        const pids = await processesOf(id)
+        await harnessOf(runtime).kill()
+        await spoil(scene, id)
+        await harnessOf(runtime).start(scene.signal)
+        const instance = await listed(runtime, id)
+        must(instance, "an instance whose record cannot be read is not listed")
+        must(instance.error?.code === "OVM_RECORD_UNREADABLE", `its error is ${instance.error?.code}`)
+        must((await alive(pids)).length > 0, "its process was ended")
+        await runtime.refused(DELETE, "OVM_RECORD_UNREADABLE", id)
+        await runtime.refused("DELETE /volumes/{name}", "OVM_VOLUME_IN_USE", volume)
+        await runtime.refused("POST /start", "OVM_VOLUME_IN_USE", "", {
+          body: { manifest: runtime.guest, overrides: { volumes: [{ name: volume }] } },
+        })
+        await runtime.ask(DELETE, id, { query: "force=true" })
+        must(!(await listed(runtime, id)), "it is listed although it was deleted by force")
+        const left = await alive(pids)
+        signal(left, "SIGKILL")
+        must(left.length === 0, `it was deleted, and ${left.length} processes of it live`)
+      } finally {
+        await runtime.raw("DELETE", `/volumes/${volume}`)
+      }
+    },
+  },
+  {
+    name: "stopping-when-it-ended",
+    covers: ["OVMS-STA-015"],
+    alone: true,
+    async run(scene) {
+      const { runtime, boot } = scene
+      const id = await boot()
+      await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 4000 } })
+      must(
+        (await runtime.status(id)).state === "stopping",
+        "the guest that hears no power button is not stopping",
+      )
+      await startedAgain(scene)
+      await runtime.reaches(id, "stopped")
+    },
+  },
+]
