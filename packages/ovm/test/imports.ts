@@ -39,6 +39,7 @@ const EMBEDDED: ReadonlySet<string> = new Set([
   "packages/ovm/package.json",
   "packages/shim/dist/ovm-keeper",
   "packages/filter/dist/ovm-filter",
+  "packages/forward/dist/ovm-forward",
   "packages/agent/dist/ovm-agent",
   "packages/agent/install.sh",
   "packages/agent/ovm-agent.openrc",

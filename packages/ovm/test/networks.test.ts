@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import { existsSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { machineMissing } from "@ovms/testkit/machines.ts"
 import { Random } from "@ovms/testkit/random.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { PORT, World, worldMissing } from "@ovms/testkit/world.ts"
+import { lockHolder } from "../src/host/lock-holder.ts"
 import { packNetGuest } from "./net-guest.ts"
 import { finished, PROGRAM, Sandbox } from "./sandbox.ts"
 
@@ -183,7 +184,7 @@ machines:
     await box.fails(["network", "inspect", "nothing"], "OVM_NETWORK_UNKNOWN", ["nothing", "ovm network ls"])
     await box.fails(["run", "-d", "--network", "nothing", "db:1"], "OVM_NETWORK_UNKNOWN", ["nothing"])
     const joining = ["run", "-d", "--network", "lab"]
-    await box.fails([...joining, "-p", "80", "db:1"], "OVM_UNSUPPORTED", ["network.ports", "--network user"])
+    await box.fails([...joining, "-p", `${PORT}:80`, "db:1"], "OVM_PORT_IN_USE", [`127.0.0.1:${PORT}`])
     await box.ok(["network", "create", "--internal", "shut"])
     const listing = ["run", "-d", "--allow-outbound", "198.51.100.0/24", "--network"]
     await box.fails([...listing, "shut", "db:1"], "OVM_UNSUPPORTED", ["network.allow", "shut"])
@@ -268,6 +269,65 @@ machines:
     expect(nothing).not.toContain(" open")
     await box.ok(["rm", "--force", "liar", "shut"])
     await box.ok(["network", "rm", "listed"])
+  })
+
+  // OVMS-NET-030, OVMS-NET-031, OVMS-NET-032
+  test("ports of the host lead to a machine of a network, whoever ends, until it has ended", async () => {
+    await box.ok(["network", "create", "--internal", "ported"])
+    const { gateway } = await inspect("ported")
+    const script = `nc -ll -p 26 -e cat & TRY="${gateway}:8080 127.0.0.1:8080"\n${FIND}`
+    await packNetGuest(box, "ported:1", script)
+    const ports = ["-p", "0.0.0.0:8080:80", "-p", "[::]:8080:80", "-p", "26"]
+    const id = await run("--name", "ported", "--network", "ported", ...ports, "ported:1")
+    const said = await tried(id)
+    for (const address of [gateway, "127.0.0.1"]) expect(said).toContain(`OVM-TRY ${address} 8080 closed`)
+    const { mac, ...network } = await networkOf(id)
+    expect(network.ports).toHaveLength(3)
+    const shown = await box.ok(["port", "ported"])
+    expect(shown).toContain("0.0.0.0:8080->80/tcp")
+    expect(await box.ok(["ps"])).toContain("[::]:8080->80/tcp")
+    const page = (address: string, port = 8080) => {
+      const ask = `exec 3<>/dev/tcp/${address}/${port}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`
+      return onHost("timeout", "20", "bash", "-c", ask)
+    }
+    for (const address of ["127.0.0.1", "::1", HOST[0] ?? ""]) expect(page(address)).toContain(`mac ${mac}`)
+    const [file = "", ...inside] = world.others.inside
+    execFileSync(file, [...inside, ...connect(HOST[0] ?? "", 8080)])
+
+    // One that is open stays so, whatever becomes of the daemon and of other ports.
+    const { host: echoing } = network.ports.find(({ guest }: { guest: number }) => guest === 26)
+    const said26 = `exec 3<>/dev/tcp/127.0.0.1/${echoing}; echo one >&3; head -n 1 <&3; read line; echo two >&3; head -n 1 <&3`
+    const [bash = "", ...args] = [...world.host.inside, "timeout", "120", "bash", "-c", said26]
+    const open = spawn(bash, args, { stdio: ["pipe", "pipe", "inherit"] })
+    let heard = ""
+    open.stdout.on("data", (bytes) => {
+      heard += bytes
+    })
+    await until("an echo", () => heard, { is: (text) => text === "one\n" })
+    const { host: added } = await box.json(["port", "add", "ported", "80"])
+    expect(page("127.0.0.1", added)).toContain(`mac ${mac}`)
+    const { daemon } = await box.json(["info"])
+    process.kill(daemon.pid, "SIGKILL")
+    expect(page("127.0.0.1", added)).toContain(`mac ${mac}`)
+    startDaemon()
+    await box.ok(["port", "rm", "ported", `${added}`])
+    expect(() => page("127.0.0.1", added)).toThrow()
+    open.stdin.end("go on\n")
+    await until("another echo", () => heard, { is: (text) => text === "one\ntwo\n" })
+
+    // What carries one is killed, and that is told.
+    const forward = join(box.home, "instances", id, "forwards", `tcp 127.0.0.1 ${echoing} 26`)
+    process.kill(lockHolder(forward) ?? 0, "SIGKILL")
+    const { warnings } = await until("a warning", () => box.json(["status", "ported"]), {
+      is: (status) => status.warnings.length > 0,
+    })
+    expect(warnings.join()).toContain(`port 127.0.0.1:${echoing}->26/tcp has closed`)
+    expect((await networkOf(id)).ports).toHaveLength(2)
+    await box.ok(["restart", "--time", "0", "ported"])
+    await until("the page again", () => page("127.0.0.1"), { is: (text) => text.includes(mac) })
+    await box.ok(["rm", "--force", "ported"])
+    expect(() => page("127.0.0.1")).toThrow()
+    await box.ok(["network", "rm", "ported"])
   })
 
   // OVMS-NET-004, OVMS-NET-005, OVMS-NET-006, OVMS-NET-007, OVMS-NET-008, OVMS-NET-009, OVMS-NET-011, OVMS-NET-012,

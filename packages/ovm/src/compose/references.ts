@@ -95,17 +95,12 @@ function attachedBy(text: string, tell: (message: string) => void): Attached | u
 }
 
 /** What a machine has that is in a network with others (spec/networks.md, OVMS-NET-010). */
-function checkNetwork({ network, networks, ports = [] }: MachineEntry, file: ProjectFile, tell: Tell): void {
+function checkNetwork({ network, networks }: MachineEntry, file: ProjectFile, tell: Tell): void {
   const [name] = networks ?? []
   if (name === undefined) return
   if (!Object.hasOwn(file.networks ?? {}, name))
     tell("/networks", absent("network", name, file.networks ?? {}))
   if (network !== undefined) tell("/network", "the machine is in one of networks")
-  if (ports.length > 0)
-    tell(
-      "/ports",
-      "no port of this host leads to a machine in one of networks, which others there reach as it is",
-    )
 }
 
 /** The ports of the guest that can be connected to from here. */

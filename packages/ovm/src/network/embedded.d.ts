@@ -3,3 +3,8 @@ declare module "*/filter/dist/ovm-filter" {
   const path: string
   export default path
 }
+
+declare module "*/forward/dist/ovm-forward" {
+  const path: string
+  export default path
+}

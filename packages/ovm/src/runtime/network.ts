@@ -5,7 +5,7 @@ import { addressFault } from "../network/address.ts"
 import { allowedNetworks } from "../network/allowed.ts"
 import type { ChosenPorts } from "../network/chosen-ports.ts"
 import { assertApart, overlap, portInUse } from "../network/clash.ts"
-import { LOOPBACK, MOST_FORWARDS, type WantedForward } from "../network/forward.ts"
+import { LOOPBACK, MOST_FORWARDS, type PortForward, type WantedForward } from "../network/forward.ts"
 import { randomMac } from "../network/mac.ts"
 import { openPorts } from "../network/open-ports.ts"
 import type { LaunchPlan, NetworkPlan, Unsupported } from "../vmm/plan.ts"
@@ -37,15 +37,33 @@ export async function newNetwork(
   const { network = {} } = overrides
   const [offer] = manifest.network ?? []
   const mode: NetworkPlan["mode"] = network.mode ?? offer?.mode ?? defaults.network
-  const asked = askedForwards(overrides)
-  const offered = network.offered ? (offer?.ports ?? []).map(wantedForward) : []
-  const named = (port: WantedForward) =>
-    asked.some(({ guest, protocol }) => guest === port.guest && protocol === port.protocol)
-  const wanted = [...asked, ...offered.filter((port) => !named(port))]
+  const wanted = wantedForwards(overrides, manifest)
   assertMayHave(wanted.length, mode)
   const outbound = await outboundOf(network, mode)
   const forwards = await openPorts(wanted, chosen && { take: (port) => chosen.take(port) })
   return { mode, mac: randomMac(), forwards, ...outbound }
+}
+
+/** The ports of one that joins a network that machines share, all of which could be opened just now. Throws likewise. */
+export async function sharedForwards(
+  overrides: Overrides,
+  manifest: Manifest,
+  chosen: ChosenPorts,
+): Promise<readonly PortForward[]> {
+  const wanted = wantedForwards(overrides, manifest)
+  assertMayHave(wanted.length, "bridge")
+  return await openPorts(wanted, { take: (port) => chosen.take(port) })
+}
+
+/** Those that the start asks for, and what it takes of those that the image offers. */
+function wantedForwards(overrides: Overrides, manifest: Manifest): readonly WantedForward[] {
+  const { network = {} } = overrides
+  const [offer] = manifest.network ?? []
+  const asked = askedForwards(overrides)
+  const offered = network.offered ? (offer?.ports ?? []).map(wantedForward) : []
+  const named = (port: WantedForward) =>
+    asked.some(({ guest, protocol }) => guest === port.guest && protocol === port.protocol)
+  return [...asked, ...offered.filter((port) => !named(port))]
 }
 
 /** In `warnings` of an instance. */
@@ -57,14 +75,10 @@ export function nothingOffered({ network }: Overrides, manifest: Manifest): read
   return [NOTHING_OFFERED]
 }
 
-/**
- * Throws OVM_UNSUPPORTED for ports of a machine without a network, or in one that machines share (OVMS-API-256),
- * OVM_TOO_MANY.
- */
+/** Throws OVM_UNSUPPORTED for ports of a machine without a network (OVMS-API-256), OVM_TOO_MANY. */
 export function assertMayHave(ports: number, mode: NetworkPlan["mode"]): void {
-  const what = mode === "none" ? "has no network" : "is reached by its own address"
-  if (ports > 0 && mode !== "user")
-    throw new OvmError("OVM_UNSUPPORTED", `network: ports lead to a machine that ${what}`, {
+  if (ports > 0 && mode === "none")
+    throw new OvmError("OVM_UNSUPPORTED", "network: ports lead to a machine that has no network", {
       detail: [{ pointer: "network/ports", reason: `the machine's network is ${mode}` }],
       hint: "--network user",
     })
@@ -92,7 +106,11 @@ export async function outboundOf(
 function askedForwards({ network = {}, ssh }: Overrides): readonly WantedForward[] {
   const asked = (network.ports ?? []).map(wantedForward)
   assertApart(asked)
-  const missing = ssh && !asked.some(({ guest, protocol }) => guest === SSH_PORT && protocol === "tcp")
+  // In a network that machines share, this host reaches it by its own address.
+  const missing =
+    ssh &&
+    network.name === undefined &&
+    !asked.some(({ guest, protocol }) => guest === SSH_PORT && protocol === "tcp")
   return missing ? [...asked, forwardOf({ guest: SSH_PORT })] : asked
 }
 
@@ -155,6 +173,7 @@ export function shownNetwork({ network }: LaunchPlan): Shown {
   const { mode, mac, outbound, allow, forwards, bridge } = network
   if (mode === "none") return { mode, mac }
   const words = allow && { allow: [...allow] }
-  if (bridge) return { mode, name: bridge.name, mac, address: bridge.address, outbound, ...words }
-  return { mode, mac, outbound, ...words, ports: [...forwards] }
+  const ports = [...forwards]
+  if (bridge) return { mode, name: bridge.name, mac, address: bridge.address, outbound, ...words, ports }
+  return { mode, mac, outbound, ...words, ports }
 }

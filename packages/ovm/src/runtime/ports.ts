@@ -80,7 +80,7 @@ function changeable({ instance }: PortsOf): { network: Network; open?: OpenPorts
     throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} is ${removing ? "being removed" : state}`, {
       detail: { state },
     })
-  if (hasEnded(state) || network.mode !== "user") return { network }
+  if (hasEnded(state) || network.mode === "none") return { network }
   if (machine?.ports) return { network, open: machine.ports }
   const reason = "what carries its network takes no ports up later"
   throw new OvmError(

@@ -4,7 +4,7 @@ import { planBoot } from "./boot.ts"
 import { chooseSnapshot } from "./choose.ts"
 import { shownDisks } from "./disks.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
-import { newNetwork, nothingOffered, shownNetwork } from "./network.ts"
+import { newNetwork, nothingOffered, sharedForwards, shownNetwork } from "./network.ts"
 import { type LaunchRequest, type PlanContext, type Planned, resourcesOf } from "./plan.ts"
 import { since } from "./report.ts"
 import { planResume } from "./resume.ts"
@@ -46,7 +46,10 @@ async function plan(
   const network =
     name === undefined
       ? await newNetwork(overrides, opened.image.manifest, defaults, context.chosenPorts)
-      : await context.addresses.join(wanted.id, name, others)
+      : {
+          ...(await context.addresses.join(wanted.id, name, others)),
+          forwards: await sharedForwards(overrides, opened.image.manifest, context.chosenPorts),
+        }
   const shares = await planShares(overrides, opened.image, context.root)
   const request = { ...wanted, network, shares }
   const { fit, warnings } = await chooseSnapshot(context, request, opened, call)

@@ -48,14 +48,15 @@ export class Addresses {
   /** The network of one that is started again, as its status has it (OVMS-NET-012). Throws OVM_NETWORK_UNKNOWN. */
   async again(
     id: string,
-    { name = "", address = "", mac = randomMac(), ...had }: Shown,
+    { name = "", address = "", mac = randomMac(), ports = [], ...had }: Shown,
   ): Promise<NetworkPlan> {
     const { outbound = true, allow } = had
     this.networks.get(name)
     if (allow) await this.networks.reach.begin(id, allow)
-    return this.#plan(name, { address, mac, outbound, ...(allow && { allow }) })
+    return { ...this.#plan(name, { address, mac, outbound, ...(allow && { allow }) }), forwards: ports }
   }
 
+  /** Without the ports of the host that lead there. */
   #plan(name: string, { address, ...own }: Own): NetworkPlan {
     const { record } = this.networks.get(name)
     const bridge = { name, interface: record.interface, address }
@@ -71,7 +72,7 @@ export class Addresses {
 }
 
 /** What a network of the host does not do for one of its machines (OVMS-NET-010). */
-function refuseOthers({ mode, ports = [], offered }: Wanted): void {
+function refuseOthers({ mode }: Wanted): void {
   if (mode !== undefined)
     throw new OvmError(
       "OVM_REQUEST_INVALID",
@@ -80,10 +81,6 @@ function refuseOthers({ mode, ports = [], offered }: Wanted): void {
         detail: { requirement: "OVMS-NET-010" },
       },
     )
-  const inside =
-    "the machine is reached by its own address from this host, and by its name from the network's others"
-  if (ports.length > 0) throw unsupported("ports", inside)
-  if (offered) throw unsupported("offered", inside)
 }
 
 function leadsNowhere(name: string, internal: boolean): OvmError {
@@ -96,15 +93,4 @@ function leadsNowhere(name: string, internal: boolean): OvmError {
     detail: { requirement: "OVMS-API-260" },
     hint: "leave out either the list, or --outbound off",
   })
-}
-
-function unsupported(what: string, instead: string): OvmError {
-  return new OvmError(
-    "OVM_UNSUPPORTED",
-    `network.${what} is of a machine in a network of its own (--network user): ${instead}`,
-    {
-      detail: [{ pointer: `network/${what}`, reason: "the machine is in a network of the host" }],
-      hint: "--network user",
-    },
-  )
 }

@@ -3,10 +3,17 @@ import { OvmError } from "../../errors.ts"
 import { makeTap } from "../../host/tap.ts"
 import type { Connected, MachineLink } from "../machine-link.ts"
 import { VmmEnd } from "../vmm-end.ts"
+import { beginForwards } from "./forwarder.ts"
 import { runProgram } from "./programs.ts"
 
 /** No other process that is started meanwhile gets it: the interface would outlive its VMM. */
 const O_CLOEXEC = 0o2000000
+
+/** Which bridge, and the address that its guest has there. */
+interface Place {
+  readonly interface: string
+  readonly address: string
+}
 
 /**
  * A VMM's own place on a bridge: an interface of the host that is there as long as the VMM holds its descriptor,
@@ -15,11 +22,13 @@ const O_CLOEXEC = 0o2000000
 export class TapLink implements MachineLink {
   readonly #vmm: VmmEnd
   readonly #name: string
-  readonly #bridge: string
+  readonly #place: Place
+  readonly #directory: string
 
-  /** Throws OVM_PERMISSION_DENIED, OVM_HOST_FAILED. */
-  constructor(bridge: string) {
-    this.#bridge = bridge
+  /** `directory` is the machine's. Throws OVM_PERMISSION_DENIED, OVM_HOST_FAILED. */
+  constructor(place: Place, directory: string) {
+    this.#place = place
+    this.#directory = directory
     this.#vmm = new VmmEnd(openDevice())
     try {
       this.#name = makeTap(this.vmmEnd)
@@ -39,15 +48,19 @@ export class TapLink implements MachineLink {
 
   /**
    * Joins it to the bridge, which sends there what is for `mac`, and learns nothing from what comes from there: nobody
-   * gets another one's frames by saying its address, nor is let through with another one's. Throws OVM_HOST_FAILED.
+   * gets another one's frames by saying its address, nor is let through with another one's. Opens its ports. Throws
+   * OVM_HOST_FAILED, OVM_PORT_IN_USE.
    */
-  async start({ mac }: Pick<Connected, "mac">): Promise<void> {
+  async start({ mac, forwards }: Pick<Connected, "mac" | "forwards">): Promise<void> {
     const name = this.#name
     await runProgram("ip", ["link", "set", "dev", name, "addrgenmode", "none"])
-    await runProgram("ip", ["link", "set", "dev", name, "master", this.#bridge])
+    await runProgram("ip", ["link", "set", "dev", name, "master", this.#place.interface])
     await runProgram("bridge", ["fdb", "replace", mac, "dev", name, "master", "static"])
     await runProgram("bridge", ["link", "set", "dev", name, "learning", "off", "locked", "on"])
     await runProgram("ip", ["link", "set", "dev", name, "up"])
+    const [link] = JSON.parse(await runProgram("ip", ["-j", "link", "show", "dev", name]))
+    const to = { address: this.#place.address, index: Number(link?.ifindex) }
+    await beginForwards(this.#directory, to, forwards)
   }
 
   [Symbol.dispose](): void {

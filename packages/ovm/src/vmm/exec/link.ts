@@ -26,7 +26,7 @@ export function* checkLink(network: NetworkPlan | undefined): Iterable<Unsupport
 export function linkOf({ network, directory }: LaunchPlan): MachineLink | undefined {
   const frames = framesOf(network)
   if (frames === undefined) return undefined
-  if (network?.bridge) return new TapLink(network.bridge.interface)
+  if (network?.bridge) return new TapLink(network.bridge, directory)
   const passt = findPasst()
   if (passt === undefined) throw new OvmError("OVM_HOST_FAILED", "passt is not on PATH any more")
   return new NetworkLink(passt, directory)

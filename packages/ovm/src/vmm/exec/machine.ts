@@ -1,10 +1,10 @@
 import { OvmError } from "../../errors.ts"
 import type { Exit, Guest, Machine, MachineRecord, StopMethod } from "../machine.ts"
-import { addedPortsOf } from "../process/added-ports.ts"
 import { endsWithin } from "../process/ends-within.ts"
 import { exitOf, reasonOf, waitForExit, wasSignalled } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import { lastWords } from "../process/last-words.ts"
+import { networkPortsOf } from "../process/network-ports.ts"
 import { connectIn } from "../process/socket.ts"
 import type { Adapter } from "./adapter.ts"
 import { endIn, guestIn } from "./answers.ts"
@@ -45,7 +45,7 @@ export class ExecMachine implements Machine {
     const { directory, own = {} } = record
     this.#own = { directory, own: own.own }
     this.cut = this.#cutting.promise
-    this.ports = addedPortsOf(directory)
+    this.ports = networkPortsOf(directory)
     if (typeof own.agent === "string") {
       const socket = own.agent
       this.agent = () => connectIn(directory, socket)

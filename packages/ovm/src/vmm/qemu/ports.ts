@@ -3,20 +3,20 @@ import { OvmError } from "../../errors.ts"
 import { portInUse } from "../../network/clash.ts"
 import type { PortForward, Protocol } from "../../network/forward.ts"
 import type { MachineRecord, OpenPorts } from "../machine.ts"
-import { addedPortsOf } from "../process/added-ports.ts"
+import { networkPortsOf } from "../process/network-ports.ts"
 import { carrierOf, NET } from "./network.ts"
 import type { Qmp } from "./qmp.ts"
 
 /**
- * Machine.ports: QEMU's own network takes and gives them at its monitor for people, the filter before passt by its
- * socket, which is there once `carried` has settled.
+ * Machine.ports: QEMU's own network takes and gives them at its monitor for people; with another, whoever carries its
+ * frames does, which is there once `carried` has settled.
  */
 export function openPortsOf(
   { model, directory }: MachineRecord,
   qmp: Qmp,
   carried?: Promise<void>,
 ): OpenPorts | undefined {
-  if (carrierOf(undefined, model?.devices ?? []) !== "slirp") return addedPortsOf(directory, carried)
+  if (carrierOf(undefined, model?.devices ?? []) !== "slirp") return networkPortsOf(directory, carried)
   const say = async (line: string) =>
     String(await qmp.execute("human-monitor-command", { "command-line": line })).trim()
   return {

@@ -124,7 +124,7 @@ export async function startQemu<T>(
 /** Throws OVM_HOST_FAILED if the passt that was there for the check is gone, and what TapLink throws. */
 function linkOf({ network, directory }: LaunchPlan, { model }: QemuOptions): MachineLink | undefined {
   const carrier = carrierOf(network, model.devices)
-  if (carrier === "tap" && network?.bridge) return new TapLink(network.bridge.interface)
+  if (carrier === "tap" && network?.bridge) return new TapLink(network.bridge, directory)
   if (carrier !== "passt") return undefined
   const program = findPasst()
   if (program === undefined) throw new OvmError("OVM_HOST_FAILED", "passt is not on PATH any more")
