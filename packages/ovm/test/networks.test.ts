@@ -73,9 +73,14 @@ describe.skipIf(Boolean(skip))("networks that machines share", () => {
     const [file = "", ...args] = [...world.host.inside, ...command]
     return execFileSync(file, args, { env: box.environment(), timeout: 60_000 }).toString()
   }
+  /** What a web server says by a port of the host. */
+  const page = (address: string, port: number): string => {
+    const ask = `exec 3<>/dev/tcp/${address}/${port}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`
+    return onHost("timeout", "20", "bash", "-c", `{ ${ask}; } 2>/dev/null`)
+  }
   const startDaemon = () => onHost(...PROGRAM, "daemon", "--detach")
   const pack = async (tag: string, names: string, tries: readonly string[] = []) => {
-    const script = `NAMES="${names}"; TRY="${tries.join(" ")}"\n${FIND}`
+    const script = `nc -ll -p 26 -e cat & NAMES="${names}"; TRY="${tries.join(" ")}"\n${FIND}`
     await packNetGuest(box, tag, script)
   }
   const run = async (...args: readonly string[]): Promise<string> =>
@@ -100,6 +105,22 @@ describe.skipIf(Boolean(skip))("networks that machines share", () => {
       deadlineMs: 300_000,
       everyMs: 300,
     })
+  /** A connection to a port of the host that says again what it hears. */
+  const echo = async (port: number) => {
+    const talk = `exec 3<>/dev/tcp/127.0.0.1/${port}; while read -r line; do echo "$line" >&3; head -n 1 <&3; done`
+    const [file = "", ...args] = [...world.host.inside, "timeout", "600", "bash", "-c", talk]
+    const child = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] })
+    let heard = ""
+    child.stdout.on("data", (bytes) => {
+      heard += bytes
+    })
+    const says = async (words: string) => {
+      child.stdin.write(`${words}\n`)
+      await until(`${words} again`, () => heard, { is: (text) => text.endsWith(`${words}\n`) })
+    }
+    await says("first")
+    return { says }
+  }
   const networkOf = async (id: string) => (await box.json(["status", id])).network
   // biome-ignore lint/suspicious/noExplicitAny: the test says what it expects
   const inspect = async (name: string): Promise<any> => await box.json(["network", "inspect", name])
@@ -116,11 +137,10 @@ describe.skipIf(Boolean(skip))("networks that machines share", () => {
     box = await Sandbox.create(world.host.inside)
     const reach = [PUBLIC, ...PRIVATE, ...HOST.filter((one) => !one.includes(":"))]
     await pack("db:1", "")
-    await pack(
-      "web:1",
-      "db db.ovm.internal",
-      reach.map((address) => `${address}:${PORT}`),
-    )
+    await pack("web:1", "db db.ovm.internal", [
+      ...reach.map((address) => `${address}:${PORT}`),
+      ...["$gateway", "192.0.2.2"].map((one) => `${one}:8080`),
+    ])
     await packNetGuest(box, "liar:1", LIE)
     startDaemon()
   })
@@ -271,74 +291,16 @@ machines:
     await box.ok(["network", "rm", "listed"])
   })
 
-  // OVMS-NET-030, OVMS-NET-031, OVMS-NET-032
-  test("ports of the host lead to a machine of a network, whoever ends, until it has ended", async () => {
-    await box.ok(["network", "create", "--internal", "ported"])
-    const { gateway } = await inspect("ported")
-    const script = `nc -ll -p 26 -e cat & TRY="${gateway}:8080 127.0.0.1:8080"\n${FIND}`
-    await packNetGuest(box, "ported:1", script)
-    const ports = ["-p", "0.0.0.0:8080:80", "-p", "[::]:8080:80", "-p", "26"]
-    const id = await run("--name", "ported", "--network", "ported", ...ports, "ported:1")
-    const said = await tried(id)
-    for (const address of [gateway, "127.0.0.1"]) expect(said).toContain(`OVM-TRY ${address} 8080 closed`)
-    const { mac, ...network } = await networkOf(id)
-    expect(network.ports).toHaveLength(3)
-    const shown = await box.ok(["port", "ported"])
-    expect(shown).toContain("0.0.0.0:8080->80/tcp")
-    expect(await box.ok(["ps"])).toContain("[::]:8080->80/tcp")
-    const page = (address: string, port = 8080) => {
-      const ask = `exec 3<>/dev/tcp/${address}/${port}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`
-      return onHost("timeout", "20", "bash", "-c", ask)
-    }
-    for (const address of ["127.0.0.1", "::1", HOST[0] ?? ""]) expect(page(address)).toContain(`mac ${mac}`)
-    const [file = "", ...inside] = world.others.inside
-    execFileSync(file, [...inside, ...connect(HOST[0] ?? "", 8080)])
-
-    // One that is open stays so, whatever becomes of the daemon and of other ports.
-    const { host: echoing } = network.ports.find(({ guest }: { guest: number }) => guest === 26)
-    const said26 = `exec 3<>/dev/tcp/127.0.0.1/${echoing}; echo one >&3; head -n 1 <&3; read line; echo two >&3; head -n 1 <&3`
-    const [bash = "", ...args] = [...world.host.inside, "timeout", "120", "bash", "-c", said26]
-    const open = spawn(bash, args, { stdio: ["pipe", "pipe", "inherit"] })
-    let heard = ""
-    open.stdout.on("data", (bytes) => {
-      heard += bytes
-    })
-    await until("an echo", () => heard, { is: (text) => text === "one\n" })
-    const { host: added } = await box.json(["port", "add", "ported", "80"])
-    expect(page("127.0.0.1", added)).toContain(`mac ${mac}`)
-    const { daemon } = await box.json(["info"])
-    process.kill(daemon.pid, "SIGKILL")
-    expect(page("127.0.0.1", added)).toContain(`mac ${mac}`)
-    startDaemon()
-    await box.ok(["port", "rm", "ported", `${added}`])
-    expect(() => page("127.0.0.1", added)).toThrow()
-    open.stdin.end("go on\n")
-    await until("another echo", () => heard, { is: (text) => text === "one\ntwo\n" })
-
-    // What carries one is killed, and that is told.
-    const forward = join(box.home, "instances", id, "forwards", `tcp 127.0.0.1 ${echoing} 26`)
-    process.kill(lockHolder(forward) ?? 0, "SIGKILL")
-    const { warnings } = await until("a warning", () => box.json(["status", "ported"]), {
-      is: (status) => status.warnings.length > 0,
-    })
-    expect(warnings.join()).toContain(`port 127.0.0.1:${echoing}->26/tcp has closed`)
-    expect((await networkOf(id)).ports).toHaveLength(2)
-    await box.ok(["restart", "--time", "0", "ported"])
-    await until("the page again", () => page("127.0.0.1"), { is: (text) => text.includes(mac) })
-    await box.ok(["rm", "--force", "ported"])
-    expect(() => page("127.0.0.1")).toThrow()
-    await box.ok(["network", "rm", "ported"])
-  })
-
   // OVMS-NET-004, OVMS-NET-005, OVMS-NET-006, OVMS-NET-007, OVMS-NET-008, OVMS-NET-009, OVMS-NET-011, OVMS-NET-012,
-  // OVMS-NET-013, OVMS-NET-014, OVMS-NET-015, OVMS-NET-016
+  // OVMS-NET-013, OVMS-NET-014, OVMS-NET-015, OVMS-NET-016, OVMS-NET-030, OVMS-NET-031, OVMS-NET-032
   test("two machines find each other by name, reach what is public, and leave nothing", async () => {
     await box.ok(["network", "create", "lab"])
     const { interface: bridge, gateway, subnet } = await inspect("lab")
-    const db = await run("--name", "db", "--network", "lab", "db:1")
+    const ports = ["-p", "0.0.0.0:8080:80", "-p", "[::]:8080:80", "-p", "26"]
+    const db = await run("--name", "db", "--network", "lab", ...ports, "db:1")
     const web = await run("--name", "web", "--network", "lab", "web:1")
     await box.ok(["network", "create", "--internal", "back"])
-    const alone = await run("--name", "alone", "--network", "back", "web:1")
+    const alone = await run("--name", "alone", "--network", "back", "-p", "8081:80", "web:1")
     const [atDb, atWeb] = [await networkOf(db), await networkOf(web)]
     expect(atDb).toMatchObject({ mode: "bridge", name: "lab", outbound: true })
     expect(atDb.address).not.toBe(atWeb.address)
@@ -355,7 +317,19 @@ machines:
     expect(contacts).toContain(`192.0.2.2 ${PUBLIC}`)
     await says(web, found)
     await says(web, `OVM-FOUND db.ovm.internal ${atDb.address} mac ${atDb.mac}`)
-    // From the host, and from nobody beyond it.
+    // By a port of the host, from there and from beyond, and not from a machine.
+    expect(first).toContain(`OVM-TRY ${gateway} 8080 closed`)
+    expect(first).toContain("OVM-TRY 192.0.2.2 8080 closed")
+    expect(atDb.ports).toHaveLength(3)
+    expect(await box.ok(["ps"])).toContain("0.0.0.0:8080->80/tcp, [::]:8080->80/tcp")
+    for (const address of ["127.0.0.1", "::1", "192.0.2.2"])
+      expect(page(address, 8080)).toContain(`mac ${atDb.mac}`)
+    const { host: echoing } = atDb.ports.find(({ guest }: { guest: number }) => guest === 26)
+    const open = await echo(echoing)
+    const { host: added } = await box.json(["port", "add", "db", "80"])
+    expect(page("127.0.0.1", added)).toContain(`mac ${atDb.mac}`)
+    await box.fails(["port", "add", "db", "8080:81"], "OVM_PORT_IN_USE", ["8080"])
+    // From the host by its address, and by that from nobody beyond it.
     expect(onHost(...connect(atDb.address))).toBe("")
     const beyond = (...command: readonly string[]) => {
       const [file = "", ...args] = [...world.others.inside, ...command]
@@ -363,6 +337,7 @@ machines:
     }
     beyond("ip", "route", "replace", subnet, "via", "192.0.2.2")
     beyond(...connect("192.0.2.2", PORT))
+    beyond(...connect("192.0.2.2", 8080))
     expect(() => beyond(...connect(atDb.address))).toThrow()
 
     // One that is alone in a network that nothing leads out of.
@@ -370,8 +345,11 @@ machines:
     expect(shut).toContain("OVM-LOST db\r")
     for (const address of [PUBLIC, ...PRIVATE, "192.0.2.2"])
       expect(shut).toContain(`OVM-TRY ${address} ${PORT} closed`)
-    expect((await networkOf(alone)).outbound).toBe(false)
+    const { outbound, mac } = await networkOf(alone)
+    expect(outbound).toBe(false)
+    expect(page("127.0.0.1", 8081)).toContain(`mac ${mac}`)
     await box.ok(["rm", "--force", "alone"])
+    expect(() => page("127.0.0.1", 8081)).toThrow()
     await box.ok(["network", "rm", "back"])
 
     // A clone does not come into the network of its source, and has one of its own.
@@ -395,9 +373,22 @@ machines:
     // Without a daemon, and under the next one.
     const served = pidOf(bridge)
     await box.ok(["daemon", "--stop"])
+    expect(page("127.0.0.1", added)).toContain(`mac ${atDb.mac}`)
     startDaemon()
     await says(web, found)
     expect(pidOf(bridge)).toBe(served)
+    await box.ok(["port", "rm", "db", `${added}`])
+    expect(() => page("127.0.0.1", added)).toThrow()
+    await open.says("and on")
+
+    // What carries a port is killed, which is told.
+    const forward = join(box.home, "instances", db, "forwards", `tcp 127.0.0.1 ${echoing} 26`)
+    process.kill(lockHolder(forward) ?? 0, "SIGKILL")
+    await until("a warning", () => box.json(["status", "db"]), {
+      is: ({ warnings }) => warnings.join().includes(`port 127.0.0.1:${echoing}->26/tcp has closed`),
+    })
+    const { ports: left } = await networkOf(db)
+    expect(left).toEqual(atDb.ports.filter(({ guest }: { guest: number }) => guest !== 26))
 
     // What serves names is killed.
     process.kill(served, "SIGKILL")
@@ -417,13 +408,17 @@ machines:
     await says(web, "OVM-LOST db\r")
     // Its VMM is killed with nobody there to see it.
     await box.ok(["start", "db"])
-    expect(await networkOf(db)).toEqual(atDb)
+    expect(await networkOf(db)).toEqual({ ...atDb, ports: left })
     await says(web, found)
+    expect(page("::1", 8080)).toContain(`mac ${atDb.mac}`)
     expect(interfaces()).toHaveLength(3)
     await box.ok(["daemon", "--stop"])
     const { machine } = JSON.parse(readFileSync(join(box.home, "instances", db, "instance.json"), "utf8"))
     process.kill(machine.pid, "SIGKILL")
     await until("its interface to go", interfaces, { is: (all) => all.length === 2 })
+    await until("its ports to go", () => onHost("ss", "-Hltn", "sport", "=", ":8080"), {
+      is: (all) => all === "",
+    })
     startDaemon()
     await box.ok(["rm", "--force", "web", "db"])
     await until("every interface of a machine to go", interfaces, { is: (all) => all.length === 1 })

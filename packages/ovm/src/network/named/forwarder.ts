@@ -52,11 +52,13 @@ export function hasForwards(directory: string): boolean {
 /** Those that are open now, whoever has opened them. */
 export function forwardsIn(directory: string): readonly PortForward[] {
   const folder = join(directory, FOLDER)
-  return readdirSync(folder).sort().flatMap((file) => {
-    const [, protocol, address = "", host, guest] = /^(tcp|udp) (\S+) (\d+) (\d+)$/.exec(file) ?? []
-    if (protocol === undefined || !isLocked(join(folder, file))) return []
-    return [{ protocol: protocol as Protocol, address, host: Number(host), guest: Number(guest) }]
-  })
+  return readdirSync(folder)
+    .sort()
+    .flatMap((file) => {
+      const [, protocol, address = "", host, guest] = /^(tcp|udp) (\S+) (\d+) (\d+)$/.exec(file) ?? []
+      if (protocol === undefined || !isLocked(join(folder, file))) return []
+      return [{ protocol: protocol as Protocol, address, host: Number(host), guest: Number(guest) }]
+    })
 }
 
 /**
