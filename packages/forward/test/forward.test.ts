@@ -14,8 +14,9 @@ import type { PortForward } from "../../ovm/src/network/forward.ts"
 import {
   beginForwards,
   closeForward,
-  forwardsIn,
+  forwardsNow,
   openForward,
+  openForwardsIn,
 } from "../../ovm/src/network/named/forwarder.ts"
 
 // A port of the host that leads to a machine's: here to one of this host's own, whose interface a tap stands for.
@@ -189,21 +190,28 @@ test.skipIf(Boolean(skip))(
     const { fd, index } = openTap()
     await beginForwards(directory, { address: GUEST, index }, [forward(one)])
     await openForward(directory, forward(other))
-    expect(forwardsIn(directory)).toEqual([one, other].sort().map(forward))
+    expect(openForwardsIn(directory)).toEqual([one, other].sort().map(forward))
     await expect(openForward(directory, forward(one))).rejects.toThrow(
       `port 127.0.0.1:${one} (tcp) is in use`,
     )
     await closeForward(directory, forward(other))
-    expect(forwardsIn(directory)).toEqual([forward(one)])
+    expect(openForwardsIn(directory)).toEqual([forward(one)])
     await expect(toldBy("127.0.0.1", other, "?")).rejects.toThrow()
     expect(await toldBy("127.0.0.1", one, "here")).toBe("hereheard 4")
     const pid = lockHolder(join(directory, "forwards", `tcp 127.0.0.1 ${one} ${guest}`)) ?? 0
+    // One that is killed has closed, and the machine is there.
+    await openForward(directory, forward(other))
+    const killed = lockHolder(join(directory, "forwards", `tcp 127.0.0.1 ${other} ${guest}`)) ?? 0
+    process.kill(killed, "SIGKILL")
+    await until("its end", () => isThere(killed), { is: (there) => !there })
+    expect(await forwardsNow(directory)).toEqual([forward(one)])
     // Another interface that comes and goes is none of its business.
     closeSync(openTap().fd)
     expect(await toldBy("127.0.0.1", one, "here")).toBe("hereheard 4")
     closeSync(fd)
     await until("its end", () => isThere(pid), { is: (there) => !there })
-    expect(forwardsIn(directory)).toEqual([])
+    expect(openForwardsIn(directory)).toEqual([])
+    expect(await forwardsNow(directory)).toBeUndefined()
     await expect(openForward(directory, forward(one))).rejects.toThrow("the machine has ended")
   },
 )

@@ -103,7 +103,7 @@ test("a list of what is allowed needs a way out, and names public addresses (OVM
 
 test("ports need a network, and an address is one (OVMS-API-252, OVMS-API-256)", async () => {
   const ports = [{ guest: 80 }]
-  expect(() => assertMayHave(1, "bridge")).toThrow(expect.objectContaining({ code: "OVM_UNSUPPORTED" }))
+  expect(() => assertMayHave(1, "none")).toThrow(expect.objectContaining({ code: "OVM_UNSUPPORTED" }))
   const none = await refusal(newNetwork({ network: { mode: "none", ports } }, plain, USER))
   expect([none.code, none.message]).toEqual(["OVM_UNSUPPORTED", expect.stringContaining("ports")])
   const name = { ports: [{ guest: 80, address: "dead.beef" }] }

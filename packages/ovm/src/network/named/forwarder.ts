@@ -10,6 +10,7 @@ import { startBackground } from "../background.ts"
 import { portInUse } from "../clash.ts"
 import { portText } from "../filter.ts"
 import type { PortForward, Protocol } from "../forward.ts"
+import { runProgram } from "./programs.ts"
 
 /** The name by which forwarders go in `ps` (packages/forward). */
 const FORWARDER = "ovm-forward"
@@ -50,15 +51,29 @@ export function hasForwards(directory: string): boolean {
 }
 
 /** Those that are open now, whoever has opened them. */
-export function forwardsIn(directory: string): readonly PortForward[] {
+export function openForwardsIn(directory: string): readonly PortForward[] {
   const folder = join(directory, FOLDER)
-  return readdirSync(folder)
-    .sort()
-    .flatMap((file) => {
-      const [, protocol, address = "", host, guest] = /^(tcp|udp) (\S+) (\d+) (\d+)$/.exec(file) ?? []
-      if (protocol === undefined || !isLocked(join(folder, file))) return []
-      return [{ protocol: protocol as Protocol, address, host: Number(host), guest: Number(guest) }]
-    })
+  return filesIn(directory).flatMap(({ file, forward }) => (isLocked(join(folder, file)) ? forward : []))
+}
+
+/** The same; undefined once the machine's interface has gone, and all of them with it. */
+export async function forwardsNow(directory: string): Promise<readonly PortForward[] | undefined> {
+  const open = openForwardsIn(directory)
+  if (open.length === filesIn(directory).length) return open
+  // In this order: none closes by the machine's end before its interface has gone.
+  const links: unknown = JSON.parse((await runProgram("ip", ["-j", "link", "show"])) || "[]")
+  const index = guestIn(directory)?.index
+  return Array.isArray(links) && links.some((link) => link.ifindex === index) ? open : undefined
+}
+
+function filesIn(directory: string): readonly { readonly file: string; readonly forward: PortForward }[] {
+  const files = readdirSync(join(directory, FOLDER)).sort()
+  return files.flatMap((file) => {
+    const [, protocol, address = "", host, guest] = /^(tcp|udp) (\S+) (\d+) (\d+)$/.exec(file) ?? []
+    if (protocol === undefined) return []
+    const ends = { address, host: Number(host), guest: Number(guest) }
+    return [{ file, forward: { protocol: protocol as Protocol, ...ends } }]
+  })
 }
 
 /**

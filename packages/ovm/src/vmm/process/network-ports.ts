@@ -1,6 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { portText } from "../../network/filter.ts"
-import { closeForward, forwardsIn, hasForwards, openForward } from "../../network/named/forwarder.ts"
+import {
+  closeForward,
+  forwardsNow,
+  hasForwards,
+  openForward,
+  openForwardsIn,
+} from "../../network/named/forwarder.ts"
 import type { OpenPorts } from "../machine.ts"
 import { addedPortsOf } from "./added-ports.ts"
 
@@ -14,16 +20,18 @@ export function networkPortsOf(directory: string, carried?: Promise<void>): Open
 
 /** Each has a process of its own, which somebody may kill. */
 function forwardedPortsOf(directory: string): OpenPorts {
-  const list = () => forwardsIn(directory)
   return {
-    list: async () => ({ open: list(), held: [], fragile: list().length > 0 }),
+    list: async () => {
+      const open = await forwardsNow(directory)
+      return open && { open, held: [], fragile: open.length > 0 }
+    },
     open: async (forward) => await openForward(directory, forward),
     close: async (forward) => {
       await closeForward(directory, forward)
       return { held: false }
     },
     changed: async (signal) => {
-      const all = () => list().map(portText).sort().join("\n")
+      const all = () => openForwardsIn(directory).map(portText).join("\n")
       const before = all()
       const over = async () => {
         while (!signal.aborted && all() === before)
