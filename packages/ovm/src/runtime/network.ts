@@ -44,7 +44,7 @@ export async function newNetwork(
   return { mode, mac: randomMac(), forwards, ...outbound }
 }
 
-/** The ports of one that joins a network that machines share, all of which could be opened just now. Throws likewise. */
+/** The ports of one that joins a network that machines share: all could be opened just now. Throws likewise. */
 export async function sharedForwards(
   overrides: Overrides,
   manifest: Manifest,

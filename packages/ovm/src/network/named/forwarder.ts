@@ -1,9 +1,8 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import path from "../../../../forward/dist/ovm-forward" with { type: "file" }
 import { OvmError } from "../../errors.ts"
-import { textIfPresent } from "../../files/present.ts"
 import { sealedFile } from "../../host/libc.ts"
 import { isLocked, lockHolder } from "../../host/lock-holder.ts"
 import { startBackground } from "../background.ts"
@@ -32,7 +31,9 @@ export interface ForwardedTo {
   readonly index: number
 }
 
-/** Nothing of an earlier start is left in the machine's `directory`; opens `forwards`. Throws what openForward throws. */
+/**
+ * Leaves nothing of an earlier start in the machine's `directory`, and opens `forwards`. Throws what openForward throws.
+ */
 export async function beginForwards(
   directory: string,
   { address, index }: ForwardedTo,
@@ -107,7 +108,8 @@ export async function closeForward(directory: string, forward: PortForward): Pro
 }
 
 function guestIn(directory: string): ForwardedTo | undefined {
-  const text = textIfPresent(join(directory, FOLDER, GUEST)) ?? ""
+  const path = join(directory, FOLDER, GUEST)
+  const text = existsSync(path) ? readFileSync(path, "utf8") : ""
   const [, address, index] = /^(\S+) (\d+)\n$/.exec(text) ?? []
   return address === undefined ? undefined : { address, index: Number(index) }
 }
