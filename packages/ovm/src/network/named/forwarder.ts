@@ -32,7 +32,7 @@ export interface ForwardedTo {
 }
 
 /**
- * Leaves nothing of an earlier start in the machine's `directory`, and opens `forwards`. Throws what openForward throws.
+ * Leaves nothing of an earlier start in the machine's `directory`, and opens `forwards`. Throws as openForward does.
  */
 export async function beginForwards(
   directory: string,
