@@ -42,12 +42,13 @@ modules_for() {
   done | awk '!seen[$0]++'
 }
 
-# archive NAME MODULE…: an initramfs of busybox, machine/NAME and these modules.
+# archive NAME MODULE…: an initramfs of busybox, machine/NAME, what is in with/NAME if there is that, and these modules.
 archive() {
   files=$new/$1
   mkdir -p "$files/bin" "$files/dev" "$files/etc" "$files/proc" "$files/root" "$files/sys" "$files/lib"
   cp "$busybox" "$files/bin/busybox"
   cp -r "$parts/$1/." "$files"
+  [ ! -d "$new/with/$1" ] || cp -r "$new/with/$1/." "$files"
   chmod -R u=rwX,go=rX "$files"
   shift
   for file in $(modules_for "$@"); do
@@ -66,6 +67,20 @@ archive() {
 archive initrd virtio_pci virtio_blk virtio_console crc32c_generic ext4 virtio_net button evdev 9pnet_virtio 9p
 # A machine without a disk, for tests of networks.
 archive net virtio_pci virtio_net virtio_console button evdev
+
+# A machine whose image brings QEMU's guest agent, with the libraries of that, for tests of what it does for ours.
+with=$new/with/guest-agent
+mkdir -p "$with/sbin" "$with/lib" "$with/lib64"
+for package in qemu-guest-agent libc6 libglib2.0-0 libpcre2-8-0 libnuma1 libudev1 liburing2; do unpacked "$package"; done
+cp "$cache/deb/qemu-guest-agent/usr/sbin/qemu-ga" "$with/sbin/qemu-ga"
+for file in libc6/lib/*/libc.so.6 libc6/lib/*/libm.so.6 libglib2.0-0/usr/lib/*/libglib-2.0.so.0 libnuma1/usr/lib/*/libnuma.so.1 \
+  libglib2.0-0/usr/lib/*/libgmodule-2.0.so.0 libpcre2-8-0/usr/lib/*/libpcre2-8.so.0 libudev1/usr/lib/*/libudev.so.1 \
+  liburing2/usr/lib/*/liburing.so.2; do
+  cp -L "$cache/deb/"$file "$with/lib"
+done
+cp -L "$cache/deb/libc6/lib/"*/ld-linux-x86-64.so.2 "$with/lib64"
+archive guest-agent virtio_pci virtio_blk virtio_console crc32c_generic ext4 button evdev
+rm -rf "$new/with"
 
 # edit DISK <COMMANDS: changes an ext4 file system as it lies in a file.
 edit() {

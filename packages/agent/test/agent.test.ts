@@ -2,7 +2,7 @@ import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
 import { readdirSync, readFileSync } from "node:fs"
 import { until } from "@ovms/testkit/until.ts"
 import { frameOf, TYPE } from "../../ovm/src/guest/agent/frame.ts"
-import { AgentSession } from "../../ovm/src/guest/agent/session.ts"
+import { OwnSession } from "../../ovm/src/guest/agent/session.ts"
 import { command, through, Workshop } from "./agent.testing.ts"
 
 setDefaultTimeout(120_000)
@@ -159,7 +159,7 @@ test("a host that comes anew ends all that was, wherever it left off [OVMS-AGT-0
   channel.removeAllListeners("data")
   // In the middle of a frame, whose rest is the next host's greeting.
   channel.write(frameOf(TYPE.data, left.id, Buffer.alloc(5000)).subarray(0, 100))
-  const again = await AgentSession.open(channel)
+  const again = await OwnSession.open(channel)
   expect(await through(again?.do(command("echo", "anew")) as never)).toMatchObject({ out: "anew\n" })
   const children = async () => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
   await until("what was killed is gone", children, { is: (text) => text === "" })
@@ -176,7 +176,7 @@ test("noise is passed over until a host is heard again [OVMS-AGT-013]", async ()
   }
   channel.write(noise)
   channel.write(Buffer.from("OVMAGNT1".repeat(100)))
-  const session = await AgentSession.open(channel)
+  const session = await OwnSession.open(channel)
   expect(await through(session?.do(command("echo", "heard")) as never)).toMatchObject({ out: "heard\n" })
   session?.close()
 })

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Duplex } from "node:stream"
 import { copyChecked } from "@ovms/testkit/checked.ts"
-import { AgentSession } from "../../ovm/src/guest/agent/session.ts"
+import { OwnSession } from "../../ovm/src/guest/agent/session.ts"
 import type { AgentStream, StreamEnding } from "../../ovm/src/guest/agent/stream.ts"
 
 export const SOURCES = join(import.meta.dir, "../src")
@@ -35,7 +35,7 @@ export class Workshop implements Disposable {
   /** One that has answered. */
   async session() {
     const agent = this.start()
-    const session = await AgentSession.open(agent.channel)
+    const session = await OwnSession.open(agent.channel)
     if (!session) throw new Error("the agent does not answer")
     return { ...agent, session }
   }

@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream"
 import { compileChecked } from "@ovms/testkit/checked.ts"
 import { Random } from "@ovms/testkit/random.ts"
 import { FrameReader, frameOf, HEADER, MOST_PAYLOAD, number, TYPE } from "../../ovm/src/guest/agent/frame.ts"
-import { AgentSession } from "../../ovm/src/guest/agent/session.ts"
+import { OwnSession } from "../../ovm/src/guest/agent/session.ts"
 import { SOURCES, Workshop } from "./agent.testing.ts"
 import { Impostors } from "./impostor.testing.ts"
 
@@ -142,7 +142,7 @@ test("a host that hears nonsense comes to an end of it, and keeps no more than i
       return frame
     }
     const then = (stream: number) => Array.from({ length: 1 + random.below(60) }, () => anything(stream))
-    const session = await AgentSession.open(await impostors.connect(then))
+    const session = await OwnSession.open(await impostors.connect(then))
     if (!session) throw new Error("it did not answer")
     const stream = session.do(["exec", "argument=true"])
     const ended = stream.ending.then(

@@ -1,6 +1,6 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
 import { frameOf, number, TYPE } from "../../ovm/src/guest/agent/frame.ts"
-import { AgentSession } from "../../ovm/src/guest/agent/session.ts"
+import { OwnSession } from "../../ovm/src/guest/agent/session.ts"
 import { data, exit, Impostors } from "./impostor.testing.ts"
 
 setDefaultTimeout(60_000)
@@ -11,7 +11,7 @@ const impostors = new Impostors()
 afterAll(() => impostors[Symbol.dispose]())
 
 async function liar(...answers: Parameters<Impostors["connect"]>) {
-  return await AgentSession.open(await impostors.connect(...answers), AbortSignal.timeout(3000))
+  return await OwnSession.open(await impostors.connect(...answers), AbortSignal.timeout(3000))
 }
 
 test("what it may not say ends the conversation, and all that was under way", async () => {

@@ -25,8 +25,8 @@ function begun() {
 }
 
 /** Without patience for who hangs, or for who does nothing. */
-const HANGING = { lookMs: 20, answerMs: 2_000, settleMs: 60_000 }
-const LAZY = { lookMs: 20, answerMs: 30_000, settleMs: 1_500 }
+const HANGING = { lookMs: 20, answerMs: 2_000, settleMs: 60_000, aloneMs: 10_000 }
+const LAZY = { lookMs: 20, answerMs: 30_000, settleMs: 1_500, aloneMs: 10_000 }
 
 /** Watches a machine whose channel leads to each of these, one after the other. */
 function watch(patience: AgentPatience, ...channels: readonly (() => Promise<Duplex> | Duplex)[]) {

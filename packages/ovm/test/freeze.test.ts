@@ -5,7 +5,7 @@ import { connect, type Runtime } from "@ovms/client"
 import { machineMissing, UNPACKED } from "@ovms/testkit/machines.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { freezeGuest } from "../src/guest/agent/freeze.ts"
-import { AgentSession } from "../src/guest/agent/session.ts"
+import { OwnSession } from "../src/guest/agent/session.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM.
@@ -78,7 +78,7 @@ describe.skipIf(Boolean(skip))("a guest before its snapshot", () => {
     // The daemon is killed, so that its end of the channel is free.
     process.kill((await runtime.info()).pid, "SIGKILL")
     const channel = createConnection({ path: join(box.home, "instances", id, "agent.sock") })
-    const session = await AgentSession.open(channel)
+    const session = await OwnSession.open(channel)
     if (!session) throw new Error("the agent does not answer")
     const run = async (script: string) => {
       const stream = session.do(["exec", "argument=sh", "argument=-c", `argument=${script}`])

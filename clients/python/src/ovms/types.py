@@ -423,6 +423,17 @@ class ExecAnswer(_ExecAnswer, total=False):
     truncated: Literal[True]
 
 
+class _AgentInfoProgram(TypedDict):
+    name: Literal["ovm", "qemu-guest-agent"]
+
+
+class AgentInfoProgram(_AgentInfoProgram, total=False):
+    """Which program of the guest's answers."""
+
+    # As it says itself.
+    version: str
+
+
 class _AgentInfo(TypedDict):
     ready: bool
 
@@ -431,6 +442,8 @@ class AgentInfo(_AgentInfo, total=False):
     """Of a machine that was asked to have an agent - whether it answers, and since when."""
 
     since: Time
+    # Which program of the guest's answers.
+    program: AgentInfoProgram
     # Of a machine that goes on from a snapshot - since when it is one of its own, with random bytes and a clock that are not its snapshot's, and its hooks run.
     renewed: Time
 

@@ -4,6 +4,7 @@ import { OvmError } from "../errors.ts"
 import { Agent, type AgentState } from "../guest/agent/agent.ts"
 import type { AgentSession } from "../guest/agent/session.ts"
 import type { Resumed } from "../guest/agent/settle.ts"
+import { QgaSession } from "../guest/qga/session.ts"
 import type { Machine } from "../vmm/machine.ts"
 import type { Instance } from "./instance.ts"
 import { beginMain } from "./main-command.ts"
@@ -26,7 +27,7 @@ const LAST_LOOK_MS = 50
  */
 export function followAgent(instance: Instance, machine: Machine, unmounted: () => void): void {
   instance.agent?.close()
-  const { agent: connect } = machine
+  const { agent: connect, guestAgent } = machine
   if (!connect) return
   const { info } = instance
   // Without a disk the guest stays with the root that it has.
@@ -43,6 +44,12 @@ export function followAgent(instance: Instance, machine: Machine, unmounted: () 
       // An agent that goes meanwhile is asked again when it is back.
       beginMain(instance, session, switches).catch(() => {})
     },
+    ...(guestAgent && {
+      other: async (signal) => {
+        const channel = await guestAgent()
+        return channel && (await QgaSession.open(channel, signal))
+      },
+    }),
     ...(instance.resumed && { resumed: resumedIn(instance, machine) }),
   })
   instance.agent = agent

@@ -57,6 +57,8 @@ export interface Machine extends Partial<Snapshotter> {
    * Absent for a machine without.
    */
   readonly agent?: (() => Promise<Duplex | undefined>) | undefined
+  /** The same to QEMU's guest agent, which a guest may have in its place. */
+  readonly guestAgent?: (() => Promise<Duplex | undefined>) | undefined
   /**
    * Plugs in the network of a guest that has gone on from a snapshot and has the way to an agent: until then it has no
    * link. Throws what kept it from being carried, OVM_VMM_FAILED.

@@ -2,19 +2,23 @@ import type { Duplex } from "node:stream"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { type HookEvent, runHooks } from "./hooks.ts"
-import { AgentSession } from "./session.ts"
+import { type AgentProgram, type AgentSession, OwnSession } from "./session.ts"
 import { type Resumed, reseed, settleGuest } from "./settle.ts"
 
 /** Between two attempts to reach the channel itself. */
 const AGAIN_MS = 200
 /** How long an agent is borne with. */
-const PATIENCE: AgentPatience = { lookMs: 10_000, answerMs: 15_000, settleMs: 300_000 }
+const PATIENCE: AgentPatience = { lookMs: 10_000, answerMs: 15_000, settleMs: 300_000, aloneMs: 10_000 }
+/** Between two looks whether another program has done what it was asked before, now that the agent answers. */
+const LEAVE_MS = 100
 
 /** What is known of a machine's agent. */
 export interface AgentState {
   readonly ready: boolean
   /** Since when it answers, in RFC 3339. */
   readonly since?: string
+  /** Which program answers. */
+  readonly program?: AgentProgram
   /** Of a machine that goes on from a snapshot: since when it is one of its own, in RFC 3339. */
   readonly renewed?: string
 }
@@ -26,11 +30,15 @@ export interface AgentPatience {
   readonly answerMs: number
   /** How long it may take to do what each has to do first, hooks of the guest's own and all. */
   readonly settleMs: number
+  /** How long the agent is waited for before another program is called in its place. */
+  readonly aloneMs: number
 }
 
 export interface AgentOptions {
   /** The channel, for one at a time; undefined while there is none. */
   readonly connect: () => Promise<Duplex | undefined>
+  /** Calls another program of the guest's, which does some of it, where the agent has not answered for a while. */
+  readonly other?: (signal: AbortSignal) => Promise<AgentSession | undefined>
   /** Of a machine that goes on from a snapshot. */
   readonly resumed?: Resumed
   /** Whether the guest runs just now: one that stands still is not silent. */
@@ -60,12 +68,14 @@ export class Agent {
   constructor(private readonly options: AgentOptions) {
     this.#renewed = options.resumed?.renewed
     void this.#keep()
+    if (options.other) void this.#keepOther(options.other)
   }
 
   get state(): AgentState {
     return {
       ready: this.#since !== undefined,
       ...(this.#since !== undefined && { since: this.#since }),
+      ...(this.#session && { program: this.#session.who }),
       ...(this.#renewed !== undefined && { renewed: this.#renewed }),
     }
   }
@@ -150,24 +160,45 @@ export class Agent {
     const { signal } = this.#closing
     while (!signal.aborted) {
       const channel = await this.options.connect().catch(() => undefined)
-      const session = channel && (await AgentSession.open(channel, signal))
+      const session = channel && (await OwnSession.open(channel, signal))
       if (session) await this.#serve(session)
       channel?.destroy()
       await sleep(AGAIN_MS, undefined, { ref: false, signal }).catch(() => {})
     }
   }
 
+  /** Where the agent does not answer, as in a guest that has another one (OVMS-AGT-120). */
+  async #keepOther(call: (signal: AbortSignal) => Promise<AgentSession | undefined>): Promise<void> {
+    const { signal } = this.#closing
+    while (!signal.aborted) {
+      await sleep(this.#patience.aloneMs, undefined, { ref: false, signal }).catch(() => {})
+      if (this.#session) continue
+      const session = await call(signal).catch(() => undefined)
+      if (this.#session) session?.close()
+      else if (session) await this.#serve(session)
+    }
+  }
+
+  /** Has the one that was called in the agent's place go, once it has done what it was asked. */
+  async #dismiss(session: AgentSession): Promise<void> {
+    while (session.busy && !this.#closing.signal.aborted) await sleep(LEAVE_MS, undefined, { ref: false })
+    session.close("the machine's own agent answers")
+  }
+
   /** Until it has gone, or was given up. */
   async #serve(session: AgentSession): Promise<void> {
     const gone = this.#heed(session)
     if ((await this.#settle(session)) && (await this.#hasRoot(session))) {
+      if (this.#session) void this.#dismiss(this.#session)
       this.#session = session
       this.options.answers?.(session)
       this.#since = new Date().toISOString()
       this.#arrived.resolve()
       await session.closed
-      this.#session = this.#since = undefined
-      this.#arrived = Promise.withResolvers()
+      if (this.#session === session) {
+        this.#session = this.#since = undefined
+        this.#arrived = Promise.withResolvers()
+      }
     }
     session.close()
     await gone

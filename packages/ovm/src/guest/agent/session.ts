@@ -12,9 +12,33 @@ const LAST_CALL_MS = 60_000
 /** Things that an agent does at once. */
 const MOST_STREAMS = 200
 
-/** A conversation with an agent that has answered, over a channel that nobody else uses. */
-export class AgentSession {
+/** A conversation with a program inside a guest that has answered, over a channel that nobody else uses. */
+export interface AgentSession {
+  readonly who: AgentProgram
   /** Settles when nothing can be said to the agent any more, with the reason. */
+  readonly closed: Promise<string>
+  /** Whether it does anything just now. */
+  readonly busy: boolean
+  /**
+   * Has the agent do something (spec/agent.md, "Streams"). Throws OVM_AGENT_UNAVAILABLE, OVM_REQUEST_INVALID,
+   * OVM_TOO_MANY.
+   */
+  do(texts: readonly string[]): AgentStream
+  /** Whether the agent answers within that time, whatever it does besides. */
+  answers(withinMs: number): Promise<boolean>
+  /** Ends all that is under way with it. */
+  close(why?: string): void
+}
+
+/** Which program it is, and of which version as far as that is known. */
+export interface AgentProgram {
+  readonly name: "ovm" | "qemu-guest-agent"
+  readonly version?: string
+}
+
+/** Of the agent that the specification describes. */
+export class OwnSession implements AgentSession {
+  readonly who: AgentProgram = { name: "ovm" }
   readonly closed: Promise<string>
   readonly #streams = new Map<number, AgentStream>()
   /** Who waits for an answer to a PING, in order. */
@@ -38,9 +62,9 @@ export class AgentSession {
    * Calls whoever is at the other end until it answers; undefined once the channel has ended or the call was aborted.
    * What another host said before, and what was half said, is over by that (OVMS-AGT-010).
    */
-  static async open(channel: Duplex, signal?: AbortSignal): Promise<AgentSession | undefined> {
+  static async open(channel: Duplex, signal?: AbortSignal): Promise<OwnSession | undefined> {
     const nonce = randomBytes(NONCE)
-    const session = new AgentSession(channel, new FrameReader(nonce))
+    const session = new OwnSession(channel, new FrameReader(nonce))
     const welcome = Promise.withResolvers<boolean>()
     channel.on("data", (bytes: Uint8Array) => session.#read(bytes, () => welcome.resolve(true)))
     channel.on("drain", () => session.#wake())
@@ -65,10 +89,6 @@ export class AgentSession {
     return answered ? session : undefined
   }
 
-  /**
-   * Has the agent do something (spec/agent.md, "Streams"). Throws OVM_AGENT_UNAVAILABLE, OVM_REQUEST_INVALID,
-   * OVM_TOO_MANY.
-   */
   do(texts: readonly string[]): AgentStream {
     if (this.#over) throw new OvmError("OVM_AGENT_UNAVAILABLE", "the agent does not answer any more")
     if (texts.some((text) => text.includes("\0")))
@@ -88,12 +108,10 @@ export class AgentSession {
     return stream
   }
 
-  /** Whether it does anything just now. */
   get busy(): boolean {
     return this.#streams.size > 0
   }
 
-  /** Whether the agent answers within that time, whatever it does besides. */
   async answers(withinMs: number): Promise<boolean> {
     if (this.#over) return false
     const { promise, resolve } = Promise.withResolvers<boolean>()
@@ -105,7 +123,6 @@ export class AgentSession {
     return answered
   }
 
-  /** Ends all that is under way with it. */
   close(why = "it was let go of"): void {
     this.channel.destroy()
     this.#end(why)

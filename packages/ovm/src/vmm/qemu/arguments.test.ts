@@ -256,11 +256,12 @@ describe("the network", () => {
   })
 })
 
-// OVMS-AGT-001, OVMS-AGT-002
+// OVMS-AGT-001, OVMS-AGT-002, OVMS-AGT-120
 test("the way to an agent is there if it was asked for, or the snapshot's guest has it", () => {
   const found = { accelerator: "tcg", machineType: "pc-q35-7.2" }
   const wanted = modelOf({ ...plan, agent: true }, found)
-  expect(wanted.devices).toEqual([...modelOf(plan, found).devices, "virtio-serial-pci,agent"])
+  const ways = ["virtio-serial-pci,agent", "virtserialport,guest-agent"]
+  expect(wanted.devices).toEqual([...modelOf(plan, found).devices, ...ways])
   expect(modelOf(plan, found, wanted.devices)).toEqual(wanted)
   expect(modelOf({ ...plan, agent: true }, found, tcg.model.devices)).toEqual(tcg.model)
   const argv = qemuArguments({ ...plan, agent: true }, { ...tcg, model: wanted })
@@ -270,6 +271,14 @@ test("the way to an agent is there if it was asked for, or the snapshot's guest 
     chardev: "agent",
     name: "org.ovms.agent.0",
   })
+  const before = { ...wanted, devices: wanted.devices.slice(0, -1) }
+  expect(modelOf(plan, found, before.devices)).toEqual(before)
+  const ports = (model: typeof wanted) =>
+    json(qemuArguments(plan, { ...tcg, model }), "-device")
+      .map((device) => device as Record<string, unknown>)
+      .flatMap(({ max_ports, name }) => max_ports ?? name ?? [])
+  expect(ports(wanted)).toEqual([3, "org.ovms.agent.0", "org.qemu.guest_agent.0"])
+  expect(ports(before)).toEqual([2, "org.ovms.agent.0"])
   expect(qemuArguments(plan, tcg).join(" ")).not.toContain("agent")
 })
 

@@ -5,7 +5,7 @@ import { endsWithin } from "../process/ends-within.ts"
 import { waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import type { LastSink, SnapshotParts } from "../snapshot.ts"
-import { agentOf } from "./agent.ts"
+import { agentOf, guestAgentOf } from "./agent.ts"
 import { letGo, lookAt } from "./go.ts"
 import { macIn } from "./network.ts"
 import { openPortsOf } from "./ports.ts"
@@ -54,6 +54,7 @@ export class QemuMachine implements Machine {
   /** Of a guest that goes on: settles once something carries its frames. */
   carried: Promise<void> | undefined
   readonly agent: Machine["agent"]
+  readonly guestAgent: Machine["guestAgent"]
 
   constructor(
     readonly record: MachineRecord,
@@ -63,6 +64,7 @@ export class QemuMachine implements Machine {
   ) {
     this.cut = qmp.closed
     this.agent = agentOf(record)
+    this.guestAgent = guestAgentOf(record)
     this.unlinked = watch.unlinked
     this.exited = new Promise((resolve) => this.#watchEnd(watch, resolve))
     watch.changed = () => this.#changed()

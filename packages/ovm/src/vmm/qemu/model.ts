@@ -1,5 +1,5 @@
 import type { GuestModel, LaunchPlan } from "../plan.ts"
-import { AGENT_DEVICE, agentIn } from "./agent.ts"
+import { agentDevices } from "./agent.ts"
 import { type Board, boardOf } from "./board.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { furtherDevices } from "./devices.ts"
@@ -65,7 +65,7 @@ export function modelOf(
       ...volumes.map(({ readOnly }) => `virtio-blk-pci,volume${readOnly ? ",read-only" : ""}`),
       ...shares.map(({ readOnly }) => `virtio-9p-pci,share${readOnly ? ",read-only" : ""}`),
       ...(snapshot ? networkOf(snapshot) : networkDevices(plan)),
-      ...((snapshot ? agentIn(snapshot) : plan.agent) ? [AGENT_DEVICE] : []),
+      ...agentDevices(plan, snapshot),
     ],
   }
 }

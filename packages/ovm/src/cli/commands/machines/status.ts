@@ -60,7 +60,7 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
     ["network", network && describeNetwork(network)],
     ...(network?.ports ?? []).map((port): [string, string] => ["port", forwardText(port)]),
     ["command", info.command?.join(" ")],
-    ["agent", agent && (agent.ready ? `answers since ${agent.since}` : "does not answer")],
+    ["agent", agent && describeAgent(agent)],
     [
       "renewed",
       (info.snapshot ?? info.fork) &&
@@ -135,4 +135,11 @@ function sizeOf(bytes: number | undefined): string | undefined {
 function timings(info: InstanceInfo): string | undefined {
   const known = Object.entries(info.timings_ms).map(([phase, duration]) => `${phase} ${duration} ms`)
   return known.length > 0 ? known.join(", ") : undefined
+}
+
+function describeAgent({ ready, since, program }: NonNullable<InstanceInfo["agent"]>): string {
+  if (!ready) return "does not answer"
+  const another = program && program.name !== "ovm"
+  const who = another ? `${program.name} ${program.version ?? ""}`.trim() : ""
+  return another ? `${who} answers since ${since}, in place of ovm's` : `answers since ${since}`
 }
