@@ -880,6 +880,13 @@ export interface components {
         readonly AgentInfo: {
             readonly ready: boolean;
             readonly since?: components["schemas"]["Time"];
+            /** @description Which program of the guest's answers. */
+            readonly program?: {
+                /** @enum {unknown} */
+                readonly name: "ovm" | "qemu-guest-agent";
+                /** @description As it says itself. */
+                readonly version?: string;
+            };
             /** @description Of a machine that goes on from a snapshot - since when it is one of its own, with random bytes and a clock that are not its snapshot's, and its hooks run. */
             readonly renewed?: components["schemas"]["Time"];
         };
