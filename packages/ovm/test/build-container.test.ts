@@ -20,8 +20,9 @@ const STEPS = `FROM base
 ENV WHO=me
 RUN echo "$GREETING $WHO $(id -u) $(pwd)" >made
 COPY --chown=web page .
+ADD packed.tar.xz page in/
 CMD ["of the Dockerfile"]
-ENTRYPOINT ["/bin/sh", "-c", "echo FOUND $GREETING $WHO $(id -u) $(pwd), $(cat made), $0; stat -c 'FOUND %U %n' page; exit 5"]
+ENTRYPOINT ["/bin/sh", "-c", "echo FOUND $GREETING $WHO $(id -u) $(pwd), $(cat made), $0; stat -c 'FOUND %U:%g %F %n' page in/*; exit 5"]
 USER web
 `
 
@@ -70,6 +71,12 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
     await box.file("docker.tar", dockerArchive(layers(), config))
     await mkdir(box.path("context"))
     await box.file("context/page", "a page")
+    await mkdir(box.path("files"))
+    await box.file("files/packed", "packed")
+    const packed = await box.shell(
+      "ln -s packed files/link && tar -cJf context/packed.tar.xz --owner=1000 --group=8 -C files packed link",
+    )
+    expect([packed.status, packed.stderr]).toEqual([0, ""])
   })
   afterAll(() => box?.[Symbol.asyncDispose]())
 
@@ -87,13 +94,13 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
     expect(await refused("FROM base", "--build-context", "base")).toContain("OVM_USAGE")
   })
 
-  test("goes on from what the image says, and starts what it says in the end [OVMS-BLD-040, OVMS-BLD-042, OVMS-BLD-043, OVMS-BLD-044, OVMS-IMP-080]", async () => {
+  test("goes on from what the image says, and starts what it says in the end [OVMS-BLD-040, OVMS-BLD-042, OVMS-BLD-043, OVMS-BLD-044, OVMS-BLD-045, OVMS-IMP-080]", async () => {
     const said = await build(STEPS, ...inLayout, "--json")
     expect([said.status, said.stderr]).toEqual([0, expect.stringContaining("FROM oci-layout://./layout\n")])
     const { digest, steps } = JSON.parse(said.stdout)
-    expect(steps.map(({ line }: { line: number }) => line)).toEqual([3, 4, 1])
+    expect(steps.map(({ line }: { line: number }) => line)).toEqual([3, 4, 5, 1])
     const { layers, annotations, manifest } = await box.json(["inspect", "made:1"])
-    expect(layers.length).toBe(4)
+    expect(layers.length).toBe(5)
     expect(manifest).toMatchObject({ name: "made", network: [{ mode: "user", ports: [{ guest: 80 }] }] })
     expect(manifest.kernel.args).toEndWith(" init=/etc/ovm/init")
     expect(annotations["org.opencontainers.image.base.digest"]).toBe(image)
@@ -103,13 +110,16 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
     await box.ok(["daemon", "--stop"])
     // Neither a conversion nor a boot.
     const again = await build(STEPS, ...inLayout, "--json")
-    expect(JSON.parse(again.stdout)).toMatchObject({ digest, steps: Array(3).fill({ cached: true }) })
+    expect(JSON.parse(again.stdout)).toMatchObject({ digest, steps: Array(4).fill({ cached: true }) })
     expect(again.stderr).not.toContain("FROM")
     expect(existsSync(join(box.home, "ovm.sock"))).toBe(false)
     const ran = await box.ovm(["run", "--rm", "--memory", "192MiB", "made:1"])
     expect(ran.stdout.split(/\r?\n/).filter((line) => line.startsWith("FOUND"))).toEqual([
       "FOUND hello me 1000 /srv, hello me 0 /srv, of the Dockerfile",
-      "FOUND web page",
+      "FOUND web:1001 regular file page",
+      "FOUND web:8 symbolic link in/link",
+      "FOUND root:0 regular file in/page",
+      "FOUND web:8 regular file in/packed",
     ])
     expect(ran.status).toBe(5)
   })

@@ -31,6 +31,8 @@ export interface ContextSource {
   /** Its last name. */
   readonly name: string
   readonly folder: boolean
+  /** An archive that is unpacked, and not copied as it is. */
+  readonly archive?: true
   /** Of a folder what is in it, in the order of names. */
   readonly entries: readonly ContextEntry[]
 }

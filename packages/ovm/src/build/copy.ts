@@ -8,6 +8,7 @@ import { expand, splitWords, type VariableLookup } from "./words.ts"
 
 interface Where {
   readonly context: Context
+  readonly isArchive: (path: string) => Promise<boolean>
   readonly lookup: VariableLookup
   readonly mark: string
   /** Of the machine as it is by now. */
@@ -29,9 +30,8 @@ export async function copyOf({ keyword, flags, rest }: Instruction, where: Where
   const from = flags.get("from")
   const sources =
     from === undefined
-      ? (await Promise.all(words.map((word) => where.context.find(word)))).flat()
+      ? await inContext(keyword, flags, words, where)
       : { stage: await where.from(expand(from, lookup, mark)), paths: words.map(insideOf) }
-  if (keyword === "ADD") for (const source of sources as readonly ContextSource[]) await refuseArchive(source)
   const several = "stage" in sources ? sources.paths.length > 1 : sources.length > 1
   if (several && !/(^|\/)\.{0,2}$/.test(target))
     throw new Wrong(`several things go into a folder: write ${target}/`)
@@ -44,6 +44,16 @@ export async function copyOf({ keyword, flags, rest }: Instruction, where: Where
     ...(chmod !== undefined && { chmod: modeOf(expand(chmod, lookup, mark)) }),
     sources,
   }
+}
+
+async function inContext(
+  keyword: string,
+  flags: Instruction["flags"],
+  words: readonly string[],
+  { context, isArchive }: Where,
+): Promise<readonly ContextSource[]> {
+  const found = (await Promise.all(words.map((word) => context.find(word)))).flat()
+  return keyword === "ADD" ? await unpacked(found, flags, isArchive) : found
 }
 
 function insideOf(path: string): string {
@@ -67,14 +77,20 @@ function refuseRemote(words: readonly string[]): void {
     throw new Wrong(`ADD of ${remote} is not supported: have a RUN fetch it, and hold it against its digest`)
 }
 
-/** Docker would unpack it. */
-async function refuseArchive({ folder, entries, name }: ContextSource): Promise<void> {
-  const [entry] = entries
-  if (folder || entry?.kind !== "file") return
-  const head = new Uint8Array(await Bun.file(entry.path).slice(0, 512).arrayBuffer())
-  const starts = (...bytes: number[]) => bytes.every((byte, at) => head[at] === byte)
-  const packed =
-    starts(0x1f, 0x8b) || starts(0x42, 0x5a, 0x68) || starts(0xfd, 0x37, 0x7a) || starts(0x28, 0xb5, 0x2f)
-  if (packed || Buffer.from(head.subarray(257, 262)).toString() === "ustar")
-    throw new Wrong(`ADD would unpack ${name}, which is not supported: COPY copies it as it is`)
+/** With a mark on what is to be unpacked, as Docker does it. Throws Wrong. */
+async function unpacked(
+  sources: readonly ContextSource[],
+  flags: Instruction["flags"],
+  isArchive: Where["isArchive"],
+): Promise<readonly ContextSource[]> {
+  return await Promise.all(
+    sources.map(async (source) => {
+      const [entry] = source.entries
+      if (source.folder || entry?.kind !== "file" || !(await isArchive(entry.path))) return source
+      const odd = ["chown", "chmod"].find((name) => flags.has(name))
+      if (odd !== undefined)
+        throw new Wrong(`ADD --${odd} of the archive ${source.name} is not supported: have a RUN do it`)
+      return { ...source, archive: true as const }
+    }),
+  )
 }

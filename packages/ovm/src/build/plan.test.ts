@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { OvmError } from "../errors.ts"
-import { Context } from "./context.ts"
+import { Context, type ContextSource } from "./context.ts"
 import { planBuild } from "./plan.ts"
 import type { PlannedStage, StepWork } from "./planned.ts"
 import { readDockerfile } from "./read.ts"
@@ -15,6 +15,7 @@ beforeAll(async () => {
   await mkdir(join(folder, "site/deep"), { recursive: true })
   await writeFile(join(folder, "a.txt"), "a")
   await writeFile(join(folder, "b.txt"), "b")
+  await writeFile(join(folder, "packed"), "packed")
   await writeFile(join(folder, "site/deep/page"), "page")
   await writeFile(join(folder, "site/secret"), "secret")
   await symlink("/etc/passwd", join(folder, "out"))
@@ -33,6 +34,9 @@ const base = async (reference: string) => {
   }
 }
 
+/** What it is is told by the caller, as the bases are. */
+const isArchive = async (path: string) => path.endsWith("/packed")
+
 async function plan(
   text: string,
   more: { args?: Record<string, string>; target?: string } = {},
@@ -40,7 +44,7 @@ async function plan(
   const context = await Context.open(folder, [join(folder, ".dockerignore")])
   const { args = {}, ...others } = more
   const file = readDockerfile(Buffer.from(text), "Dockerfile")
-  return await planBuild(file, { args: new Map(Object.entries(args)), context, base, ...others })
+  return await planBuild(file, { args: new Map(Object.entries(args)), context, base, isArchive, ...others })
 }
 
 async function refused(text: string, more: { target?: string } = {}): Promise<readonly string[]> {
@@ -164,7 +168,7 @@ test("what is not supported is refused by its line, all of it at once [OVMS-BLD-
   ])
   expect(
     await refused(
-      'FROM m\nADD https://example.com/x /x\nCOPY out /x\nCOPY ../a /x\nCOPY site/up/.. /x\nCOPY none /x\nCOPY site/secret /x\nCOPY a.txt b.txt /x\nENV A="${B:?not there}"\nEXPOSE 0\nCOPY --chown=$( a.txt /',
+      'FROM m\nADD https://example.com/x /x\nCOPY out /x\nCOPY ../a /x\nCOPY site/up/.. /x\nCOPY none /x\nCOPY site/secret /x\nCOPY a.txt b.txt /x\nENV A="${B:?not there}"\nEXPOSE 0\nADD --chown=1 packed /\nCOPY --chown=$( a.txt /',
     ),
   ).toEqual([
     expect.stringContaining("line 2: ADD of https://example.com/x is not supported"),
@@ -175,7 +179,8 @@ test("what is not supported is refused by its line, all of it at once [OVMS-BLD-
     "line 8: several things go into a folder: write /x/",
     "line 9: B: not there",
     'line 10: EXPOSE: "0" is no port',
-    "line 11: --chown=$( is not USER or USER:GROUP",
+    "line 11: ADD --chown of the archive packed is not supported: have a RUN do it",
+    "line 12: --chown=$( is not USER or USER:GROUP",
   ])
   expect(await refused("FROM m\nCOPY --from=3 /a /b")).toEqual([
     'line 2: there is no stage "3" before this one',
@@ -186,4 +191,14 @@ test("what is not supported is refused by its line, all of it at once [OVMS-BLD-
   expect(await refused("RUN x")).toEqual(["line 1: RUN stands before the first FROM"])
   expect(await refused("")).toEqual(["line 1: it has no FROM, by which it would begin"])
   expect(await refused("FROM m", { target: "none" })).toEqual(['line 1: there is no stage "none"'])
+})
+
+test("an ADD unpacks an archive, and a COPY does not [OVMS-BLD-045]", async () => {
+  const stage = await plan("FROM m\nADD packed a.txt /x/\nCOPY packed /x/")
+  const marks = [0, 1].map((at) =>
+    (copy(stage, at).sources as readonly ContextSource[]).map(({ archive }) => archive),
+  )
+  expect(marks).toEqual([[true, undefined], [undefined]])
+  const [added, copied] = await Promise.all(["ADD", "COPY"].map((word) => plan(`FROM m\n${word} packed /x/`)))
+  expect(added?.key).not.toBe(copied?.key ?? "")
 })

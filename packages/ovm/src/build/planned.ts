@@ -87,6 +87,8 @@ export interface PlanOptions {
   /** A stage's name or number; the last one unless given. */
   readonly target?: string
   readonly context: Context
+  /** Whether a file is a tar archive, compressed or not, by what is in it. */
+  readonly isArchive: (path: string) => Promise<boolean>
   /** Finds an image. Throws OVM_NAME_UNKNOWN and what finding and reading it can. */
   readonly base: (reference: string) => Promise<Base>
 }

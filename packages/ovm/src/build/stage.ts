@@ -118,8 +118,8 @@ class StagePlan {
       return
     }
     if (keyword === "COPY" || keyword === "ADD") {
-      const { context, find } = this.options
-      const where = { context, lookup, mark, directory: this.#directory, from: find }
+      const { context, isArchive, find } = this.options
+      const where = { context, isArchive, lookup, mark, directory: this.#directory, from: find }
       return this.#add(instruction, { kind: "copy", ...(await copyOf(instruction, where)) })
     }
     const next = withMetadata(this.settings, instruction, { lookup, mark, saidCmd: this.#saidCmd })
@@ -169,8 +169,9 @@ function sourcesKey(sources: Copy["sources"]): unknown {
     const { stage, paths } = sources
     return [isStage(stage) ? stage.key : stage.digest, paths]
   }
-  return sources.map(({ name, folder, entries }) => [
+  return sources.map(({ name, folder, archive, entries }) => [
     folder ? "" : name,
+    ...(archive ? ["unpacked"] : []),
     folder,
     entries.map(({ name, kind, mode, digest, link }) => [name, kind, mode, digest ?? link]),
   ])

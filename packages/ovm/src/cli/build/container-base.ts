@@ -12,6 +12,8 @@ const FORM = "ovm-build-container-1"
 export interface ContainerCall {
   readonly signal: AbortSignal
   readonly kernelFrom?: string
+  /** Of the disk, in bytes, at least. */
+  readonly diskSize?: number
   /** What was opened, until the build ends. */
   readonly opened: AsyncDisposableStack
 }
@@ -20,14 +22,14 @@ export interface ContainerCall {
 export async function containerBase(
   found: FoundContainer,
   text: string,
-  { signal, kernelFrom }: ContainerCall,
+  { signal, kernelFrom, diskSize }: ContainerCall,
 ): Promise<Base> {
   const { image, reference } = found
   const { key } = await kernelKey(kernelFrom, signal)
   const { config } = image
   return {
     reference: text,
-    digest: digestOf(JSON.stringify([FORM, image.digest, key, digestOf(agentProgram())])),
+    digest: digestOf(JSON.stringify([FORM, image.digest, key, digestOf(agentProgram()), diskSize ?? 0])),
     // As what the machine begins with has them.
     settings: {
       ...machineSettingsIn(config.said),
@@ -40,7 +42,13 @@ export async function containerBase(
       convert: async (name, call) => {
         const { importContainer } = await import("../import/container.ts")
         // The image's own time: another build of it gives the same, whenever that is.
-        const how = { signal, ...call, time: config.created, ...(kernelFrom !== undefined && { kernelFrom }) }
+        const how = {
+          signal,
+          ...call,
+          time: config.created,
+          ...(kernelFrom !== undefined && { kernelFrom }),
+          ...(diskSize !== undefined && { diskSize }),
+        }
         await importContainer(found, parseReference(name), how)
       },
     },

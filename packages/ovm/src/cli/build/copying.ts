@@ -1,10 +1,12 @@
 import { posix } from "node:path"
+import type { ContextSource } from "../../build/context.ts"
 import { type CopyTarget, contextTar, foldersTar, type Look } from "../../build/context-tar.ts"
 import type { Base, Copy, PlannedStage } from "../../build/planned.ts"
 import { StageTar } from "../../build/stage-tar.ts"
 import { StreamInput } from "../../content/archive/input.ts"
 import { TAR_END } from "../../content/archive/tar.ts"
 import type { Bytes, Call } from "../../content/interfaces.ts"
+import { archiveContent } from "./archives.ts"
 import type { Builder } from "./builder.ts"
 import { ownerIn } from "./owners.ts"
 
@@ -38,6 +40,8 @@ export async function copyInto(
   }
   const { sources } = copy
   if (!("stage" in sources)) {
+    if (sources.some(({ archive }) => archive))
+      return await addInto(builder, { ...copy, sources }, look, call)
     const folder = copy.into || sources.some((source) => source.folder)
     const target = await targetOf(builder, copy, folder, call)
     return await builder.put(target.folder, contextTar(sources, target, look), call)
@@ -51,6 +55,24 @@ export async function copyInto(
     const top = target.called(tar.folder ? "" : posix.basename(path))
     await builder.put(target.folder, stageTar(tar, { target, top, look: owned }), call)
   }
+}
+
+/** An ADD with archives in it: what they have goes into a folder, whatever that is called. */
+async function addInto(
+  builder: Builder,
+  copy: Copy & { readonly sources: readonly ContextSource[] },
+  look: Look,
+  call: Call,
+): Promise<void> {
+  for (const source of copy.sources)
+    if (source.archive) {
+      const { folder, made } = await intoFolder(builder, copy.to, call)
+      if (made.length > 0) await builder.put(folder, folders(made, look), call)
+      await builder.put(copy.to, archiveContent(source, call), call)
+    } else {
+      const target = await targetOf(builder, copy, copy.into || source.folder, call)
+      await builder.put(target.folder, contextTar([source], target, look), call)
+    }
 }
 
 async function* stageTar(

@@ -6,11 +6,13 @@ import { planBuild } from "../../../build/plan.ts"
 import { DOCKERFILE_LIMIT, readDockerfile } from "../../../build/read.ts"
 import { OvmError } from "../../../errors.ts"
 import { readRegular } from "../../../files/regular.ts"
+import { isArchive } from "../../build/archives.ts"
 import { baseCalled } from "../../build/base.ts"
 import { withBeginning } from "../../build/beginning.ts"
 import { Building } from "../../build/building.ts"
 import { finishBuild } from "../../build/finish.ts"
 import { BuildPlace } from "../../build/workplace.ts"
+import { parseDiskSize } from "../../import/disk-size.ts"
 import { interruptible } from "../../interrupt.ts"
 import { storeName } from "../../names.ts"
 import { print, printJson } from "../../output.ts"
@@ -23,6 +25,7 @@ interface BuildOptions {
   readonly buildArg?: ReadonlyMap<string, string>
   readonly buildContext?: ReadonlyMap<string, string>
   readonly kernelFrom?: string
+  readonly diskSize?: number
   readonly target?: string
   readonly cache: boolean
   readonly quiet?: boolean
@@ -59,6 +62,9 @@ export function define(command: Command): void {
       "--kernel-from <machine>",
       "what boots a container image: an image here, or a folder with vmlinuz and initrd.img",
     )
+    .option("--disk-size <size>", "of a container image's disk, at least (10GiB)", (text) =>
+      parseDiskSize(text, "--disk-size"),
+    )
     .option("--target <stage>", "make this stage, and not the last one")
     .option("--no-cache", "do every step, whatever builds before have kept")
     .addOption(
@@ -92,6 +98,7 @@ async function run(folder: string, options: BuildOptions): Promise<void> {
     const planned = await planBuild(file, {
       args: withEpoch(options.buildArg, SOURCE_DATE_EPOCH),
       context,
+      isArchive,
       ...(options.target !== undefined && { target: options.target }),
       base: (text) =>
         baseCalled(text, { ...options, signal, contexts: options.buildContext ?? new Map(), opened }),

@@ -14,6 +14,7 @@ import { OvmError } from "../../../errors.ts"
 import { paths } from "../../../host/paths.ts"
 import { takeIn } from "../../../images/take-in.ts"
 import { parseReference, type Reference } from "../../../registry/reference.ts"
+import { parseDiskSize } from "../../import/disk-size.ts"
 import { type FoundSource, findSource } from "../../import/find.ts"
 import { packSourceOf } from "../../import/source.ts"
 import { interruptible } from "../../interrupt.ts"
@@ -58,7 +59,7 @@ export function define(command: Command): void {
       "what boots a container image: an image here, or a folder with vmlinuz and initrd.img",
     )
     .option("--disk-size <size>", "of a container image's disk, at least (10GiB)", (text) =>
-      diskSize(text, "--disk-size"),
+      parseDiskSize(text, "--disk-size"),
     )
     .option("--plain-http", "speak HTTP without TLS to the registry")
     .option("--json", "print JSON")
@@ -137,15 +138,6 @@ async function take(
   if (found?.artifact) return await takeOci(found.artifact.found, found.artifact, place, { signal })
   if (text !== "-") return await takeFile({ path: text, named: text }, place, { signal })
   return await takeFile({ path: await spooled(place, signal), named: "standard input" }, place, { signal })
-}
-
-/** Of the largest file system that is made: 1 TiB. */
-const MOST_DISK = 2 ** 40
-
-function diskSize(text: string, option: string): number {
-  const bytes = parseAmple(text, option)
-  if (bytes <= MOST_DISK) return bytes
-  throw new OvmError("OVM_USAGE", `${option} ${JSON.stringify(text)} is more than 1 TiB`)
 }
 
 function refuseForDisk({ kernelFrom, diskSize }: ImportOptions): void {
