@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { existsSync, readFileSync } from "node:fs"
+import { createHash } from "node:crypto"
+import { existsSync, readFileSync, statSync } from "node:fs"
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { dockerArchive, type LayerEntry, layerOf, writeContainer } from "@ovms/testkit/container.ts"
@@ -29,6 +30,9 @@ USER web
 describe.skipIf(Boolean(skip))("a build from a container image", () => {
   let box: Sandbox
   let image: string
+  // biome-ignore lint/suspicious/noExplicitAny: the test says what it expects
+  let proven: any
+  let written: readonly { readonly digest: string }[]
   const layers = () => {
     const programs: LayerEntry[] = ["sh", "id", "cat", "stat"].map((name) => ({
       name: `bin/${name}`,
@@ -95,8 +99,8 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
   })
 
   test("goes on from what the image says, and starts what it says in the end [OVMS-BLD-040, OVMS-BLD-042, OVMS-BLD-043, OVMS-BLD-044, OVMS-BLD-045, OVMS-IMP-080]", async () => {
-    const said = await build(STEPS, ...inLayout, "--json")
-    expect([said.status, said.stderr]).toEqual([0, expect.stringContaining("FROM oci-layout://./layout\n")])
+    const said = await build(STEPS, ...inLayout, "--build-arg", "X=y", "--provenance", "proof.json", "--json")
+    expect([said.status, said.stderr]).toEqual([0, expect.stringContaining("FROM base\n")])
     const { digest, steps } = JSON.parse(said.stdout)
     expect(steps.map(({ line }: { line: number }) => line)).toEqual([3, 4, 5, 1])
     const { layers, annotations, manifest } = await box.json(["inspect", "made:1"])
@@ -107,6 +111,8 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
     const settings = JSON.parse(annotations["ovms.settings"])
     expect(settings).toMatchObject({ Cmd: ["of the Dockerfile"], User: "web", WorkingDir: "/srv" })
     expect(settings.Env).toEqual(["PATH=/bin", "GREETING=hello", "WHO=me"])
+    proven = JSON.parse(readFileSync(box.path("proof.json"), "utf8"))
+    written = layers
     await box.ok(["daemon", "--stop"])
     // Neither a conversion nor a boot.
     const again = await build(STEPS, ...inLayout, "--json")
@@ -118,10 +124,40 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
       "FOUND hello me 1000 /srv, hello me 0 /srv, of the Dockerfile",
       "FOUND web:1001 regular file page",
       "FOUND web:8 symbolic link in/link",
-      "FOUND root:0 regular file in/page",
       "FOUND web:8 regular file in/packed",
+      "FOUND root:0 regular file in/page",
     ])
     expect(ran.status).toBe(5)
+  })
+
+  test("says what it was made of, step by step [OVMS-BLD-050, OVMS-BLD-051, OVMS-BLD-052, OVMS-BLD-053, OVMS-BLD-054]", async () => {
+    const { buildDefinition: definition } = proven
+    expect(definition).toMatchObject({
+      buildType: "urn:ovms:build:dockerfile:v1",
+      externalParameters: { buildArgs: { X: "y" } },
+    })
+    const sha256 = (text: string | Buffer) => createHash("sha256").update(text).digest("hex")
+    const { kernel, initrd } = await box.json(["inspect", "demo:1"])
+    const line = (name: string) =>
+      `${JSON.stringify([name, "file", statSync(box.path(`context/${name}`)).mode & 0o777, `sha256:${sha256(readFileSync(box.path(`context/${name}`)))}`])}\n`
+    expect(
+      definition.resolvedDependencies.map((one: { annotations: object; digest: { sha256: string } }) => [
+        Object.values(one.annotations)[0],
+        one.digest.sha256,
+      ]),
+    ).toEqual([
+      ["dockerfile", sha256(STEPS)],
+      ["context", sha256(line("packed.tar.xz") + line("page"))],
+      ["base", image.slice(7)],
+      ["kernel", kernel.digest.slice(7)],
+      ["initrd", initrd.digest.slice(7)],
+    ])
+    const { steps } = definition.internalParameters
+    expect(steps.map(({ layer }: { layer: string }) => layer)).toEqual(
+      written.slice(1).map(({ digest }) => digest),
+    )
+    expect(steps[1]).toMatchObject({ stage: "0", line: 4, step: "COPY --chown=web page ." })
+    expect(JSON.stringify(proven)).not.toContain(box.directory)
   })
 
   test("of an archive, or with no step, is the machine that an import of it makes [OVMS-BLD-040, OVMS-BLD-044, OVMS-IMP-081]", async () => {

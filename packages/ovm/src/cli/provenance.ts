@@ -45,14 +45,28 @@ export async function wantedProvenance(options: ProvenanceOptions): Promise<Want
 }
 
 /** Writes it down, and attaches it to what was packed, on this host: it goes to a registry with the image. */
-export async function keepProvenance(
+export async function keepProvenance(wanted: Wanted, run: Run, image: Proven): Promise<KeptProvenance> {
+  return await keepPredicate(wanted, (now) => provenanceOf({ ...run, ...now }), image)
+}
+
+interface Proven {
+  readonly reference: Reference
+  readonly digest: Digest
+}
+
+interface KeptProvenance {
+  readonly provenance?: string
+  readonly attestation?: Digest
+}
+
+/** The same of whatever `predicateOf` makes. */
+export async function keepPredicate(
   { file, by }: Wanted,
-  run: Run,
-  image: { readonly reference: Reference; readonly digest: Digest },
-): Promise<{ readonly provenance?: string; readonly attestation?: Digest }> {
+  predicateOf: (now: Pick<PackRun, "finished" | "version" | "sourceDateEpoch">) => object,
+  image: Proven,
+): Promise<KeptProvenance> {
   const { SOURCE_DATE_EPOCH } = process.env
-  const predicate = provenanceOf({
-    ...run,
+  const predicate = predicateOf({
     finished: timeNow(SOURCE_DATE_EPOCH),
     version: VERSION,
     ...(SOURCE_DATE_EPOCH && { sourceDateEpoch: SOURCE_DATE_EPOCH }),

@@ -47,7 +47,15 @@ export function provenanceOf(run: PackRun): Readonly<Record<string, unknown>> {
       })),
     ],
   }
-  const builder = { id: BUILDER, version: { ovm: run.version } }
+  return predicateOf(buildDefinition, { started, finished, version: run.version })
+}
+
+/** Of a build, by this program (OVMS-PRV-020, OVMS-PRV-021). */
+export function predicateOf(
+  buildDefinition: object,
+  { started, finished, version }: Pick<PackRun, "started" | "finished" | "version">,
+): Readonly<Record<string, unknown>> {
+  const builder = { id: BUILDER, version: { ovm: version } }
   const times = { startedOn: started, finishedOn: finished }
   const invocationId = `urn:uuid:${uuidOf({ buildDefinition, builder, times })}`
   return { buildDefinition, runDetails: { builder, metadata: { invocationId, ...times } } }
@@ -63,7 +71,8 @@ function partsOf({ kernel, initrd, diskLayers = [], disks = [] }: PackSource): s
   ]
 }
 
-function dependency(name: string, digest: Digest, part: string) {
+/** Something that was built of, and the part that it plays. */
+export function dependency(name: string, digest: Digest, part: string) {
   return { name, digest: { sha256: hexOf(digest) }, annotations: { "ovms.part": part } }
 }
 
@@ -87,7 +96,7 @@ function named(source: PackSource, base: string): PackSource {
 /**
  * What lies outside of the source's folder is called by its last part: where it lies is the packing host's business.
  */
-function nameOf(path: string, base: string): string {
+export function nameOf(path: string, base: string): string {
   const name = isAbsolute(path) ? relative(base, path) : relative(base, `${base}${sep}${path}`)
   const outside = name === "" || isAbsolute(name) || name.split(sep)[0] === ".."
   return outside ? basename(path) : name.split(sep).join("/")

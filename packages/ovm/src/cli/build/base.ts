@@ -27,7 +27,7 @@ export async function baseCalled(text: string, call: BaseCall): Promise<Base> {
   const [, name] = /^docker-image:\/\/(.*)$/s.exec(given ?? `docker-image://${text}`) ?? []
   if (name !== undefined) return await named(name, call)
   const path = given?.replace(/^oci-layout:\/\//, "oci:") ?? ""
-  const container = containerIn(await findSource(path, call), given ?? "", call)
+  const container = containerIn(await findSource(path, call), { text, place: given ?? "" }, call)
   if (container) return container
   throw new Wrong(`${given} is a machine: ovm load it, and begin with its name`)
 }
@@ -36,7 +36,11 @@ async function named(text: string, call: BaseCall): Promise<Base> {
   const reference = parseReference(text)
   await using here = await openHere(`${reference}`, {})
   if (!here && reference.host !== undefined) {
-    const container = containerIn(await findSource(`docker://${reference}`, call), text, call)
+    const container = containerIn(
+      await findSource(`docker://${reference}`, call),
+      { text, place: text },
+      call,
+    )
     if (container) return container
   }
   await pullByPolicy(`${reference}`, "missing", call)
@@ -46,14 +50,14 @@ async function named(text: string, call: BaseCall): Promise<Base> {
 /** Undefined for a machine. */
 function containerIn(
   found: FoundSource | undefined,
-  text: string,
+  { text, place }: { readonly text: string; readonly place: string },
   call: BaseCall,
 ): Promise<Base> | undefined {
   if (found) call.opened.use(found)
   if (found?.container) return containerBase(found.container, text, call)
   if (found?.machine !== undefined) return undefined
   const what = found ? "is a disk: ovm import it, and begin with the image" : "is no container image"
-  throw new Wrong(`${text} ${what}`)
+  throw new Wrong(`${place} ${what}`)
 }
 
 async function machine(text: string, call: BaseCall): Promise<Base> {

@@ -55,6 +55,11 @@ export class Building {
     return known
   }
 
+  /** Of what is kept of the step or base with that key. */
+  kept(key: string): string {
+    return this.#steps.name(key)
+  }
+
   /** A container image becomes a machine once. */
   async #begin({ reference, digest, container }: Base): Promise<string> {
     if (!container) return reference

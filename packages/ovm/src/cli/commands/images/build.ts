@@ -1,25 +1,31 @@
-import { join, relative } from "node:path"
+import { join, relative, resolve } from "node:path"
 import type { Command } from "commander"
-import { epochTime } from "../../../artifact/epoch.ts"
+import { epochTime, timeNow } from "../../../artifact/epoch.ts"
 import { Context } from "../../../build/context.ts"
 import { planBuild } from "../../../build/plan.ts"
 import { DOCKERFILE_LIMIT, readDockerfile } from "../../../build/read.ts"
+import { ArgumentScope } from "../../../build/scope.ts"
+import { digestOf } from "../../../content/digest.ts"
 import { OvmError } from "../../../errors.ts"
 import { readRegular } from "../../../files/regular.ts"
+import { parseReference } from "../../../registry/reference.ts"
+import { buildProvenanceOf } from "../../../supply/build-provenance.ts"
 import { isArchive } from "../../build/archives.ts"
 import { baseCalled } from "../../build/base.ts"
 import { withBeginning } from "../../build/beginning.ts"
 import { Building } from "../../build/building.ts"
 import { finishBuild } from "../../build/finish.ts"
+import { proofOf } from "../../build/proof.ts"
 import { BuildPlace } from "../../build/workplace.ts"
 import { parseDiskSize } from "../../import/disk-size.ts"
 import { interruptible } from "../../interrupt.ts"
-import { storeName } from "../../names.ts"
 import { print, printJson } from "../../output.ts"
+import { keepPredicate, type ProvenanceOptions, wantedProvenance } from "../../provenance.ts"
+import { signerOptions } from "../../signer-options.ts"
 import { parseAmple, parseCount } from "../../size.ts"
 import { examples } from "../../terminal/examples.ts"
 
-interface BuildOptions {
+interface BuildOptions extends ProvenanceOptions {
   readonly tag: string
   readonly file?: string
   readonly buildArg?: ReadonlyMap<string, string>
@@ -76,8 +82,13 @@ export function define(command: Command): void {
     )
     .option("--cpus <count>", "virtual CPUs of these machines", (text) => parseCount(text, "--cpus"))
     .option("--plain-http", "speak HTTP without TLS to the registry of an image that is not here")
-    .option("--json", "print JSON")
-    .action(run)
+    .option(
+      "--provenance [file]",
+      "write down what it was built of, as SLSA provenance v1: to the file, or to provenance.json; " +
+        "with --key it is attached",
+    )
+  signerOptions(command)
+  command.option("--json", "print JSON").action(run)
   examples(
     command,
     "ovm build -t web:1 .",
@@ -87,12 +98,15 @@ export function define(command: Command): void {
 }
 
 async function run(folder: string, options: BuildOptions): Promise<void> {
-  const name = storeName(options.tag)
+  const reference = parseReference(options.tag)
+  const name = reference.toString()
+  const wanted = await wantedProvenance(options)
+  const started = timeNow(process.env.SOURCE_DATE_EPOCH)
   const { SOURCE_DATE_EPOCH } = process.env
   const created = epochTime(SOURCE_DATE_EPOCH)
   const { path, bytes } = await dockerfileOf(folder, options)
   const file = readDockerfile(bytes, path)
-  const made = await interruptible(async (signal) => {
+  const { proof, ...made } = await interruptible(async (signal) => {
     const context = await Context.open(folder, [`${path}.dockerignore`, join(folder, ".dockerignore")])
     await using opened = new AsyncDisposableStack()
     const planned = await planBuild(file, {
@@ -121,10 +135,28 @@ async function run(folder: string, options: BuildOptions): Promise<void> {
       { image, name, ...(created !== undefined && { created }) },
       { signal },
     )
-    return { reference: name, digest, steps: building.done }
+    const proof = await proofOf(stage, { context, digest, nameOf: (key) => building.kept(key) }, { signal })
+    return { reference: name, digest, steps: building.done, proof }
   })
-  if (options.json) printJson(made)
+  const run = {
+    ...proof,
+    started,
+    context: resolve(folder),
+    dockerfile: { path: resolve(path), digest: digestOf(bytes) },
+    buildArgs: shownArgs(options.buildArg),
+    ...(options.target !== undefined && { target: options.target }),
+  }
+  const kept = await keepPredicate(wanted, (now) => buildProvenanceOf({ ...run, ...now }), {
+    reference,
+    digest: made.digest,
+  })
+  if (options.json) printJson({ ...made, ...kept })
   else print(`${made.digest}  ${made.reference}\n`)
+}
+
+/** Without proxies, in which there may be passwords. */
+function shownArgs(given: BuildOptions["buildArg"] = new Map()): ReadonlyMap<string, string> {
+  return new Map([...given].filter(([name]) => !ArgumentScope.isAside(name)))
 }
 
 async function dockerfileOf(folder: string, { file }: BuildOptions) {
