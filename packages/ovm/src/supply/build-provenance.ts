@@ -1,5 +1,5 @@
 import type { Digest } from "../content/digest.ts"
-import { dependency, nameOf, type PackRun, predicateOf } from "./provenance.ts"
+import { dependency, type PackRun, predicateOf, shownName } from "./provenance.ts"
 
 /** spec/provenance.md says what it means. */
 const BUILD_TYPE = "urn:ovms:build:dockerfile:v1"
@@ -41,7 +41,7 @@ export function buildProvenanceOf(run: BuildRun): Readonly<Record<string, unknow
     },
     internalParameters: { steps },
     resolvedDependencies: [
-      dependency(nameOf(dockerfile.path, context), dockerfile.digest, "dockerfile"),
+      dependency(shownName(dockerfile.path, context), dockerfile.digest, "dockerfile"),
       dependency("context", copied, "context"),
       ...bases.map(({ name, digest }) => dependency(name, digest, "base")),
       ...boot.map(({ part, digest }) => dependency(part, digest, part)),

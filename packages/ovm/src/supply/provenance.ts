@@ -40,9 +40,9 @@ export function provenanceOf(run: PackRun): Readonly<Record<string, unknown>> {
       ...(sourceDateEpoch && { sourceDateEpoch }),
     },
     resolvedDependencies: [
-      ...(sourceFile ? [dependency(nameOf(sourceFile.path, base), sourceFile.digest, "source")] : []),
+      ...(sourceFile ? [dependency(shownName(sourceFile.path, base), sourceFile.digest, "source")] : []),
       ...files.map(({ path, descriptor: { digest, mediaType } }, index) => ({
-        ...dependency(nameOf(path, base), digest, parts[index] ?? ""),
+        ...dependency(shownName(path, base), digest, parts[index] ?? ""),
         mediaType,
       })),
     ],
@@ -80,7 +80,7 @@ function named(source: PackSource, base: string): PackSource {
   const { kernel, initrd, diskLayers, disks } = source
   const renamed = <T extends { readonly path: string }>(part: T): T => ({
     ...part,
-    path: nameOf(part.path, base),
+    path: shownName(part.path, base),
   })
   return {
     ...source,
@@ -96,7 +96,7 @@ function named(source: PackSource, base: string): PackSource {
 /**
  * What lies outside of the source's folder is called by its last part: where it lies is the packing host's business.
  */
-export function nameOf(path: string, base: string): string {
+export function shownName(path: string, base: string): string {
   const name = isAbsolute(path) ? relative(base, path) : relative(base, `${base}${sep}${path}`)
   const outside = name === "" || isAbsolute(name) || name.split(sep)[0] === ".."
   return outside ? basename(path) : name.split(sep).join("/")

@@ -20,7 +20,7 @@ const BLOCK = 512
  * Whether what is in the file, once it is unpacked, begins as a tar archive does: what is only compressed is none.
  * Throws Wrong where the program that unpacks it is not installed.
  */
-export async function isArchive(path: string): Promise<boolean> {
+export async function isPackedTar(path: string): Promise<boolean> {
   try {
     let head = Buffer.alloc(0)
     for await (const chunk of await plain(path)) {

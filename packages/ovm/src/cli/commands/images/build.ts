@@ -10,7 +10,7 @@ import { OvmError } from "../../../errors.ts"
 import { readRegular } from "../../../files/regular.ts"
 import { parseReference } from "../../../registry/reference.ts"
 import { buildProvenanceOf } from "../../../supply/build-provenance.ts"
-import { isArchive } from "../../build/archives.ts"
+import { isPackedTar } from "../../build/archives.ts"
 import { baseCalled } from "../../build/base.ts"
 import { withBeginning } from "../../build/beginning.ts"
 import { Building } from "../../build/building.ts"
@@ -112,7 +112,7 @@ async function run(folder: string, options: BuildOptions): Promise<void> {
     const planned = await planBuild(file, {
       args: withEpoch(options.buildArg, SOURCE_DATE_EPOCH),
       context,
-      isArchive,
+      isArchive: isPackedTar,
       ...(options.target !== undefined && { target: options.target }),
       base: (text) =>
         baseCalled(text, { ...options, signal, contexts: options.buildContext ?? new Map(), opened }),
