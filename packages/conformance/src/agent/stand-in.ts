@@ -13,6 +13,9 @@ export interface Heard extends Frame {
 /** How the agent answers what it is asked to do; nothing is said where it gives nothing. */
 export type Manner = (words: readonly string[], stream: number, agent: StandIn) => void
 
+/** A guest begins with the first byte. */
+const BEGIN = Buffer.of(0x55)
+
 /** The agent of a machine, by a socket that leads to its port: what it does is said by `manner`. */
 export class StandIn {
   readonly heard: Heard[] = []
@@ -39,8 +42,8 @@ export class StandIn {
       const agent = new StandIn(path, manner)
       agent.#socket.once("error", reject)
       agent.#socket.once("connect", () => {
-        // The guest begins with the first byte.
-        agent.#socket.write(Buffer.alloc(1))
+        // One that has begun already passes it on, as noise before the next HELLO.
+        agent.#socket.write(BEGIN)
         resolve(agent)
       })
     })

@@ -45,7 +45,6 @@ export function agentPlan(
       const document = { devices: [{ type: "serial", name: "way" }], ...changes.document }
       const manifest = await scene.machine({ ...changes, document })
       const id = await scene.start({ manifest, overrides: { args: LINE, agent: true, ...overrides } })
-      await scene.runtime.says(id, /GUEST-READY[^\n]*\n/)
       await withAgent(scene, id, manner, run)
     },
   }
@@ -58,6 +57,8 @@ export async function withAgent(
   manner: Manner,
   run: (stage: Stage) => Promise<void>,
 ): Promise<void> {
+  // By then the guest looks at its ports.
+  await scene.runtime.says(id, /TICK \d+\r?\n/)
   const agent = await StandIn.connect(await portOf(scene, id), manner)
   try {
     await run({ ...scene, id, agent })

@@ -128,11 +128,11 @@ export const stopPlans: readonly Plan[] = [
     alone: true,
     async run({ runtime, boot, signal }) {
       const harness = harnessOf(runtime)
-      const id = await boot("ticks=10 off=1")
       const stays = await boot("", { network: { mode: "user", ports: [{ guest: 80 }, { guest: 81 }] } })
       const ports = JSON.stringify((await runtime.status(stays)).network?.ports)
+      const id = await boot("ticks=20 off=1")
       await harness.kill()
-      await new Promise((resolve) => setTimeout(resolve, 3000))
+      await new Promise((resolve) => setTimeout(resolve, 4000))
       await harness.start(signal)
       await runtime.reaches(id, "stopped", "failed")
       const ended = await runtime.until("its end is among the events", async () => {
