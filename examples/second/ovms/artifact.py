@@ -38,6 +38,14 @@ def read_artifact(oci_bytes, manifest_of, faults):
         if name in m and part(f"/{name}", m[name]["ref"], lambda t, n=name: t == f"{T}{n}.v1"):
             parts[name] = m[name]["ref"]
 
+    if "firmware" in m:
+        v = m["firmware"]["variables"]
+        hit = part("/firmware/variables", v["ref"], lambda t: t == f"{T}firmware-variables.v1")
+        if hit:
+            parts["variables"] = v["ref"]
+            if hit[1]["size"] != v["size"]:
+                add("/firmware/variables/size", "OVMS-OCI-032", f"{v['size']} against {hit[1]['size']}", "manifest")
+
     def chain(pointer, layers):
         for n, layer in enumerate(layers):
             hit = part(f"{pointer}/{n}", layer["ref"], lambda t: t in DISK_T)

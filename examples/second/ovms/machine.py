@@ -49,6 +49,8 @@ def machine_rules(m, add):
     word = words.get(m.get("architecture", "amd64")) if isinstance(m.get("architecture", "amd64"), str) else None
     if word and arch in words.values() and arch != word:
         add("/metadata/platform/arch", "OVMS-IDX-001")
+    if "firmware" in m and not (isinstance(platform, dict) and platform.get("uefi") is True):
+        add("/firmware", "OVMS-MAN-157")
     created = meta.get("created") if isinstance(meta, dict) else None
     pattern = schema_of("manifest").root["properties"]["metadata"]["properties"]["created"]["pattern"]
     if isinstance(created, str) and matches(pattern, created) and not real_date(created):

@@ -76,7 +76,7 @@ def layers_of(chain):
 def parts_of(kind, parts):
     if kind == "snapshot-artifact":
         return None
-    found = {name: parts[name] for name in ("kernel", "initrd") if name in parts}
+    found = {name: parts[name] for name in ("kernel", "initrd", "variables") if name in parts}
     found["layers"] = layers_of(zip(parts["disks"], parts["formats"]))
     if parts["further"]:
         found["disks"] = [{"name": name, "layers": layers_of(chain)} for name, chain in parts["further"]]

@@ -10,13 +10,14 @@ setDefaultTimeout(240_000)
 const skip = uefiMissing || (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
 if (skip) console.log(`SKIP packages/ovm/test/uefi.test.ts: ${skip}`)
 
-async function packed(host: Sandbox): Promise<void> {
+async function packed(host: Sandbox, more: object = {}): Promise<void> {
   const source = {
     schemaVersion: 1,
     name: "test/uefi",
     diskLayers: [{ path: await buildUefiDisk(), format: "raw" }],
     resources: { vcpus: 1, memory: 64 << 20 },
     metadata: { platform: { arch: "x86_64", uefi: true } },
+    ...more,
   }
   await host.ok(["pack", "-f", await host.file("uefi.json", JSON.stringify(source)), "-t", "uefi:1"])
 }
@@ -28,7 +29,19 @@ async function said(host: Sandbox, name: string, words: RegExp): Promise<void> {
 }
 
 test.skipIf(Boolean(skip))(
-  "a machine boots by UEFI, and its variables outlive its boots and its snapshots [OVMS-UEF-001, OVMS-UEF-003, OVMS-UEF-005]",
+  "variables of another size than the firmware's are refused before anything is made [OVMS-UEF-012]",
+  async () => {
+    await using host = await Sandbox.create()
+    await host.file("small.fd", "x".repeat(4096))
+    await packed(host, { firmware: { variables: { path: "small.fd" } } })
+    const culprits = ["/firmware/variables: ", "firmware that keeps 4096 bytes of them", "this host's keeps "]
+    await host.fails(["run", "-d", "--name", "one", "uefi:1"], "OVM_UEFI_UNSUPPORTED", culprits)
+    expect(await host.instances("--all")).toEqual([])
+  },
+)
+
+test.skipIf(Boolean(skip))(
+  "a machine boots by UEFI, and its variables outlive its boots and its snapshots and commits [OVMS-UEF-001, OVMS-UEF-003, OVMS-UEF-005, OVMS-UEF-010]",
   async () => {
     await using host = await Sandbox.create()
     await packed(host)
@@ -40,13 +53,22 @@ test.skipIf(Boolean(skip))(
       await host.ok(["stop", "--time", "0", name])
       await host.ok(["start", name])
       await said(host, name, /UEFI BOOT 2\r?\n/)
-      await host.ok(["rm", "--force", name])
+      await host.ok(["stop", "--time", "0", name])
     }
     await again("one")
+    await host.ok(["commit", "one", "-t", "uefi:2"])
+    await host.ok(["rm", "one"])
     // The clone goes on from where it was, with variables of its own: those of that moment.
     await host.ok(["run", "-d", "--name", "clone", "uefi:warm"])
     await said(host, "clone", /TICK [1-9]\d*\r?\n/)
     expect(await host.ok(["logs", "clone"])).not.toContain("UEFI BOOT")
     await again("clone")
+    // One that was committed goes on counting, wherever it is taken to.
+    await host.ok(["save", "-o", host.path("uefi.tar"), "uefi:2"])
+    await host.ok(["run", "-d", "--name", "two", host.path("uefi.tar")])
+    await said(host, "two", /UEFI BOOT 3\r?\n/)
+    const { variables, layers } = await host.json(["inspect", "uefi:2"])
+    expect(layers).toHaveLength(2)
+    expect(variables.size).toBeGreaterThan(4096)
   },
 )

@@ -31,6 +31,13 @@ export class Finder {
     return this.find(pointer, ref, type, (descriptor) => canonicalType(descriptor.mediaType) === type)
   }
 
+  /** A blob whose size the document says as well; `at` points to the member that names it. */
+  sized(at: string, part: Pick<LayerRef, "ref" | "size">, type: string): Descriptor | undefined {
+    const descriptor = this.typed(`${at}/ref`, part.ref, type)
+    if (descriptor) this.checkSize(at, part, descriptor)
+    return descriptor
+  }
+
   /** A disk file; `at` points to the member that names it. */
   disk(
     at: string,
@@ -43,12 +50,7 @@ export class Finder {
       ({ mediaType }) => diskType(mediaType).isDisk,
     )
     if (!descriptor) return undefined
-    if (descriptor.size !== layer.size)
-      this.fault(
-        `${at}/size`,
-        this.terms.size,
-        `size is ${layer.size}, but its descriptor says ${descriptor.size} bytes`,
-      )
+    this.checkSize(at, layer, descriptor)
     this.checkFormat(descriptor, layer.format)
     return { descriptor, format: layer.format }
   }
@@ -56,6 +58,15 @@ export class Finder {
   /** Layers that no ref named. */
   unused(): Descriptor[] {
     return this.oci.layers.filter(({ digest }) => !this.used.has(digest))
+  }
+
+  private checkSize(at: string, { size }: Pick<LayerRef, "size">, descriptor: Descriptor): void {
+    if (descriptor.size !== size)
+      this.fault(
+        `${at}/size`,
+        this.terms.size,
+        `size is ${size}, but its descriptor says ${descriptor.size} bytes`,
+      )
   }
 
   private find(pointer: string, ref: Digest, wanted: string, suits: (descriptor: Descriptor) => boolean) {

@@ -35,7 +35,9 @@ function kindOf(bytes: Uint8Array): Kind {
     return "oci-manifest"
   if ("config" in document && "layers" in document) return "oci-manifest"
   if ("mediaType" in document) return "manifest"
-  const parts = [document.kernel, document.initrd, document.diskLayers, furtherLayers(document.disks)].flat()
+  const { kernel, initrd, diskLayers, disks, firmware } = document
+  const variables = isObject(firmware) ? firmware.variables : undefined
+  const parts = [kernel, initrd, diskLayers, furtherLayers(disks), variables].flat()
   return parts.some((part) => isObject(part) && "path" in part) ? "pack-source" : "manifest"
 }
 

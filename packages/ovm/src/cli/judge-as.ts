@@ -68,8 +68,13 @@ function judgeArtifact(ociBytes: Uint8Array, manifestBytes: Uint8Array): Judged 
   const files = (chain: typeof parts.layers = []) =>
     chain.map(({ descriptor, format }) => ({ digest: descriptor.digest, format }))
   const disks = parts.disks.map(({ name, layers }) => ({ name, layers: files(layers) }))
-  const { kernel, initrd, layers } = parts
-  const found = { kernel: kernel?.digest, initrd: initrd?.digest, layers: files(layers) }
+  const { kernel, initrd, layers, variables } = parts
+  const found = {
+    kernel: kernel?.digest,
+    initrd: initrd?.digest,
+    layers: files(layers),
+    variables: variables?.digest,
+  }
   return { faults: all, ...(all.length === 0 && { found: { ...found, ...(disks.length > 0 && { disks }) } }) }
 }
 

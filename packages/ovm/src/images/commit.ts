@@ -1,5 +1,6 @@
+import { fileBytes } from "../artifact/blob.ts"
 import { writeFurther } from "../artifact/machine/further.ts"
-import { DISK_TYPE } from "../artifact/machine/manifest.ts"
+import { DISK_TYPE, VARIABLES_TYPE } from "../artifact/machine/manifest.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
 import { openLayout } from "../content/layout/store.ts"
@@ -12,6 +13,8 @@ export interface Written {
   readonly first: readonly string[]
   /** To each further disk that was written to, by its name. */
   readonly disks: ReadonlyMap<string, string>
+  /** The flash of its UEFI firmware. */
+  readonly variables?: string
 }
 
 /**
@@ -35,9 +38,15 @@ export async function commitMachine(
     const overlay = written.disks.get(name)
     if (overlay !== undefined) further.set(name, await layerOf([overlay], layers))
   }
+  const { variables: flash } = written
+  const variables = flash && (await store.ingest(fileBytes(flash, call), VARIABLES_TYPE, call))
   const created = new Date().toISOString()
-  const { descriptor } = await writeFurther(store, opened.machine, { added, disks: further, created }, call)
+  const additions = { added, disks: further, created, ...(variables && { variables }) }
+  const { descriptor } = await writeFurther(store, opened.machine, additions, call)
   await store.lease(lease).add(descriptor)
-  const size = [...added, ...further.values()].reduce((sum, layer) => sum + layer.size, 0)
+  const size = [...added, ...further.values(), ...(variables ? [variables] : [])].reduce(
+    (sum, layer) => sum + layer.size,
+    0,
+  )
   return { descriptor, size }
 }

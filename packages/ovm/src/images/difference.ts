@@ -8,7 +8,7 @@ type Blob = Pick<Descriptor, "digest" | "size">
 
 /** What became of one blob between two versions. */
 export interface PartChange {
-  /** `kernel`, `initrd`, `disk 0`, `disk NAME 0`; of a snapshot `ram`, `state`, `overlay 0`. */
+  /** `kernel`, `initrd`, `disk 0`, `disk NAME 0`, `variables`; of a snapshot `ram`, `state`, `overlay 0`. */
   readonly part: string
   readonly change: "same" | "changed" | "added" | "removed"
   readonly from?: Blob
@@ -54,12 +54,13 @@ function changeOf(part: string, from: Descriptor | undefined, to: Descriptor | u
 
 function partsOf({ machine, snapshot }: Root): Map<string, Descriptor> {
   const parts = new Map<string, Descriptor>()
-  const { kernel, initrd, layers, disks } = machine
+  const { kernel, initrd, layers, disks, variables } = machine
   if (kernel) parts.set("kernel", kernel)
   if (initrd) parts.set("initrd", initrd)
   for (const [at, { descriptor }] of layers.entries()) parts.set(`disk ${at}`, descriptor)
   for (const { name, layers = [] } of disks)
     for (const [at, { descriptor }] of layers.entries()) parts.set(`disk ${name} ${at}`, descriptor)
+  if (variables) parts.set("variables", variables)
   if (!snapshot) return parts
   parts.set("ram", snapshot.ram)
   parts.set("state", snapshot.state)
@@ -85,6 +86,7 @@ function settingsOf({
   diskLayers: __,
   disks = [],
   ramSnapshot: ___,
+  firmware: ____,
   ...others
 }: OvmsManifest) {
   return {

@@ -91,12 +91,13 @@ async function contentFaults(artifact: Artifact, files: LocalFile, call: Call): 
       return undefined
     }
   }
-  const { kernel, initrd, layers, disks } = artifact
+  const { kernel, initrd, layers, disks, variables } = artifact
   if (kernel)
     await attempt("/kernel/ref", async () =>
       checkKernelFor(await pathOf(files, kernel), artifact.manifest.architecture),
     )
   if (initrd) await attempt("/initrd/ref", () => pathOf(files, initrd))
+  if (variables) await attempt("/firmware/variables/ref", () => pathOf(files, variables))
   const judgeDisk = async (pointer: string, blobs: readonly DiskBlob[]) => {
     const chain: DiskInfo[] = []
     for (const [index, { descriptor, format }] of blobs.entries()) {

@@ -27,7 +27,7 @@ export async function machineOf(
   asked: string | undefined,
   call: Call,
 ): Promise<{ readonly machine: Machine; readonly chain: Chain }> {
-  const { manifest, kernel, initrd, warnings } = artifact
+  const { manifest, kernel, initrd, variables, warnings } = artifact
   const reference = asked ?? `localhost/${manifest.name}`
   const file = async (target: Descriptor) => ({ path: await localFile(store, reference, target, call) })
   const chain = await chainOf({ store, reference }, artifact.layers, call)
@@ -48,6 +48,7 @@ export async function machineOf(
     manifest,
     ...(kernelFile && { kernel: kernelFile }),
     ...(initrd && { initrd: await file(initrd) }),
+    ...(variables && { variables: { ...(await file(variables)), size: variables.size } }),
     layers: chain.files,
     virtualSize: virtualSizeOf(chain),
     disks: disks.map(({ prepared }) => prepared),

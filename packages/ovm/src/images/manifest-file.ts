@@ -10,6 +10,7 @@ import {
   type LayerRef,
   MANIFEST_TYPE,
   type OvmsManifest,
+  VARIABLES_TYPE,
 } from "../artifact/machine/manifest.ts"
 import { parseManifest } from "../artifact/machine/validate.ts"
 import { RAM_TYPES, TITLE_ANNOTATION } from "../artifact/types.ts"
@@ -58,7 +59,8 @@ interface Wanted {
   readonly annotations: Readonly<Record<string, string>>
 }
 
-function wantedBy({ kernel, initrd, diskLayers = [], disks = [], ramSnapshot }: OvmsManifest): Wanted[] {
+function wantedBy(manifest: OvmsManifest): Wanted[] {
+  const { kernel, initrd, diskLayers = [], disks = [], firmware, ramSnapshot } = manifest
   const want = (pointer: string, digest: Digest, mediaType: string, title: string): Wanted => ({
     pointer,
     digest,
@@ -75,6 +77,9 @@ function wantedBy({ kernel, initrd, diskLayers = [], disks = [], ramSnapshot }: 
     ...(initrd ? [want("/initrd/ref", initrd.ref, INITRD_TYPE, "initrd.img")] : []),
     ...layersOf("/diskLayers", diskLayers, "disk"),
     ...disks.flatMap(({ name, layers = [] }, at) => layersOf(`/disks/${at}/layers`, layers, `disk-${name}-`)),
+    ...(firmware
+      ? [want("/firmware/variables/ref", firmware.variables.ref, VARIABLES_TYPE, "variables.fd")]
+      : []),
     ...(ramSnapshot
       ? [want("/ramSnapshot/ref", ramSnapshot.ref, RAM_TYPES[ramSnapshot.compression], "ram.snapshot")]
       : []),

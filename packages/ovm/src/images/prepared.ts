@@ -25,6 +25,8 @@ export interface PreparedImage {
   readonly manifest: OvmsManifest
   readonly kernel?: { readonly path: string }
   readonly initrd?: { readonly path: string }
+  /** What its UEFI firmware starts with; bytes. */
+  readonly variables?: { readonly path: string; readonly size: number }
   /** From base to top. */
   readonly layers: readonly { readonly path: string; readonly format: DiskFormat }[]
   /** Of the disk that the guest sees, in bytes; 0 without a disk. */

@@ -6,7 +6,7 @@ import type { Images } from "../images/images.ts"
 import type { OpenImage } from "../images/open.ts"
 import { parseReference } from "../registry/reference.ts"
 import { startable } from "./again.ts"
-import { furtherWritten } from "./disks.ts"
+import { furtherWritten, variablesWritten } from "./disks.ts"
 import type { Log } from "./ending.ts"
 import type { Instance } from "./instance.ts"
 import type { CommitAnswer, CommitRequest } from "./interfaces.ts"
@@ -80,7 +80,9 @@ async function writtenTo(
 ): Promise<Written> {
   const since = await opened.overlays(top === undefined ? overlays : [...overlays, top], call)
   const disks = furtherWritten(directory, opened.image.disks)
-  if (since.length > 0 || disks.size > 0) return { first: since.map(({ path }) => path), disks }
+  const variables = variablesWritten(directory)
+  if (since.length > 0 || disks.size > 0 || variables !== undefined)
+    return { first: since.map(({ path }) => path), disks, ...(variables !== undefined && { variables }) }
   throw new OvmError("OVM_UNSUPPORTED", `instance ${id} has no disk that it could write to`, {
     detail: [{ pointer: "/instance_id", reason: "nothing was written" }],
   })

@@ -31,6 +31,17 @@ export function furtherWritten(directory: string, disks: readonly PreparedDisk[]
   return new Map(overlays.filter(([, path]) => existsSync(path)))
 }
 
+/** Where the variables of its UEFI firmware are, in the instance's directory. */
+export function ownVariables(directory: string): string {
+  return join(directory, "firmware-variables.fd")
+}
+
+/** The same, if it has some by now. */
+export function variablesWritten(directory: string): string | undefined {
+  const path = ownVariables(directory)
+  return existsSync(path) ? path : undefined
+}
+
 /** Throws OVM_UNSUPPORTED for a machine that can write to a disk beside its first (OVMS-SNP-163). */
 export function refuseFurther(disks: Disks = []): void {
   const further = disks.find(({ name, read_only }) => name !== undefined && !read_only)

@@ -11,10 +11,11 @@ import type {
   LaunchPlan,
   NetworkPlan,
   SharePlan,
+  UefiPlan,
   VolumePlan,
 } from "../vmm/plan.ts"
 import type { Capabilities, Vmm } from "../vmm/vmm.ts"
-import { furtherOverlay } from "./disks.ts"
+import { furtherOverlay, ownVariables } from "./disks.ts"
 import type { Overrides } from "./interfaces.ts"
 import type { Defaults, Limits } from "./limits.ts"
 import type { Lineage } from "./record.ts"
@@ -136,7 +137,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     bounds: boundsOf(overrides, defaults, resources.memory),
     ...(kernel && { kernel: { path: kernel.path, args: overrides.args ?? manifest.kernel?.args ?? "" } }),
     ...(manifest.architecture === "arm64" && { architecture: "arm64" as const }),
-    ...(manifest.metadata?.platform?.uefi && { uefi: true as const }),
+    ...(manifest.metadata?.platform?.uefi && { uefi: uefiPlan(directory, image) }),
     ...(initrd && { initrd: { path: initrd.path } }),
     ...(layers.length > 0 && {
       disk: {
@@ -155,6 +156,10 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     ...(wantsAgent(request, image) && { agent: true }),
     consoleLimit,
   }
+}
+
+function uefiPlan(directory: string, { variables }: PreparedImage): UefiPlan {
+  return { variables: ownVariables(directory), ...(variables && { initial: variables }) }
 }
 
 /** Throws OVM_REQUEST_INVALID where one was asked to be left out that something else asked for is done by. */

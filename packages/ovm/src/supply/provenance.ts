@@ -62,12 +62,13 @@ export function predicateOf(
 }
 
 /** In the order of the layers (OVMS-SRC-016). */
-function partsOf({ kernel, initrd, diskLayers = [], disks = [] }: PackSource): string[] {
+function partsOf({ kernel, initrd, diskLayers = [], disks = [], firmware }: PackSource): string[] {
   return [
     ...(kernel ? ["kernel"] : []),
     ...(initrd ? ["initrd"] : []),
     ...diskLayers.map((_, index) => `disk ${index}`),
     ...disks.flatMap(({ name, layers = [] }) => layers.map((_, index) => `disk ${name} ${index}`)),
+    ...(firmware ? ["variables"] : []),
   ]
 }
 
@@ -77,7 +78,7 @@ export function dependency(name: string, digest: Digest, part: string) {
 }
 
 function named(source: PackSource, base: string): PackSource {
-  const { kernel, initrd, diskLayers, disks } = source
+  const { kernel, initrd, diskLayers, disks, firmware } = source
   const renamed = <T extends { readonly path: string }>(part: T): T => ({
     ...part,
     path: shownName(part.path, base),
@@ -87,6 +88,7 @@ function named(source: PackSource, base: string): PackSource {
     ...(kernel && { kernel: renamed(kernel) }),
     ...(initrd && { initrd: renamed(initrd) }),
     ...(diskLayers && { diskLayers: diskLayers.map(renamed) }),
+    ...(firmware && { firmware: { variables: renamed(firmware.variables) } }),
     ...(disks && {
       disks: disks.map((disk) => ({ ...disk, ...(disk.layers && { layers: disk.layers.map(renamed) }) })),
     }),

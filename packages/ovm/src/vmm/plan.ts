@@ -15,8 +15,8 @@ export interface LaunchPlan {
   readonly bounds?: Bounds
   /** Of the guest, in the words of OCI; absent: amd64. */
   readonly architecture?: "arm64"
-  /** Boot by UEFI: its firmware and the template of its variables are the host's, the variables the machine's own. */
-  readonly uefi?: true
+  /** Absent: it does not boot by UEFI. */
+  readonly uefi?: UefiPlan
   /** Absent: boot from the disk, by BIOS unless by UEFI. */
   readonly kernel?: { readonly path: string; readonly args: string }
   readonly initrd?: { readonly path: string }
@@ -45,6 +45,14 @@ export interface LaunchPlan {
   readonly accelerator?: string
   /** VM generation ID, a UUID in lower case; a new random one unless given. */
   readonly generationId?: string
+}
+
+/** Firmware of the host, with variables of the machine's own. */
+export interface UefiPlan {
+  /** A file in the machine's directory that has them: the adapter makes it where it is not there. */
+  readonly variables: string
+  /** What they are at first, bytes of a flash; the host's template unless given. */
+  readonly initial?: { readonly path: string; readonly size: number }
 }
 
 /** A raw file that the guest sees as a disk; its flushes reach the host's disk. */

@@ -27,7 +27,7 @@ const SHARE = { source: NOWHERE, target: "/mnt", tag: "share0", readOnly: true }
 /** A plan that asks for one thing beside a kernel. */
 const ASKING: readonly (readonly [name: string, plan: LaunchPlan])[] = [
   ["bios", DISK_ONLY],
-  ["uefi", { ...DISK_ONLY, uefi: true }],
+  ["uefi", { ...DISK_ONLY, uefi: { variables: "/" } }],
   ["disk", { ...BASE, disk: DISK }],
   ["disks", { ...BASE, disks: [{ name: "further", layers: DISK.layers, size: MiB }] }],
   ["volumes", { ...BASE, volumes: [{ path: NOWHERE, serial: "volume", readOnly: true }] }],

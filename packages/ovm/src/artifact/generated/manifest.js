@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const manifest = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","mediaType","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.manifest.v1+json"},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"enum":["amd64","arm64"]},"kernel":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"disks":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"oneOf":[{"required":["layers"]},{"required":["size"]}],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,19}$"},"readOnly":{"type":"boolean"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":512},"layers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}}}}},"ramSnapshot":{"type":"object","additionalProperties":false,"required":["ref","compression"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"network":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"object","additionalProperties":false,"required":["mode"],"properties":{"mode":{"enum":["user","none"]},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"enum":["tcp","udp"]}}}}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"enum":["x86_64","aarch64"]},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"shares":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name","target"],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},"readOnly":{"type":"boolean"},"required":{"type":"boolean"}}}},"config":{"not":{}},"agent":{"type":"object","additionalProperties":false,"required":["protocol"],"properties":{"protocol":{"const":"ovms.agent.v1"}}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","mediaType","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.manifest.v1+json"},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"enum":["amd64","arm64"]},"kernel":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"disks":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"oneOf":[{"required":["layers"]},{"required":["size"]}],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,19}$"},"readOnly":{"type":"boolean"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":512},"layers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}}}}},"firmware":{"type":"object","additionalProperties":false,"required":["variables"],"properties":{"variables":{"type":"object","additionalProperties":false,"required":["ref","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":4096,"maximum":67108864}}}}},"ramSnapshot":{"type":"object","additionalProperties":false,"required":["ref","compression"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"network":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"object","additionalProperties":false,"required":["mode"],"properties":{"mode":{"enum":["user","none"]},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"enum":["tcp","udp"]}}}}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"enum":["x86_64","aarch64"]},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"shares":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name","target"],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},"readOnly":{"type":"boolean"},"required":{"type":"boolean"}}}},"config":{"not":{}},"agent":{"type":"object","additionalProperties":false,"required":["protocol"],"properties":{"protocol":{"const":"ovms.agent.v1"}}}}};
 const func1 = Object.prototype.hasOwnProperty;
 const func2 = ucs2length;
 const pattern4 = new RegExp("^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$", "u");
@@ -15,11 +15,11 @@ const pattern6 = new RegExp("^[a-z][a-z0-9]{0,31}$", "u");
 const pattern7 = new RegExp("^sha256:[0-9a-f]{64}$", "u");
 const pattern8 = new RegExp("^[ -~]*$", "u");
 const pattern12 = new RegExp("^[a-z][a-z0-9-]{0,19}$", "u");
-const pattern16 = new RegExp("^[a-z][a-z0-9-]{0,31}$", "u");
-const pattern18 = new RegExp("^0x[0-9A-Fa-f]{1,16}$", "u");
-const pattern19 = new RegExp("^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$", "u");
-const pattern20 = new RegExp("^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$", "u");
-const pattern24 = new RegExp("^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$", "u");
+const pattern17 = new RegExp("^[a-z][a-z0-9-]{0,31}$", "u");
+const pattern19 = new RegExp("^0x[0-9A-Fa-f]{1,16}$", "u");
+const pattern20 = new RegExp("^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$", "u");
+const pattern21 = new RegExp("^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$", "u");
+const pattern25 = new RegExp("^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$", "u");
 
 function validate20(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -1232,11 +1232,11 @@ vErrors.push(err95);
 errors++;
 }
 }
-if(data.ramSnapshot !== undefined){
-let data34 = data.ramSnapshot;
+if(data.firmware !== undefined){
+let data34 = data.firmware;
 if(data34 && typeof data34 == "object" && !Array.isArray(data34)){
-if(data34.ref === undefined){
-const err96 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
+if(data34.variables === undefined){
+const err96 = {instancePath:instancePath+"/firmware",schemaPath:"#/properties/firmware/required",keyword:"required",params:{missingProperty: "variables"},message:"must have required property '"+"variables"+"'"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -1245,8 +1245,9 @@ vErrors.push(err96);
 }
 errors++;
 }
-if(data34.compression === undefined){
-const err97 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/required",keyword:"required",params:{missingProperty: "compression"},message:"must have required property '"+"compression"+"'"};
+for(const key8 in data34){
+if(!(key8 === "variables")){
+const err97 = {instancePath:instancePath+"/firmware",schemaPath:"#/properties/firmware/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -1255,9 +1256,12 @@ vErrors.push(err97);
 }
 errors++;
 }
-for(const key8 in data34){
-if(!((((key8 === "ref") || (key8 === "compression")) || (key8 === "preload_hint")) || (key8 === "mlock_required"))){
-const err98 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
+}
+if(data34.variables !== undefined){
+let data35 = data34.variables;
+if(data35 && typeof data35 == "object" && !Array.isArray(data35)){
+if(data35.ref === undefined){
+const err98 = {instancePath:instancePath+"/firmware/variables",schemaPath:"#/properties/firmware/properties/variables/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -1266,12 +1270,8 @@ vErrors.push(err98);
 }
 errors++;
 }
-}
-if(data34.ref !== undefined){
-let data35 = data34.ref;
-if(typeof data35 === "string"){
-if(!pattern7.test(data35)){
-const err99 = {instancePath:instancePath+"/ramSnapshot/ref",schemaPath:"#/properties/ramSnapshot/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data35.size === undefined){
+const err99 = {instancePath:instancePath+"/firmware/variables",schemaPath:"#/properties/firmware/properties/variables/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -1280,9 +1280,9 @@ vErrors.push(err99);
 }
 errors++;
 }
-}
-else {
-const err100 = {instancePath:instancePath+"/ramSnapshot/ref",schemaPath:"#/properties/ramSnapshot/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
+for(const key9 in data35){
+if(!((key9 === "ref") || (key9 === "size"))){
+const err100 = {instancePath:instancePath+"/firmware/variables",schemaPath:"#/properties/firmware/properties/variables/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -1292,10 +1292,11 @@ vErrors.push(err100);
 errors++;
 }
 }
-if(data34.compression !== undefined){
-let data36 = data34.compression;
-if(!((data36 === "lz4") || (data36 === "zstd"))){
-const err101 = {instancePath:instancePath+"/ramSnapshot/compression",schemaPath:"#/properties/ramSnapshot/properties/compression/enum",keyword:"enum",params:{allowedValues: schema31.properties.ramSnapshot.properties.compression.enum},message:"must be equal to one of the allowed values"};
+if(data35.ref !== undefined){
+let data36 = data35.ref;
+if(typeof data36 === "string"){
+if(!pattern7.test(data36)){
+const err101 = {instancePath:instancePath+"/firmware/variables/ref",schemaPath:"#/properties/firmware/properties/variables/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -1305,9 +1306,8 @@ vErrors.push(err101);
 errors++;
 }
 }
-if(data34.preload_hint !== undefined){
-if(typeof data34.preload_hint !== "boolean"){
-const err102 = {instancePath:instancePath+"/ramSnapshot/preload_hint",schemaPath:"#/properties/ramSnapshot/properties/preload_hint/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err102 = {instancePath:instancePath+"/firmware/variables/ref",schemaPath:"#/properties/firmware/properties/variables/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -1317,9 +1317,10 @@ vErrors.push(err102);
 errors++;
 }
 }
-if(data34.mlock_required !== undefined){
-if(typeof data34.mlock_required !== "boolean"){
-const err103 = {instancePath:instancePath+"/ramSnapshot/mlock_required",schemaPath:"#/properties/ramSnapshot/properties/mlock_required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data35.size !== undefined){
+let data37 = data35.size;
+if(!(((typeof data37 == "number") && (!(data37 % 1) && !isNaN(data37))) && (isFinite(data37)))){
+const err103 = {instancePath:instancePath+"/firmware/variables/size",schemaPath:"#/properties/firmware/properties/variables/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -1328,10 +1329,9 @@ vErrors.push(err103);
 }
 errors++;
 }
-}
-}
-else {
-const err104 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data37 == "number") && (isFinite(data37))){
+if(data37 > 67108864 || isNaN(data37)){
+const err104 = {instancePath:instancePath+"/firmware/variables/size",schemaPath:"#/properties/firmware/properties/variables/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 67108864},message:"must be <= 67108864"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -1340,12 +1340,8 @@ vErrors.push(err104);
 }
 errors++;
 }
-}
-if(data.devices !== undefined){
-let data39 = data.devices;
-if(Array.isArray(data39)){
-if(data39.length > 16){
-const err105 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data37 < 4096 || isNaN(data37)){
+const err105 = {instancePath:instancePath+"/firmware/variables/size",schemaPath:"#/properties/firmware/properties/variables/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 4096},message:"must be >= 4096"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -1354,16 +1350,11 @@ vErrors.push(err105);
 }
 errors++;
 }
-const len5 = data39.length;
-for(let i3=0; i3<len5; i3++){
-let data40 = data39[i3];
-const _errs90 = errors;
-let valid19 = true;
-const _errs91 = errors;
-if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
-let missing0;
-if((data40.type === undefined) && (missing0 = "type")){
-const err106 = {};
+}
+}
+}
+else {
+const err106 = {instancePath:instancePath+"/firmware/variables",schemaPath:"#/properties/firmware/properties/variables/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -1372,10 +1363,10 @@ vErrors.push(err106);
 }
 errors++;
 }
+}
+}
 else {
-if(data40.type !== undefined){
-if("ivshmem" !== data40.type){
-const err107 = {};
+const err107 = {instancePath:instancePath+"/firmware",schemaPath:"#/properties/firmware/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -1385,23 +1376,11 @@ vErrors.push(err107);
 errors++;
 }
 }
-}
-}
-var _valid2 = _errs91 === errors;
-errors = _errs90;
-if(vErrors !== null){
-if(_errs90){
-vErrors.length = _errs90;
-}
-else {
-vErrors = null;
-}
-}
-if(_valid2){
-const _errs93 = errors;
-if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
-if(data40.size === undefined){
-const err108 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/then/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+if(data.ramSnapshot !== undefined){
+let data38 = data.ramSnapshot;
+if(data38 && typeof data38 == "object" && !Array.isArray(data38)){
+if(data38.ref === undefined){
+const err108 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -1410,12 +1389,8 @@ vErrors.push(err108);
 }
 errors++;
 }
-}
-var _valid2 = _errs93 === errors;
-valid19 = _valid2;
-}
-if(!valid19){
-const err109 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/if",keyword:"if",params:{failingKeyword: "then"},message:"must match \"then\" schema"};
+if(data38.compression === undefined){
+const err109 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/required",keyword:"required",params:{missingProperty: "compression"},message:"must have required property '"+"compression"+"'"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -1424,9 +1399,9 @@ vErrors.push(err109);
 }
 errors++;
 }
-if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
-if(data40.type === undefined){
-const err110 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/required",keyword:"required",params:{missingProperty: "type"},message:"must have required property '"+"type"+"'"};
+for(const key10 in data38){
+if(!((((key10 === "ref") || (key10 === "compression")) || (key10 === "preload_hint")) || (key10 === "mlock_required"))){
+const err110 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -1435,8 +1410,12 @@ vErrors.push(err110);
 }
 errors++;
 }
-if(data40.name === undefined){
-const err111 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+if(data38.ref !== undefined){
+let data39 = data38.ref;
+if(typeof data39 === "string"){
+if(!pattern7.test(data39)){
+const err111 = {instancePath:instancePath+"/ramSnapshot/ref",schemaPath:"#/properties/ramSnapshot/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -1445,9 +1424,9 @@ vErrors.push(err111);
 }
 errors++;
 }
-for(const key9 in data40){
-if(!(((((key9 === "type") || (key9 === "name")) || (key9 === "size")) || (key9 === "mmio_addr")) || (key9 === "required"))){
-const err112 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
+}
+else {
+const err112 = {instancePath:instancePath+"/ramSnapshot/ref",schemaPath:"#/properties/ramSnapshot/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -1457,11 +1436,10 @@ vErrors.push(err112);
 errors++;
 }
 }
-if(data40.type !== undefined){
-let data42 = data40.type;
-if(typeof data42 === "string"){
-if(!pattern16.test(data42)){
-const err113 = {instancePath:instancePath+"/devices/" + i3+"/type",schemaPath:"#/properties/devices/items/properties/type/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+if(data38.compression !== undefined){
+let data40 = data38.compression;
+if(!((data40 === "lz4") || (data40 === "zstd"))){
+const err113 = {instancePath:instancePath+"/ramSnapshot/compression",schemaPath:"#/properties/ramSnapshot/properties/compression/enum",keyword:"enum",params:{allowedValues: schema31.properties.ramSnapshot.properties.compression.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -1471,8 +1449,9 @@ vErrors.push(err113);
 errors++;
 }
 }
-else {
-const err114 = {instancePath:instancePath+"/devices/" + i3+"/type",schemaPath:"#/properties/devices/items/properties/type/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data38.preload_hint !== undefined){
+if(typeof data38.preload_hint !== "boolean"){
+const err114 = {instancePath:instancePath+"/ramSnapshot/preload_hint",schemaPath:"#/properties/ramSnapshot/properties/preload_hint/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -1482,11 +1461,9 @@ vErrors.push(err114);
 errors++;
 }
 }
-if(data40.name !== undefined){
-let data43 = data40.name;
-if(typeof data43 === "string"){
-if(!pattern16.test(data43)){
-const err115 = {instancePath:instancePath+"/devices/" + i3+"/name",schemaPath:"#/properties/devices/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+if(data38.mlock_required !== undefined){
+if(typeof data38.mlock_required !== "boolean"){
+const err115 = {instancePath:instancePath+"/ramSnapshot/mlock_required",schemaPath:"#/properties/ramSnapshot/properties/mlock_required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -1496,8 +1473,9 @@ vErrors.push(err115);
 errors++;
 }
 }
+}
 else {
-const err116 = {instancePath:instancePath+"/devices/" + i3+"/name",schemaPath:"#/properties/devices/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err116 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -1507,10 +1485,11 @@ vErrors.push(err116);
 errors++;
 }
 }
-if(data40.size !== undefined){
-let data44 = data40.size;
-if(!(((typeof data44 == "number") && (!(data44 % 1) && !isNaN(data44))) && (isFinite(data44)))){
-const err117 = {instancePath:instancePath+"/devices/" + i3+"/size",schemaPath:"#/properties/devices/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data.devices !== undefined){
+let data43 = data.devices;
+if(Array.isArray(data43)){
+if(data43.length > 16){
+const err117 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -1519,9 +1498,16 @@ vErrors.push(err117);
 }
 errors++;
 }
-if((typeof data44 == "number") && (isFinite(data44))){
-if(data44 > 68719476736 || isNaN(data44)){
-const err118 = {instancePath:instancePath+"/devices/" + i3+"/size",schemaPath:"#/properties/devices/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 68719476736},message:"must be <= 68719476736"};
+const len5 = data43.length;
+for(let i3=0; i3<len5; i3++){
+let data44 = data43[i3];
+const _errs100 = errors;
+let valid21 = true;
+const _errs101 = errors;
+if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
+let missing0;
+if((data44.type === undefined) && (missing0 = "type")){
+const err118 = {};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -1530,8 +1516,10 @@ vErrors.push(err118);
 }
 errors++;
 }
-if(data44 < 4096 || isNaN(data44)){
-const err119 = {instancePath:instancePath+"/devices/" + i3+"/size",schemaPath:"#/properties/devices/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 4096},message:"must be >= 4096"};
+else {
+if(data44.type !== undefined){
+if("ivshmem" !== data44.type){
+const err119 = {};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -1542,11 +1530,22 @@ errors++;
 }
 }
 }
-if(data40.mmio_addr !== undefined){
-let data45 = data40.mmio_addr;
-if(typeof data45 === "string"){
-if(!pattern18.test(data45)){
-const err120 = {instancePath:instancePath+"/devices/" + i3+"/mmio_addr",schemaPath:"#/properties/devices/items/properties/mmio_addr/pattern",keyword:"pattern",params:{pattern: "^0x[0-9A-Fa-f]{1,16}$"},message:"must match pattern \""+"^0x[0-9A-Fa-f]{1,16}$"+"\""};
+}
+var _valid2 = _errs101 === errors;
+errors = _errs100;
+if(vErrors !== null){
+if(_errs100){
+vErrors.length = _errs100;
+}
+else {
+vErrors = null;
+}
+}
+if(_valid2){
+const _errs103 = errors;
+if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
+if(data44.size === undefined){
+const err120 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/then/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -1556,8 +1555,11 @@ vErrors.push(err120);
 errors++;
 }
 }
-else {
-const err121 = {instancePath:instancePath+"/devices/" + i3+"/mmio_addr",schemaPath:"#/properties/devices/items/properties/mmio_addr/type",keyword:"type",params:{type: "string"},message:"must be string"};
+var _valid2 = _errs103 === errors;
+valid21 = _valid2;
+}
+if(!valid21){
+const err121 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/if",keyword:"if",params:{failingKeyword: "then"},message:"must match \"then\" schema"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -1566,10 +1568,9 @@ vErrors.push(err121);
 }
 errors++;
 }
-}
-if(data40.required !== undefined){
-if(typeof data40.required !== "boolean"){
-const err122 = {instancePath:instancePath+"/devices/" + i3+"/required",schemaPath:"#/properties/devices/items/properties/required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
+if(data44.type === undefined){
+const err122 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/required",keyword:"required",params:{missingProperty: "type"},message:"must have required property '"+"type"+"'"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -1578,10 +1579,8 @@ vErrors.push(err122);
 }
 errors++;
 }
-}
-}
-else {
-const err123 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data44.name === undefined){
+const err123 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -1590,10 +1589,9 @@ vErrors.push(err123);
 }
 errors++;
 }
-}
-}
-else {
-const err124 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/type",keyword:"type",params:{type: "array"},message:"must be array"};
+for(const key11 in data44){
+if(!(((((key11 === "type") || (key11 === "name")) || (key11 === "size")) || (key11 === "mmio_addr")) || (key11 === "required"))){
+const err124 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -1603,11 +1601,11 @@ vErrors.push(err124);
 errors++;
 }
 }
-if(data.network !== undefined){
-let data47 = data.network;
-if(Array.isArray(data47)){
-if(data47.length > 1){
-const err125 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/maxItems",keyword:"maxItems",params:{limit: 1},message:"must NOT have more than 1 items"};
+if(data44.type !== undefined){
+let data46 = data44.type;
+if(typeof data46 === "string"){
+if(!pattern17.test(data46)){
+const err125 = {instancePath:instancePath+"/devices/" + i3+"/type",schemaPath:"#/properties/devices/items/properties/type/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -1616,8 +1614,9 @@ vErrors.push(err125);
 }
 errors++;
 }
-if(data47.length < 1){
-const err126 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+}
+else {
+const err126 = {instancePath:instancePath+"/devices/" + i3+"/type",schemaPath:"#/properties/devices/items/properties/type/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -1626,12 +1625,12 @@ vErrors.push(err126);
 }
 errors++;
 }
-const len6 = data47.length;
-for(let i4=0; i4<len6; i4++){
-let data48 = data47[i4];
-if(data48 && typeof data48 == "object" && !Array.isArray(data48)){
-if(data48.mode === undefined){
-const err127 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
+}
+if(data44.name !== undefined){
+let data47 = data44.name;
+if(typeof data47 === "string"){
+if(!pattern17.test(data47)){
+const err127 = {instancePath:instancePath+"/devices/" + i3+"/name",schemaPath:"#/properties/devices/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -1640,9 +1639,9 @@ vErrors.push(err127);
 }
 errors++;
 }
-for(const key10 in data48){
-if(!((key10 === "mode") || (key10 === "ports"))){
-const err128 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
+}
+else {
+const err128 = {instancePath:instancePath+"/devices/" + i3+"/name",schemaPath:"#/properties/devices/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -1652,10 +1651,10 @@ vErrors.push(err128);
 errors++;
 }
 }
-if(data48.mode !== undefined){
-let data49 = data48.mode;
-if(!((data49 === "user") || (data49 === "none"))){
-const err129 = {instancePath:instancePath+"/network/" + i4+"/mode",schemaPath:"#/properties/network/items/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(data44.size !== undefined){
+let data48 = data44.size;
+if(!(((typeof data48 == "number") && (!(data48 % 1) && !isNaN(data48))) && (isFinite(data48)))){
+const err129 = {instancePath:instancePath+"/devices/" + i3+"/size",schemaPath:"#/properties/devices/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -1664,12 +1663,9 @@ vErrors.push(err129);
 }
 errors++;
 }
-}
-if(data48.ports !== undefined){
-let data50 = data48.ports;
-if(Array.isArray(data50)){
-if(data50.length > 64){
-const err130 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if((typeof data48 == "number") && (isFinite(data48))){
+if(data48 > 68719476736 || isNaN(data48)){
+const err130 = {instancePath:instancePath+"/devices/" + i3+"/size",schemaPath:"#/properties/devices/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 68719476736},message:"must be <= 68719476736"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -1678,12 +1674,8 @@ vErrors.push(err130);
 }
 errors++;
 }
-const len7 = data50.length;
-for(let i5=0; i5<len7; i5++){
-let data51 = data50[i5];
-if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
-if(data51.guest === undefined){
-const err131 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if(data48 < 4096 || isNaN(data48)){
+const err131 = {instancePath:instancePath+"/devices/" + i3+"/size",schemaPath:"#/properties/devices/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 4096},message:"must be >= 4096"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -1692,9 +1684,13 @@ vErrors.push(err131);
 }
 errors++;
 }
-for(const key11 in data51){
-if(!((key11 === "guest") || (key11 === "protocol"))){
-const err132 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
+}
+}
+if(data44.mmio_addr !== undefined){
+let data49 = data44.mmio_addr;
+if(typeof data49 === "string"){
+if(!pattern19.test(data49)){
+const err132 = {instancePath:instancePath+"/devices/" + i3+"/mmio_addr",schemaPath:"#/properties/devices/items/properties/mmio_addr/pattern",keyword:"pattern",params:{pattern: "^0x[0-9A-Fa-f]{1,16}$"},message:"must match pattern \""+"^0x[0-9A-Fa-f]{1,16}$"+"\""};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -1704,10 +1700,8 @@ vErrors.push(err132);
 errors++;
 }
 }
-if(data51.guest !== undefined){
-let data52 = data51.guest;
-if(!(((typeof data52 == "number") && (!(data52 % 1) && !isNaN(data52))) && (isFinite(data52)))){
-const err133 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err133 = {instancePath:instancePath+"/devices/" + i3+"/mmio_addr",schemaPath:"#/properties/devices/items/properties/mmio_addr/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -1716,9 +1710,10 @@ vErrors.push(err133);
 }
 errors++;
 }
-if((typeof data52 == "number") && (isFinite(data52))){
-if(data52 > 65535 || isNaN(data52)){
-const err134 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data44.required !== undefined){
+if(typeof data44.required !== "boolean"){
+const err134 = {instancePath:instancePath+"/devices/" + i3+"/required",schemaPath:"#/properties/devices/items/properties/required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -1727,8 +1722,10 @@ vErrors.push(err134);
 }
 errors++;
 }
-if(data52 < 1 || isNaN(data52)){
-const err135 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+else {
+const err135 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -1739,10 +1736,8 @@ errors++;
 }
 }
 }
-if(data51.protocol !== undefined){
-let data53 = data51.protocol;
-if(!((data53 === "tcp") || (data53 === "udp"))){
-const err136 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/protocol",schemaPath:"#/properties/network/items/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+else {
+const err136 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -1752,9 +1747,11 @@ vErrors.push(err136);
 errors++;
 }
 }
-}
-else {
-const err137 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.network !== undefined){
+let data51 = data.network;
+if(Array.isArray(data51)){
+if(data51.length > 1){
+const err137 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/maxItems",keyword:"maxItems",params:{limit: 1},message:"must NOT have more than 1 items"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -1763,10 +1760,8 @@ vErrors.push(err137);
 }
 errors++;
 }
-}
-}
-else {
-const err138 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data51.length < 1){
+const err138 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -1775,10 +1770,12 @@ vErrors.push(err138);
 }
 errors++;
 }
-}
-}
-else {
-const err139 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const len6 = data51.length;
+for(let i4=0; i4<len6; i4++){
+let data52 = data51[i4];
+if(data52 && typeof data52 == "object" && !Array.isArray(data52)){
+if(data52.mode === undefined){
+const err139 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -1787,10 +1784,9 @@ vErrors.push(err139);
 }
 errors++;
 }
-}
-}
-else {
-const err140 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "array"},message:"must be array"};
+for(const key12 in data52){
+if(!((key12 === "mode") || (key12 === "ports"))){
+const err140 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -1800,12 +1796,10 @@ vErrors.push(err140);
 errors++;
 }
 }
-if(data.resources !== undefined){
-let data54 = data.resources;
-if(data54 && typeof data54 == "object" && !Array.isArray(data54)){
-for(const key12 in data54){
-if(!((key12 === "vcpus") || (key12 === "memory"))){
-const err141 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
+if(data52.mode !== undefined){
+let data53 = data52.mode;
+if(!((data53 === "user") || (data53 === "none"))){
+const err141 = {instancePath:instancePath+"/network/" + i4+"/mode",schemaPath:"#/properties/network/items/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -1815,10 +1809,11 @@ vErrors.push(err141);
 errors++;
 }
 }
-if(data54.vcpus !== undefined){
-let data55 = data54.vcpus;
-if(!(((typeof data55 == "number") && (!(data55 % 1) && !isNaN(data55))) && (isFinite(data55)))){
-const err142 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data52.ports !== undefined){
+let data54 = data52.ports;
+if(Array.isArray(data54)){
+if(data54.length > 64){
+const err142 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -1827,9 +1822,12 @@ vErrors.push(err142);
 }
 errors++;
 }
-if((typeof data55 == "number") && (isFinite(data55))){
-if(data55 > 255 || isNaN(data55)){
-const err143 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
+const len7 = data54.length;
+for(let i5=0; i5<len7; i5++){
+let data55 = data54[i5];
+if(data55 && typeof data55 == "object" && !Array.isArray(data55)){
+if(data55.guest === undefined){
+const err143 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -1838,8 +1836,9 @@ vErrors.push(err143);
 }
 errors++;
 }
-if(data55 < 1 || isNaN(data55)){
-const err144 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+for(const key13 in data55){
+if(!((key13 === "guest") || (key13 === "protocol"))){
+const err144 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key13},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -1849,11 +1848,10 @@ vErrors.push(err144);
 errors++;
 }
 }
-}
-if(data54.memory !== undefined){
-let data56 = data54.memory;
+if(data55.guest !== undefined){
+let data56 = data55.guest;
 if(!(((typeof data56 == "number") && (!(data56 % 1) && !isNaN(data56))) && (isFinite(data56)))){
-const err145 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err145 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -1863,8 +1861,8 @@ vErrors.push(err145);
 errors++;
 }
 if((typeof data56 == "number") && (isFinite(data56))){
-if(data56 > 17592186044416 || isNaN(data56)){
-const err146 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+if(data56 > 65535 || isNaN(data56)){
+const err146 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -1873,8 +1871,8 @@ vErrors.push(err146);
 }
 errors++;
 }
-if(data56 < 1048576 || isNaN(data56)){
-const err147 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
+if(data56 < 1 || isNaN(data56)){
+const err147 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -1883,9 +1881,12 @@ vErrors.push(err147);
 }
 errors++;
 }
-let res1;
-if((1048576 === 0 || (res1 = data56/1048576, res1 !== parseInt(res1)))){
-const err148 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
+}
+}
+if(data55.protocol !== undefined){
+let data57 = data55.protocol;
+if(!((data57 === "tcp") || (data57 === "udp"))){
+const err148 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/protocol",schemaPath:"#/properties/network/items/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err148];
 }
@@ -1896,9 +1897,8 @@ errors++;
 }
 }
 }
-}
 else {
-const err149 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err149 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err149];
 }
@@ -1908,12 +1908,9 @@ vErrors.push(err149);
 errors++;
 }
 }
-if(data.metadata !== undefined){
-let data57 = data.metadata;
-if(data57 && typeof data57 == "object" && !Array.isArray(data57)){
-for(const key13 in data57){
-if(!((((key13 === "author") || (key13 === "created")) || (key13 === "description")) || (key13 === "platform"))){
-const err150 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key13},message:"must NOT have additional properties"};
+}
+else {
+const err150 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err150];
 }
@@ -1923,11 +1920,9 @@ vErrors.push(err150);
 errors++;
 }
 }
-if(data57.author !== undefined){
-let data58 = data57.author;
-if(typeof data58 === "string"){
-if(func2(data58) > 255){
-const err151 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
+}
+else {
+const err151 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err151];
 }
@@ -1936,8 +1931,10 @@ vErrors.push(err151);
 }
 errors++;
 }
-if(func2(data58) < 1){
-const err152 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+}
+else {
+const err152 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err152];
 }
@@ -1946,8 +1943,13 @@ vErrors.push(err152);
 }
 errors++;
 }
-if(!pattern19.test(data58)){
-const err153 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
+}
+if(data.resources !== undefined){
+let data58 = data.resources;
+if(data58 && typeof data58 == "object" && !Array.isArray(data58)){
+for(const key14 in data58){
+if(!((key14 === "vcpus") || (key14 === "memory"))){
+const err153 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key14},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err153];
 }
@@ -1957,8 +1959,10 @@ vErrors.push(err153);
 errors++;
 }
 }
-else {
-const err154 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data58.vcpus !== undefined){
+let data59 = data58.vcpus;
+if(!(((typeof data59 == "number") && (!(data59 % 1) && !isNaN(data59))) && (isFinite(data59)))){
+const err154 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err154];
 }
@@ -1967,12 +1971,9 @@ vErrors.push(err154);
 }
 errors++;
 }
-}
-if(data57.created !== undefined){
-let data59 = data57.created;
-if(typeof data59 === "string"){
-if(!pattern20.test(data59)){
-const err155 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/pattern",keyword:"pattern",params:{pattern: "^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},message:"must match pattern \""+"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"+"\""};
+if((typeof data59 == "number") && (isFinite(data59))){
+if(data59 > 255 || isNaN(data59)){
+const err155 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
 if(vErrors === null){
 vErrors = [err155];
 }
@@ -1981,9 +1982,8 @@ vErrors.push(err155);
 }
 errors++;
 }
-}
-else {
-const err156 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data59 < 1 || isNaN(data59)){
+const err156 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err156];
 }
@@ -1993,11 +1993,11 @@ vErrors.push(err156);
 errors++;
 }
 }
-if(data57.description !== undefined){
-let data60 = data57.description;
-if(typeof data60 === "string"){
-if(func2(data60) > 1024){
-const err157 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
+}
+if(data58.memory !== undefined){
+let data60 = data58.memory;
+if(!(((typeof data60 == "number") && (!(data60 % 1) && !isNaN(data60))) && (isFinite(data60)))){
+const err157 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err157];
 }
@@ -2006,8 +2006,9 @@ vErrors.push(err157);
 }
 errors++;
 }
-if(!pattern19.test(data60)){
-const err158 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
+if((typeof data60 == "number") && (isFinite(data60))){
+if(data60 > 17592186044416 || isNaN(data60)){
+const err158 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err158];
 }
@@ -2016,9 +2017,8 @@ vErrors.push(err158);
 }
 errors++;
 }
-}
-else {
-const err159 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data60 < 1048576 || isNaN(data60)){
+const err159 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
 if(vErrors === null){
 vErrors = [err159];
 }
@@ -2027,12 +2027,9 @@ vErrors.push(err159);
 }
 errors++;
 }
-}
-if(data57.platform !== undefined){
-let data61 = data57.platform;
-if(data61 && typeof data61 == "object" && !Array.isArray(data61)){
-if(data61.arch === undefined){
-const err160 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/required",keyword:"required",params:{missingProperty: "arch"},message:"must have required property '"+"arch"+"'"};
+let res1;
+if((1048576 === 0 || (res1 = data60/1048576, res1 !== parseInt(res1)))){
+const err160 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
 if(vErrors === null){
 vErrors = [err160];
 }
@@ -2041,9 +2038,11 @@ vErrors.push(err160);
 }
 errors++;
 }
-for(const key14 in data61){
-if(!((key14 === "arch") || (key14 === "uefi"))){
-const err161 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key14},message:"must NOT have additional properties"};
+}
+}
+}
+else {
+const err161 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err161];
 }
@@ -2053,10 +2052,12 @@ vErrors.push(err161);
 errors++;
 }
 }
-if(data61.arch !== undefined){
-let data62 = data61.arch;
-if(!((data62 === "x86_64") || (data62 === "aarch64"))){
-const err162 = {instancePath:instancePath+"/metadata/platform/arch",schemaPath:"#/properties/metadata/properties/platform/properties/arch/enum",keyword:"enum",params:{allowedValues: schema31.properties.metadata.properties.platform.properties.arch.enum},message:"must be equal to one of the allowed values"};
+if(data.metadata !== undefined){
+let data61 = data.metadata;
+if(data61 && typeof data61 == "object" && !Array.isArray(data61)){
+for(const key15 in data61){
+if(!((((key15 === "author") || (key15 === "created")) || (key15 === "description")) || (key15 === "platform"))){
+const err162 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key15},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err162];
 }
@@ -2066,9 +2067,11 @@ vErrors.push(err162);
 errors++;
 }
 }
-if(data61.uefi !== undefined){
-if(typeof data61.uefi !== "boolean"){
-const err163 = {instancePath:instancePath+"/metadata/platform/uefi",schemaPath:"#/properties/metadata/properties/platform/properties/uefi/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data61.author !== undefined){
+let data62 = data61.author;
+if(typeof data62 === "string"){
+if(func2(data62) > 255){
+const err163 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
 if(vErrors === null){
 vErrors = [err163];
 }
@@ -2077,10 +2080,8 @@ vErrors.push(err163);
 }
 errors++;
 }
-}
-}
-else {
-const err164 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(func2(data62) < 1){
+const err164 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err164];
 }
@@ -2089,10 +2090,8 @@ vErrors.push(err164);
 }
 errors++;
 }
-}
-}
-else {
-const err165 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern20.test(data62)){
+const err165 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
 if(vErrors === null){
 vErrors = [err165];
 }
@@ -2102,12 +2101,8 @@ vErrors.push(err165);
 errors++;
 }
 }
-if(data.runtimeHints !== undefined){
-let data64 = data.runtimeHints;
-if(data64 && typeof data64 == "object" && !Array.isArray(data64)){
-for(const key15 in data64){
-if(!((((key15 === "preferredRuntime") || (key15 === "coldStartTargetMs")) || (key15 === "resume")) || (key15 === "coldBootOnMismatch"))){
-const err166 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key15},message:"must NOT have additional properties"};
+else {
+const err166 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err166];
 }
@@ -2117,11 +2112,11 @@ vErrors.push(err166);
 errors++;
 }
 }
-if(data64.preferredRuntime !== undefined){
-let data65 = data64.preferredRuntime;
-if(Array.isArray(data65)){
-if(data65.length > 16){
-const err167 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data61.created !== undefined){
+let data63 = data61.created;
+if(typeof data63 === "string"){
+if(!pattern21.test(data63)){
+const err167 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/pattern",keyword:"pattern",params:{pattern: "^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},message:"must match pattern \""+"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"+"\""};
 if(vErrors === null){
 vErrors = [err167];
 }
@@ -2130,12 +2125,9 @@ vErrors.push(err167);
 }
 errors++;
 }
-const len8 = data65.length;
-for(let i6=0; i6<len8; i6++){
-let data66 = data65[i6];
-if(typeof data66 === "string"){
-if(!pattern16.test(data66)){
-const err168 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i6,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+}
+else {
+const err168 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err168];
 }
@@ -2145,8 +2137,11 @@ vErrors.push(err168);
 errors++;
 }
 }
-else {
-const err169 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i6,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data61.description !== undefined){
+let data64 = data61.description;
+if(typeof data64 === "string"){
+if(func2(data64) > 1024){
+const err169 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
 if(vErrors === null){
 vErrors = [err169];
 }
@@ -2155,19 +2150,8 @@ vErrors.push(err169);
 }
 errors++;
 }
-}
-let i7 = data65.length;
-let j0;
-if(i7 > 1){
-const indices0 = {};
-for(;i7--;){
-let item0 = data65[i7];
-if(typeof item0 !== "string"){
-continue;
-}
-if(typeof indices0[item0] == "number"){
-j0 = indices0[item0];
-const err170 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/uniqueItems",keyword:"uniqueItems",params:{i: i7, j: j0},message:"must NOT have duplicate items (items ## "+j0+" and "+i7+" are identical)"};
+if(!pattern20.test(data64)){
+const err170 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
 if(vErrors === null){
 vErrors = [err170];
 }
@@ -2175,14 +2159,10 @@ else {
 vErrors.push(err170);
 }
 errors++;
-break;
-}
-indices0[item0] = i7;
-}
 }
 }
 else {
-const err171 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err171 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err171];
 }
@@ -2192,10 +2172,11 @@ vErrors.push(err171);
 errors++;
 }
 }
-if(data64.coldStartTargetMs !== undefined){
-let data67 = data64.coldStartTargetMs;
-if(!(((typeof data67 == "number") && (!(data67 % 1) && !isNaN(data67))) && (isFinite(data67)))){
-const err172 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data61.platform !== undefined){
+let data65 = data61.platform;
+if(data65 && typeof data65 == "object" && !Array.isArray(data65)){
+if(data65.arch === undefined){
+const err172 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/required",keyword:"required",params:{missingProperty: "arch"},message:"must have required property '"+"arch"+"'"};
 if(vErrors === null){
 vErrors = [err172];
 }
@@ -2204,9 +2185,9 @@ vErrors.push(err172);
 }
 errors++;
 }
-if((typeof data67 == "number") && (isFinite(data67))){
-if(data67 > 600000 || isNaN(data67)){
-const err173 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/maximum",keyword:"maximum",params:{comparison: "<=", limit: 600000},message:"must be <= 600000"};
+for(const key16 in data65){
+if(!((key16 === "arch") || (key16 === "uefi"))){
+const err173 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key16},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err173];
 }
@@ -2215,8 +2196,11 @@ vErrors.push(err173);
 }
 errors++;
 }
-if(data67 < 1 || isNaN(data67)){
-const err174 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data65.arch !== undefined){
+let data66 = data65.arch;
+if(!((data66 === "x86_64") || (data66 === "aarch64"))){
+const err174 = {instancePath:instancePath+"/metadata/platform/arch",schemaPath:"#/properties/metadata/properties/platform/properties/arch/enum",keyword:"enum",params:{allowedValues: schema31.properties.metadata.properties.platform.properties.arch.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err174];
 }
@@ -2226,10 +2210,9 @@ vErrors.push(err174);
 errors++;
 }
 }
-}
-if(data64.resume !== undefined){
-if(typeof data64.resume !== "boolean"){
-const err175 = {instancePath:instancePath+"/runtimeHints/resume",schemaPath:"#/properties/runtimeHints/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data65.uefi !== undefined){
+if(typeof data65.uefi !== "boolean"){
+const err175 = {instancePath:instancePath+"/metadata/platform/uefi",schemaPath:"#/properties/metadata/properties/platform/properties/uefi/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err175];
 }
@@ -2239,9 +2222,9 @@ vErrors.push(err175);
 errors++;
 }
 }
-if(data64.coldBootOnMismatch !== undefined){
-if(typeof data64.coldBootOnMismatch !== "boolean"){
-const err176 = {instancePath:instancePath+"/runtimeHints/coldBootOnMismatch",schemaPath:"#/properties/runtimeHints/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err176 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err176];
 }
@@ -2253,7 +2236,7 @@ errors++;
 }
 }
 else {
-const err177 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err177 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err177];
 }
@@ -2263,11 +2246,12 @@ vErrors.push(err177);
 errors++;
 }
 }
-if(data.shares !== undefined){
-let data70 = data.shares;
-if(Array.isArray(data70)){
-if(data70.length > 16){
-const err178 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data.runtimeHints !== undefined){
+let data68 = data.runtimeHints;
+if(data68 && typeof data68 == "object" && !Array.isArray(data68)){
+for(const key17 in data68){
+if(!((((key17 === "preferredRuntime") || (key17 === "coldStartTargetMs")) || (key17 === "resume")) || (key17 === "coldBootOnMismatch"))){
+const err178 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key17},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err178];
 }
@@ -2276,8 +2260,12 @@ vErrors.push(err178);
 }
 errors++;
 }
-if(data70.length < 1){
-const err179 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+}
+if(data68.preferredRuntime !== undefined){
+let data69 = data68.preferredRuntime;
+if(Array.isArray(data69)){
+if(data69.length > 16){
+const err179 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err179];
 }
@@ -2286,12 +2274,12 @@ vErrors.push(err179);
 }
 errors++;
 }
-const len9 = data70.length;
-for(let i8=0; i8<len9; i8++){
-let data71 = data70[i8];
-if(data71 && typeof data71 == "object" && !Array.isArray(data71)){
-if(data71.name === undefined){
-const err180 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+const len8 = data69.length;
+for(let i6=0; i6<len8; i6++){
+let data70 = data69[i6];
+if(typeof data70 === "string"){
+if(!pattern17.test(data70)){
+const err180 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i6,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err180];
 }
@@ -2300,8 +2288,9 @@ vErrors.push(err180);
 }
 errors++;
 }
-if(data71.target === undefined){
-const err181 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
+}
+else {
+const err181 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i6,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err181];
 }
@@ -2310,9 +2299,19 @@ vErrors.push(err181);
 }
 errors++;
 }
-for(const key16 in data71){
-if(!((((key16 === "name") || (key16 === "target")) || (key16 === "readOnly")) || (key16 === "required"))){
-const err182 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key16},message:"must NOT have additional properties"};
+}
+let i7 = data69.length;
+let j0;
+if(i7 > 1){
+const indices0 = {};
+for(;i7--;){
+let item0 = data69[i7];
+if(typeof item0 !== "string"){
+continue;
+}
+if(typeof indices0[item0] == "number"){
+j0 = indices0[item0];
+const err182 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/uniqueItems",keyword:"uniqueItems",params:{i: i7, j: j0},message:"must NOT have duplicate items (items ## "+j0+" and "+i7+" are identical)"};
 if(vErrors === null){
 vErrors = [err182];
 }
@@ -2320,13 +2319,14 @@ else {
 vErrors.push(err182);
 }
 errors++;
+break;
+}
+indices0[item0] = i7;
 }
 }
-if(data71.name !== undefined){
-let data72 = data71.name;
-if(typeof data72 === "string"){
-if(!pattern16.test(data72)){
-const err183 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+}
+else {
+const err183 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err183];
 }
@@ -2336,8 +2336,10 @@ vErrors.push(err183);
 errors++;
 }
 }
-else {
-const err184 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data68.coldStartTargetMs !== undefined){
+let data71 = data68.coldStartTargetMs;
+if(!(((typeof data71 == "number") && (!(data71 % 1) && !isNaN(data71))) && (isFinite(data71)))){
+const err184 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err184];
 }
@@ -2346,12 +2348,9 @@ vErrors.push(err184);
 }
 errors++;
 }
-}
-if(data71.target !== undefined){
-let data73 = data71.target;
-if(typeof data73 === "string"){
-if(func2(data73) > 1024){
-const err185 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
+if((typeof data71 == "number") && (isFinite(data71))){
+if(data71 > 600000 || isNaN(data71)){
+const err185 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/maximum",keyword:"maximum",params:{comparison: "<=", limit: 600000},message:"must be <= 600000"};
 if(vErrors === null){
 vErrors = [err185];
 }
@@ -2360,8 +2359,8 @@ vErrors.push(err185);
 }
 errors++;
 }
-if(!pattern24.test(data73)){
-const err186 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"+"\""};
+if(data71 < 1 || isNaN(data71)){
+const err186 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err186];
 }
@@ -2371,8 +2370,10 @@ vErrors.push(err186);
 errors++;
 }
 }
-else {
-const err187 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data68.resume !== undefined){
+if(typeof data68.resume !== "boolean"){
+const err187 = {instancePath:instancePath+"/runtimeHints/resume",schemaPath:"#/properties/runtimeHints/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err187];
 }
@@ -2382,9 +2383,9 @@ vErrors.push(err187);
 errors++;
 }
 }
-if(data71.readOnly !== undefined){
-if(typeof data71.readOnly !== "boolean"){
-const err188 = {instancePath:instancePath+"/shares/" + i8+"/readOnly",schemaPath:"#/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data68.coldBootOnMismatch !== undefined){
+if(typeof data68.coldBootOnMismatch !== "boolean"){
+const err188 = {instancePath:instancePath+"/runtimeHints/coldBootOnMismatch",schemaPath:"#/properties/runtimeHints/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err188];
 }
@@ -2394,9 +2395,9 @@ vErrors.push(err188);
 errors++;
 }
 }
-if(data71.required !== undefined){
-if(typeof data71.required !== "boolean"){
-const err189 = {instancePath:instancePath+"/shares/" + i8+"/required",schemaPath:"#/properties/shares/items/properties/required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err189 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err189];
 }
@@ -2406,9 +2407,11 @@ vErrors.push(err189);
 errors++;
 }
 }
-}
-else {
-const err190 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.shares !== undefined){
+let data74 = data.shares;
+if(Array.isArray(data74)){
+if(data74.length > 16){
+const err190 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err190];
 }
@@ -2417,10 +2420,8 @@ vErrors.push(err190);
 }
 errors++;
 }
-}
-}
-else {
-const err191 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data74.length < 1){
+const err191 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err191];
 }
@@ -2429,9 +2430,12 @@ vErrors.push(err191);
 }
 errors++;
 }
-}
-if(data.config !== undefined){
-const err192 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
+const len9 = data74.length;
+for(let i8=0; i8<len9; i8++){
+let data75 = data74[i8];
+if(data75 && typeof data75 == "object" && !Array.isArray(data75)){
+if(data75.name === undefined){
+const err192 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err192];
 }
@@ -2440,11 +2444,8 @@ vErrors.push(err192);
 }
 errors++;
 }
-if(data.agent !== undefined){
-let data77 = data.agent;
-if(data77 && typeof data77 == "object" && !Array.isArray(data77)){
-if(data77.protocol === undefined){
-const err193 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+if(data75.target === undefined){
+const err193 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
 if(vErrors === null){
 vErrors = [err193];
 }
@@ -2453,9 +2454,9 @@ vErrors.push(err193);
 }
 errors++;
 }
-for(const key17 in data77){
-if(!(key17 === "protocol")){
-const err194 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key17},message:"must NOT have additional properties"};
+for(const key18 in data75){
+if(!((((key18 === "name") || (key18 === "target")) || (key18 === "readOnly")) || (key18 === "required"))){
+const err194 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key18},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err194];
 }
@@ -2465,9 +2466,11 @@ vErrors.push(err194);
 errors++;
 }
 }
-if(data77.protocol !== undefined){
-if("ovms.agent.v1" !== data77.protocol){
-const err195 = {instancePath:instancePath+"/agent/protocol",schemaPath:"#/properties/agent/properties/protocol/const",keyword:"const",params:{allowedValue: "ovms.agent.v1"},message:"must be equal to constant"};
+if(data75.name !== undefined){
+let data76 = data75.name;
+if(typeof data76 === "string"){
+if(!pattern17.test(data76)){
+const err195 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err195];
 }
@@ -2477,9 +2480,8 @@ vErrors.push(err195);
 errors++;
 }
 }
-}
 else {
-const err196 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err196 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err196];
 }
@@ -2489,12 +2491,11 @@ vErrors.push(err196);
 errors++;
 }
 }
-if(data.initrd !== undefined){
-if(data.kernel === undefined){
-const err197 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
-    missingProperty: "kernel",
-    depsCount: 1,
-    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+if(data75.target !== undefined){
+let data77 = data75.target;
+if(typeof data77 === "string"){
+if(func2(data77) > 1024){
+const err197 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
 if(vErrors === null){
 vErrors = [err197];
 }
@@ -2503,15 +2504,158 @@ vErrors.push(err197);
 }
 errors++;
 }
-}
-}
-else {
-const err198 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern25.test(data77)){
+const err198 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"+"\""};
 if(vErrors === null){
 vErrors = [err198];
 }
 else {
 vErrors.push(err198);
+}
+errors++;
+}
+}
+else {
+const err199 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err199];
+}
+else {
+vErrors.push(err199);
+}
+errors++;
+}
+}
+if(data75.readOnly !== undefined){
+if(typeof data75.readOnly !== "boolean"){
+const err200 = {instancePath:instancePath+"/shares/" + i8+"/readOnly",schemaPath:"#/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err200];
+}
+else {
+vErrors.push(err200);
+}
+errors++;
+}
+}
+if(data75.required !== undefined){
+if(typeof data75.required !== "boolean"){
+const err201 = {instancePath:instancePath+"/shares/" + i8+"/required",schemaPath:"#/properties/shares/items/properties/required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err201];
+}
+else {
+vErrors.push(err201);
+}
+errors++;
+}
+}
+}
+else {
+const err202 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err202];
+}
+else {
+vErrors.push(err202);
+}
+errors++;
+}
+}
+}
+else {
+const err203 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err203];
+}
+else {
+vErrors.push(err203);
+}
+errors++;
+}
+}
+if(data.config !== undefined){
+const err204 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(vErrors === null){
+vErrors = [err204];
+}
+else {
+vErrors.push(err204);
+}
+errors++;
+}
+if(data.agent !== undefined){
+let data81 = data.agent;
+if(data81 && typeof data81 == "object" && !Array.isArray(data81)){
+if(data81.protocol === undefined){
+const err205 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+if(vErrors === null){
+vErrors = [err205];
+}
+else {
+vErrors.push(err205);
+}
+errors++;
+}
+for(const key19 in data81){
+if(!(key19 === "protocol")){
+const err206 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key19},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err206];
+}
+else {
+vErrors.push(err206);
+}
+errors++;
+}
+}
+if(data81.protocol !== undefined){
+if("ovms.agent.v1" !== data81.protocol){
+const err207 = {instancePath:instancePath+"/agent/protocol",schemaPath:"#/properties/agent/properties/protocol/const",keyword:"const",params:{allowedValue: "ovms.agent.v1"},message:"must be equal to constant"};
+if(vErrors === null){
+vErrors = [err207];
+}
+else {
+vErrors.push(err207);
+}
+errors++;
+}
+}
+}
+else {
+const err208 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err208];
+}
+else {
+vErrors.push(err208);
+}
+errors++;
+}
+}
+if(data.initrd !== undefined){
+if(data.kernel === undefined){
+const err209 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
+    missingProperty: "kernel",
+    depsCount: 1,
+    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+if(vErrors === null){
+vErrors = [err209];
+}
+else {
+vErrors.push(err209);
+}
+errors++;
+}
+}
+}
+else {
+const err210 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err210];
+}
+else {
+vErrors.push(err210);
 }
 errors++;
 }

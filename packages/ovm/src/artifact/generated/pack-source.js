@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const packSource = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"enum":["amd64","arm64"]},"kernel":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"format":{"enum":["qcow2","raw"]}}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"enum":["x86_64","aarch64"]},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"annotations":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^(?!ovms\\.)[!-~]{1,255}$"},"additionalProperties":{"type":"string","maxLength":4096}},"network":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"object","additionalProperties":false,"required":["mode"],"properties":{"mode":{"enum":["user","none"]},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"enum":["tcp","udp"]}}}}}}},"disks":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"oneOf":[{"required":["layers"]},{"required":["size"]}],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,19}$"},"readOnly":{"type":"boolean"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":512},"layers":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"format":{"enum":["qcow2","raw"]}}}}}}},"shares":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name","target"],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},"readOnly":{"type":"boolean"},"required":{"type":"boolean"}}}},"config":{"not":{}},"agent":{"type":"object","additionalProperties":false,"required":["protocol"],"properties":{"protocol":{"const":"ovms.agent.v1"}}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"enum":["amd64","arm64"]},"kernel":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"format":{"enum":["qcow2","raw"]}}}},"firmware":{"type":"object","additionalProperties":false,"required":["variables"],"properties":{"variables":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"enum":["x86_64","aarch64"]},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"annotations":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^(?!ovms\\.)[!-~]{1,255}$"},"additionalProperties":{"type":"string","maxLength":4096}},"network":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"object","additionalProperties":false,"required":["mode"],"properties":{"mode":{"enum":["user","none"]},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"enum":["tcp","udp"]}}}}}}},"disks":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"oneOf":[{"required":["layers"]},{"required":["size"]}],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,19}$"},"readOnly":{"type":"boolean"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":512},"layers":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"format":{"enum":["qcow2","raw"]}}}}}}},"shares":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name","target"],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},"readOnly":{"type":"boolean"},"required":{"type":"boolean"}}}},"config":{"not":{}},"agent":{"type":"object","additionalProperties":false,"required":["protocol"],"properties":{"protocol":{"const":"ovms.agent.v1"}}}}};
 const func1 = Object.prototype.hasOwnProperty;
 const func2 = ucs2length;
 const pattern4 = new RegExp("^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$", "u");
@@ -14,13 +14,13 @@ const pattern5 = new RegExp("^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$", "u");
 const pattern6 = new RegExp("^[a-z][a-z0-9]{0,31}$", "u");
 const pattern7 = new RegExp("^[^\\u0000-\\u001f\\u007f]*$", "u");
 const pattern8 = new RegExp("^[ -~]*$", "u");
-const pattern11 = new RegExp("^[a-z][a-z0-9-]{0,31}$", "u");
-const pattern13 = new RegExp("^0x[0-9A-Fa-f]{1,16}$", "u");
-const pattern14 = new RegExp("^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$", "u");
-const pattern15 = new RegExp("^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$", "u");
-const pattern18 = new RegExp("^(?!ovms\\.)[!-~]{1,255}$", "u");
-const pattern19 = new RegExp("^[a-z][a-z0-9-]{0,19}$", "u");
-const pattern22 = new RegExp("^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$", "u");
+const pattern12 = new RegExp("^[a-z][a-z0-9-]{0,31}$", "u");
+const pattern14 = new RegExp("^0x[0-9A-Fa-f]{1,16}$", "u");
+const pattern15 = new RegExp("^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$", "u");
+const pattern16 = new RegExp("^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$", "u");
+const pattern19 = new RegExp("^(?!ovms\\.)[!-~]{1,255}$", "u");
+const pattern20 = new RegExp("^[a-z][a-z0-9-]{0,19}$", "u");
+const pattern23 = new RegExp("^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$", "u");
 
 function validate20(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -558,11 +558,11 @@ vErrors.push(err42);
 errors++;
 }
 }
-if(data.devices !== undefined){
-let data14 = data.devices;
-if(Array.isArray(data14)){
-if(data14.length > 16){
-const err43 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data.firmware !== undefined){
+let data14 = data.firmware;
+if(data14 && typeof data14 == "object" && !Array.isArray(data14)){
+if(data14.variables === undefined){
+const err43 = {instancePath:instancePath+"/firmware",schemaPath:"#/properties/firmware/required",keyword:"required",params:{missingProperty: "variables"},message:"must have required property '"+"variables"+"'"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -571,16 +571,9 @@ vErrors.push(err43);
 }
 errors++;
 }
-const len1 = data14.length;
-for(let i1=0; i1<len1; i1++){
-let data15 = data14[i1];
-const _errs37 = errors;
-let valid9 = true;
-const _errs38 = errors;
-if(data15 && typeof data15 == "object" && !Array.isArray(data15)){
-let missing0;
-if((data15.type === undefined) && (missing0 = "type")){
-const err44 = {};
+for(const key4 in data14){
+if(!(key4 === "variables")){
+const err44 = {instancePath:instancePath+"/firmware",schemaPath:"#/properties/firmware/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -589,10 +582,12 @@ vErrors.push(err44);
 }
 errors++;
 }
-else {
-if(data15.type !== undefined){
-if("ivshmem" !== data15.type){
-const err45 = {};
+}
+if(data14.variables !== undefined){
+let data15 = data14.variables;
+if(data15 && typeof data15 == "object" && !Array.isArray(data15)){
+if(data15.path === undefined){
+const err45 = {instancePath:instancePath+"/firmware/variables",schemaPath:"#/properties/firmware/properties/variables/required",keyword:"required",params:{missingProperty: "path"},message:"must have required property '"+"path"+"'"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -601,24 +596,9 @@ vErrors.push(err45);
 }
 errors++;
 }
-}
-}
-}
-var _valid1 = _errs38 === errors;
-errors = _errs37;
-if(vErrors !== null){
-if(_errs37){
-vErrors.length = _errs37;
-}
-else {
-vErrors = null;
-}
-}
-if(_valid1){
-const _errs40 = errors;
-if(data15 && typeof data15 == "object" && !Array.isArray(data15)){
-if(data15.size === undefined){
-const err46 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/then/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+for(const key5 in data15){
+if(!(key5 === "path")){
+const err46 = {instancePath:instancePath+"/firmware/variables",schemaPath:"#/properties/firmware/properties/variables/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -628,11 +608,11 @@ vErrors.push(err46);
 errors++;
 }
 }
-var _valid1 = _errs40 === errors;
-valid9 = _valid1;
-}
-if(!valid9){
-const err47 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/if",keyword:"if",params:{failingKeyword: "then"},message:"must match \"then\" schema"};
+if(data15.path !== undefined){
+let data16 = data15.path;
+if(typeof data16 === "string"){
+if(func2(data16) > 4096){
+const err47 = {instancePath:instancePath+"/firmware/variables/path",schemaPath:"#/properties/firmware/properties/variables/properties/path/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -641,9 +621,8 @@ vErrors.push(err47);
 }
 errors++;
 }
-if(data15 && typeof data15 == "object" && !Array.isArray(data15)){
-if(data15.type === undefined){
-const err48 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/required",keyword:"required",params:{missingProperty: "type"},message:"must have required property '"+"type"+"'"};
+if(func2(data16) < 1){
+const err48 = {instancePath:instancePath+"/firmware/variables/path",schemaPath:"#/properties/firmware/properties/variables/properties/path/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -652,8 +631,8 @@ vErrors.push(err48);
 }
 errors++;
 }
-if(data15.name === undefined){
-const err49 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(!pattern7.test(data16)){
+const err49 = {instancePath:instancePath+"/firmware/variables/path",schemaPath:"#/properties/firmware/properties/variables/properties/path/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]*$"+"\""};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -662,9 +641,9 @@ vErrors.push(err49);
 }
 errors++;
 }
-for(const key4 in data15){
-if(!(((((key4 === "type") || (key4 === "name")) || (key4 === "size")) || (key4 === "mmio_addr")) || (key4 === "required"))){
-const err50 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
+}
+else {
+const err50 = {instancePath:instancePath+"/firmware/variables/path",schemaPath:"#/properties/firmware/properties/variables/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -674,11 +653,9 @@ vErrors.push(err50);
 errors++;
 }
 }
-if(data15.type !== undefined){
-let data17 = data15.type;
-if(typeof data17 === "string"){
-if(!pattern11.test(data17)){
-const err51 = {instancePath:instancePath+"/devices/" + i1+"/type",schemaPath:"#/properties/devices/items/properties/type/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+}
+else {
+const err51 = {instancePath:instancePath+"/firmware/variables",schemaPath:"#/properties/firmware/properties/variables/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -688,8 +665,9 @@ vErrors.push(err51);
 errors++;
 }
 }
+}
 else {
-const err52 = {instancePath:instancePath+"/devices/" + i1+"/type",schemaPath:"#/properties/devices/items/properties/type/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err52 = {instancePath:instancePath+"/firmware",schemaPath:"#/properties/firmware/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -699,11 +677,11 @@ vErrors.push(err52);
 errors++;
 }
 }
-if(data15.name !== undefined){
-let data18 = data15.name;
-if(typeof data18 === "string"){
-if(!pattern11.test(data18)){
-const err53 = {instancePath:instancePath+"/devices/" + i1+"/name",schemaPath:"#/properties/devices/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+if(data.devices !== undefined){
+let data17 = data.devices;
+if(Array.isArray(data17)){
+if(data17.length > 16){
+const err53 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -712,9 +690,16 @@ vErrors.push(err53);
 }
 errors++;
 }
-}
-else {
-const err54 = {instancePath:instancePath+"/devices/" + i1+"/name",schemaPath:"#/properties/devices/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len1 = data17.length;
+for(let i1=0; i1<len1; i1++){
+let data18 = data17[i1];
+const _errs45 = errors;
+let valid11 = true;
+const _errs46 = errors;
+if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
+let missing0;
+if((data18.type === undefined) && (missing0 = "type")){
+const err54 = {};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -723,11 +708,10 @@ vErrors.push(err54);
 }
 errors++;
 }
-}
-if(data15.size !== undefined){
-let data19 = data15.size;
-if(!(((typeof data19 == "number") && (!(data19 % 1) && !isNaN(data19))) && (isFinite(data19)))){
-const err55 = {instancePath:instancePath+"/devices/" + i1+"/size",schemaPath:"#/properties/devices/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+if(data18.type !== undefined){
+if("ivshmem" !== data18.type){
+const err55 = {};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -736,9 +720,24 @@ vErrors.push(err55);
 }
 errors++;
 }
-if((typeof data19 == "number") && (isFinite(data19))){
-if(data19 > 68719476736 || isNaN(data19)){
-const err56 = {instancePath:instancePath+"/devices/" + i1+"/size",schemaPath:"#/properties/devices/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 68719476736},message:"must be <= 68719476736"};
+}
+}
+}
+var _valid1 = _errs46 === errors;
+errors = _errs45;
+if(vErrors !== null){
+if(_errs45){
+vErrors.length = _errs45;
+}
+else {
+vErrors = null;
+}
+}
+if(_valid1){
+const _errs48 = errors;
+if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
+if(data18.size === undefined){
+const err56 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/then/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -747,8 +746,12 @@ vErrors.push(err56);
 }
 errors++;
 }
-if(data19 < 4096 || isNaN(data19)){
-const err57 = {instancePath:instancePath+"/devices/" + i1+"/size",schemaPath:"#/properties/devices/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 4096},message:"must be >= 4096"};
+}
+var _valid1 = _errs48 === errors;
+valid11 = _valid1;
+}
+if(!valid11){
+const err57 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/if",keyword:"if",params:{failingKeyword: "then"},message:"must match \"then\" schema"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -757,13 +760,9 @@ vErrors.push(err57);
 }
 errors++;
 }
-}
-}
-if(data15.mmio_addr !== undefined){
-let data20 = data15.mmio_addr;
-if(typeof data20 === "string"){
-if(!pattern13.test(data20)){
-const err58 = {instancePath:instancePath+"/devices/" + i1+"/mmio_addr",schemaPath:"#/properties/devices/items/properties/mmio_addr/pattern",keyword:"pattern",params:{pattern: "^0x[0-9A-Fa-f]{1,16}$"},message:"must match pattern \""+"^0x[0-9A-Fa-f]{1,16}$"+"\""};
+if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
+if(data18.type === undefined){
+const err58 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/required",keyword:"required",params:{missingProperty: "type"},message:"must have required property '"+"type"+"'"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -772,9 +771,8 @@ vErrors.push(err58);
 }
 errors++;
 }
-}
-else {
-const err59 = {instancePath:instancePath+"/devices/" + i1+"/mmio_addr",schemaPath:"#/properties/devices/items/properties/mmio_addr/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data18.name === undefined){
+const err59 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -783,10 +781,9 @@ vErrors.push(err59);
 }
 errors++;
 }
-}
-if(data15.required !== undefined){
-if(typeof data15.required !== "boolean"){
-const err60 = {instancePath:instancePath+"/devices/" + i1+"/required",schemaPath:"#/properties/devices/items/properties/required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+for(const key6 in data18){
+if(!(((((key6 === "type") || (key6 === "name")) || (key6 === "size")) || (key6 === "mmio_addr")) || (key6 === "required"))){
+const err60 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -796,9 +793,11 @@ vErrors.push(err60);
 errors++;
 }
 }
-}
-else {
-const err61 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data18.type !== undefined){
+let data20 = data18.type;
+if(typeof data20 === "string"){
+if(!pattern12.test(data20)){
+const err61 = {instancePath:instancePath+"/devices/" + i1+"/type",schemaPath:"#/properties/devices/items/properties/type/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -808,9 +807,8 @@ vErrors.push(err61);
 errors++;
 }
 }
-}
 else {
-const err62 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err62 = {instancePath:instancePath+"/devices/" + i1+"/type",schemaPath:"#/properties/devices/items/properties/type/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -820,12 +818,11 @@ vErrors.push(err62);
 errors++;
 }
 }
-if(data.resources !== undefined){
-let data22 = data.resources;
-if(data22 && typeof data22 == "object" && !Array.isArray(data22)){
-for(const key5 in data22){
-if(!((key5 === "vcpus") || (key5 === "memory"))){
-const err63 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
+if(data18.name !== undefined){
+let data21 = data18.name;
+if(typeof data21 === "string"){
+if(!pattern12.test(data21)){
+const err63 = {instancePath:instancePath+"/devices/" + i1+"/name",schemaPath:"#/properties/devices/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -835,10 +832,8 @@ vErrors.push(err63);
 errors++;
 }
 }
-if(data22.vcpus !== undefined){
-let data23 = data22.vcpus;
-if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
-const err64 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err64 = {instancePath:instancePath+"/devices/" + i1+"/name",schemaPath:"#/properties/devices/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -847,9 +842,11 @@ vErrors.push(err64);
 }
 errors++;
 }
-if((typeof data23 == "number") && (isFinite(data23))){
-if(data23 > 255 || isNaN(data23)){
-const err65 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
+}
+if(data18.size !== undefined){
+let data22 = data18.size;
+if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
+const err65 = {instancePath:instancePath+"/devices/" + i1+"/size",schemaPath:"#/properties/devices/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -858,8 +855,9 @@ vErrors.push(err65);
 }
 errors++;
 }
-if(data23 < 1 || isNaN(data23)){
-const err66 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if((typeof data22 == "number") && (isFinite(data22))){
+if(data22 > 68719476736 || isNaN(data22)){
+const err66 = {instancePath:instancePath+"/devices/" + i1+"/size",schemaPath:"#/properties/devices/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 68719476736},message:"must be <= 68719476736"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -868,12 +866,8 @@ vErrors.push(err66);
 }
 errors++;
 }
-}
-}
-if(data22.memory !== undefined){
-let data24 = data22.memory;
-if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
-const err67 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data22 < 4096 || isNaN(data22)){
+const err67 = {instancePath:instancePath+"/devices/" + i1+"/size",schemaPath:"#/properties/devices/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 4096},message:"must be >= 4096"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -882,9 +876,13 @@ vErrors.push(err67);
 }
 errors++;
 }
-if((typeof data24 == "number") && (isFinite(data24))){
-if(data24 > 17592186044416 || isNaN(data24)){
-const err68 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+}
+}
+if(data18.mmio_addr !== undefined){
+let data23 = data18.mmio_addr;
+if(typeof data23 === "string"){
+if(!pattern14.test(data23)){
+const err68 = {instancePath:instancePath+"/devices/" + i1+"/mmio_addr",schemaPath:"#/properties/devices/items/properties/mmio_addr/pattern",keyword:"pattern",params:{pattern: "^0x[0-9A-Fa-f]{1,16}$"},message:"must match pattern \""+"^0x[0-9A-Fa-f]{1,16}$"+"\""};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -893,8 +891,9 @@ vErrors.push(err68);
 }
 errors++;
 }
-if(data24 < 1048576 || isNaN(data24)){
-const err69 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
+}
+else {
+const err69 = {instancePath:instancePath+"/devices/" + i1+"/mmio_addr",schemaPath:"#/properties/devices/items/properties/mmio_addr/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -903,9 +902,10 @@ vErrors.push(err69);
 }
 errors++;
 }
-let res0;
-if((1048576 === 0 || (res0 = data24/1048576, res0 !== parseInt(res0)))){
-const err70 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
+}
+if(data18.required !== undefined){
+if(typeof data18.required !== "boolean"){
+const err70 = {instancePath:instancePath+"/devices/" + i1+"/required",schemaPath:"#/properties/devices/items/properties/required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -916,9 +916,8 @@ errors++;
 }
 }
 }
-}
 else {
-const err71 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err71 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -928,12 +927,9 @@ vErrors.push(err71);
 errors++;
 }
 }
-if(data.metadata !== undefined){
-let data25 = data.metadata;
-if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
-for(const key6 in data25){
-if(!((((key6 === "author") || (key6 === "created")) || (key6 === "description")) || (key6 === "platform"))){
-const err72 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
+}
+else {
+const err72 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -943,11 +939,12 @@ vErrors.push(err72);
 errors++;
 }
 }
-if(data25.author !== undefined){
-let data26 = data25.author;
-if(typeof data26 === "string"){
-if(func2(data26) > 255){
-const err73 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
+if(data.resources !== undefined){
+let data25 = data.resources;
+if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
+for(const key7 in data25){
+if(!((key7 === "vcpus") || (key7 === "memory"))){
+const err73 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -956,8 +953,11 @@ vErrors.push(err73);
 }
 errors++;
 }
-if(func2(data26) < 1){
-const err74 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+if(data25.vcpus !== undefined){
+let data26 = data25.vcpus;
+if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
+const err74 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -966,8 +966,9 @@ vErrors.push(err74);
 }
 errors++;
 }
-if(!pattern14.test(data26)){
-const err75 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
+if((typeof data26 == "number") && (isFinite(data26))){
+if(data26 > 255 || isNaN(data26)){
+const err75 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -976,9 +977,8 @@ vErrors.push(err75);
 }
 errors++;
 }
-}
-else {
-const err76 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data26 < 1 || isNaN(data26)){
+const err76 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -988,11 +988,11 @@ vErrors.push(err76);
 errors++;
 }
 }
-if(data25.created !== undefined){
-let data27 = data25.created;
-if(typeof data27 === "string"){
-if(!pattern15.test(data27)){
-const err77 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/pattern",keyword:"pattern",params:{pattern: "^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},message:"must match pattern \""+"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"+"\""};
+}
+if(data25.memory !== undefined){
+let data27 = data25.memory;
+if(!(((typeof data27 == "number") && (!(data27 % 1) && !isNaN(data27))) && (isFinite(data27)))){
+const err77 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -1001,9 +1001,9 @@ vErrors.push(err77);
 }
 errors++;
 }
-}
-else {
-const err78 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data27 == "number") && (isFinite(data27))){
+if(data27 > 17592186044416 || isNaN(data27)){
+const err78 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -1012,12 +1012,8 @@ vErrors.push(err78);
 }
 errors++;
 }
-}
-if(data25.description !== undefined){
-let data28 = data25.description;
-if(typeof data28 === "string"){
-if(func2(data28) > 1024){
-const err79 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
+if(data27 < 1048576 || isNaN(data27)){
+const err79 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -1026,8 +1022,9 @@ vErrors.push(err79);
 }
 errors++;
 }
-if(!pattern14.test(data28)){
-const err80 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
+let res0;
+if((1048576 === 0 || (res0 = data27/1048576, res0 !== parseInt(res0)))){
+const err80 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -1037,8 +1034,10 @@ vErrors.push(err80);
 errors++;
 }
 }
+}
+}
 else {
-const err81 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err81 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -1048,11 +1047,12 @@ vErrors.push(err81);
 errors++;
 }
 }
-if(data25.platform !== undefined){
-let data29 = data25.platform;
-if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
-if(data29.arch === undefined){
-const err82 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/required",keyword:"required",params:{missingProperty: "arch"},message:"must have required property '"+"arch"+"'"};
+if(data.metadata !== undefined){
+let data28 = data.metadata;
+if(data28 && typeof data28 == "object" && !Array.isArray(data28)){
+for(const key8 in data28){
+if(!((((key8 === "author") || (key8 === "created")) || (key8 === "description")) || (key8 === "platform"))){
+const err82 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -1061,9 +1061,12 @@ vErrors.push(err82);
 }
 errors++;
 }
-for(const key7 in data29){
-if(!((key7 === "arch") || (key7 === "uefi"))){
-const err83 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
+}
+if(data28.author !== undefined){
+let data29 = data28.author;
+if(typeof data29 === "string"){
+if(func2(data29) > 255){
+const err83 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -1072,11 +1075,8 @@ vErrors.push(err83);
 }
 errors++;
 }
-}
-if(data29.arch !== undefined){
-let data30 = data29.arch;
-if(!((data30 === "x86_64") || (data30 === "aarch64"))){
-const err84 = {instancePath:instancePath+"/metadata/platform/arch",schemaPath:"#/properties/metadata/properties/platform/properties/arch/enum",keyword:"enum",params:{allowedValues: schema31.properties.metadata.properties.platform.properties.arch.enum},message:"must be equal to one of the allowed values"};
+if(func2(data29) < 1){
+const err84 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -1085,10 +1085,8 @@ vErrors.push(err84);
 }
 errors++;
 }
-}
-if(data29.uefi !== undefined){
-if(typeof data29.uefi !== "boolean"){
-const err85 = {instancePath:instancePath+"/metadata/platform/uefi",schemaPath:"#/properties/metadata/properties/platform/properties/uefi/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(!pattern15.test(data29)){
+const err85 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -1098,9 +1096,8 @@ vErrors.push(err85);
 errors++;
 }
 }
-}
 else {
-const err86 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err86 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -1110,9 +1107,11 @@ vErrors.push(err86);
 errors++;
 }
 }
-}
-else {
-const err87 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data28.created !== undefined){
+let data30 = data28.created;
+if(typeof data30 === "string"){
+if(!pattern16.test(data30)){
+const err87 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/pattern",keyword:"pattern",params:{pattern: "^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},message:"must match pattern \""+"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"+"\""};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -1122,12 +1121,8 @@ vErrors.push(err87);
 errors++;
 }
 }
-if(data.runtimeHints !== undefined){
-let data32 = data.runtimeHints;
-if(data32 && typeof data32 == "object" && !Array.isArray(data32)){
-for(const key8 in data32){
-if(!((((key8 === "preferredRuntime") || (key8 === "coldStartTargetMs")) || (key8 === "resume")) || (key8 === "coldBootOnMismatch"))){
-const err88 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
+else {
+const err88 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -1137,11 +1132,11 @@ vErrors.push(err88);
 errors++;
 }
 }
-if(data32.preferredRuntime !== undefined){
-let data33 = data32.preferredRuntime;
-if(Array.isArray(data33)){
-if(data33.length > 16){
-const err89 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data28.description !== undefined){
+let data31 = data28.description;
+if(typeof data31 === "string"){
+if(func2(data31) > 1024){
+const err89 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -1150,12 +1145,8 @@ vErrors.push(err89);
 }
 errors++;
 }
-const len2 = data33.length;
-for(let i2=0; i2<len2; i2++){
-let data34 = data33[i2];
-if(typeof data34 === "string"){
-if(!pattern11.test(data34)){
-const err90 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i2,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+if(!pattern15.test(data31)){
+const err90 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -1166,7 +1157,7 @@ errors++;
 }
 }
 else {
-const err91 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i2,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err91 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -1176,18 +1167,11 @@ vErrors.push(err91);
 errors++;
 }
 }
-let i3 = data33.length;
-let j0;
-if(i3 > 1){
-const indices0 = {};
-for(;i3--;){
-let item0 = data33[i3];
-if(typeof item0 !== "string"){
-continue;
-}
-if(typeof indices0[item0] == "number"){
-j0 = indices0[item0];
-const err92 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/uniqueItems",keyword:"uniqueItems",params:{i: i3, j: j0},message:"must NOT have duplicate items (items ## "+j0+" and "+i3+" are identical)"};
+if(data28.platform !== undefined){
+let data32 = data28.platform;
+if(data32 && typeof data32 == "object" && !Array.isArray(data32)){
+if(data32.arch === undefined){
+const err92 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/required",keyword:"required",params:{missingProperty: "arch"},message:"must have required property '"+"arch"+"'"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -1195,14 +1179,10 @@ else {
 vErrors.push(err92);
 }
 errors++;
-break;
 }
-indices0[item0] = i3;
-}
-}
-}
-else {
-const err93 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/type",keyword:"type",params:{type: "array"},message:"must be array"};
+for(const key9 in data32){
+if(!((key9 === "arch") || (key9 === "uefi"))){
+const err93 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -1212,10 +1192,10 @@ vErrors.push(err93);
 errors++;
 }
 }
-if(data32.coldStartTargetMs !== undefined){
-let data35 = data32.coldStartTargetMs;
-if(!(((typeof data35 == "number") && (!(data35 % 1) && !isNaN(data35))) && (isFinite(data35)))){
-const err94 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data32.arch !== undefined){
+let data33 = data32.arch;
+if(!((data33 === "x86_64") || (data33 === "aarch64"))){
+const err94 = {instancePath:instancePath+"/metadata/platform/arch",schemaPath:"#/properties/metadata/properties/platform/properties/arch/enum",keyword:"enum",params:{allowedValues: schema31.properties.metadata.properties.platform.properties.arch.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -1224,9 +1204,10 @@ vErrors.push(err94);
 }
 errors++;
 }
-if((typeof data35 == "number") && (isFinite(data35))){
-if(data35 > 600000 || isNaN(data35)){
-const err95 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/maximum",keyword:"maximum",params:{comparison: "<=", limit: 600000},message:"must be <= 600000"};
+}
+if(data32.uefi !== undefined){
+if(typeof data32.uefi !== "boolean"){
+const err95 = {instancePath:instancePath+"/metadata/platform/uefi",schemaPath:"#/properties/metadata/properties/platform/properties/uefi/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -1235,8 +1216,10 @@ vErrors.push(err95);
 }
 errors++;
 }
-if(data35 < 1 || isNaN(data35)){
-const err96 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+else {
+const err96 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -1247,9 +1230,8 @@ errors++;
 }
 }
 }
-if(data32.resume !== undefined){
-if(typeof data32.resume !== "boolean"){
-const err97 = {instancePath:instancePath+"/runtimeHints/resume",schemaPath:"#/properties/runtimeHints/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err97 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -1259,9 +1241,12 @@ vErrors.push(err97);
 errors++;
 }
 }
-if(data32.coldBootOnMismatch !== undefined){
-if(typeof data32.coldBootOnMismatch !== "boolean"){
-const err98 = {instancePath:instancePath+"/runtimeHints/coldBootOnMismatch",schemaPath:"#/properties/runtimeHints/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data.runtimeHints !== undefined){
+let data35 = data.runtimeHints;
+if(data35 && typeof data35 == "object" && !Array.isArray(data35)){
+for(const key10 in data35){
+if(!((((key10 === "preferredRuntime") || (key10 === "coldStartTargetMs")) || (key10 === "resume")) || (key10 === "coldBootOnMismatch"))){
+const err98 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -1271,9 +1256,11 @@ vErrors.push(err98);
 errors++;
 }
 }
-}
-else {
-const err99 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data35.preferredRuntime !== undefined){
+let data36 = data35.preferredRuntime;
+if(Array.isArray(data36)){
+if(data36.length > 16){
+const err99 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -1282,12 +1269,12 @@ vErrors.push(err99);
 }
 errors++;
 }
-}
-if(data.annotations !== undefined){
-let data38 = data.annotations;
-if(data38 && typeof data38 == "object" && !Array.isArray(data38)){
-if(Object.keys(data38).length > 64){
-const err100 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
+const len2 = data36.length;
+for(let i2=0; i2<len2; i2++){
+let data37 = data36[i2];
+if(typeof data37 === "string"){
+if(!pattern12.test(data37)){
+const err100 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i2,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -1296,11 +1283,9 @@ vErrors.push(err100);
 }
 errors++;
 }
-for(const key9 in data38){
-const _errs89 = errors;
-if(typeof key9 === "string"){
-if(!pattern18.test(key9)){
-const err101 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/propertyNames/pattern",keyword:"pattern",params:{pattern: "^(?!ovms\\.)[!-~]{1,255}$"},message:"must match pattern \""+"^(?!ovms\\.)[!-~]{1,255}$"+"\"",propertyName:key9};
+}
+else {
+const err101 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i2,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -1310,9 +1295,18 @@ vErrors.push(err101);
 errors++;
 }
 }
-var valid19 = _errs89 === errors;
-if(!valid19){
-const err102 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/propertyNames",keyword:"propertyNames",params:{propertyName: key9},message:"property name must be valid"};
+let i3 = data36.length;
+let j0;
+if(i3 > 1){
+const indices0 = {};
+for(;i3--;){
+let item0 = data36[i3];
+if(typeof item0 !== "string"){
+continue;
+}
+if(typeof indices0[item0] == "number"){
+j0 = indices0[item0];
+const err102 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/uniqueItems",keyword:"uniqueItems",params:{i: i3, j: j0},message:"must NOT have duplicate items (items ## "+j0+" and "+i3+" are identical)"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -1320,13 +1314,14 @@ else {
 vErrors.push(err102);
 }
 errors++;
+break;
+}
+indices0[item0] = i3;
 }
 }
-for(const key10 in data38){
-let data39 = data38[key10];
-if(typeof data39 === "string"){
-if(func2(data39) > 4096){
-const err103 = {instancePath:instancePath+"/annotations/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/annotations/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+}
+else {
+const err103 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -1336,8 +1331,10 @@ vErrors.push(err103);
 errors++;
 }
 }
-else {
-const err104 = {instancePath:instancePath+"/annotations/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/annotations/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data35.coldStartTargetMs !== undefined){
+let data38 = data35.coldStartTargetMs;
+if(!(((typeof data38 == "number") && (!(data38 % 1) && !isNaN(data38))) && (isFinite(data38)))){
+const err104 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -1346,10 +1343,9 @@ vErrors.push(err104);
 }
 errors++;
 }
-}
-}
-else {
-const err105 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data38 == "number") && (isFinite(data38))){
+if(data38 > 600000 || isNaN(data38)){
+const err105 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/maximum",keyword:"maximum",params:{comparison: "<=", limit: 600000},message:"must be <= 600000"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -1358,12 +1354,8 @@ vErrors.push(err105);
 }
 errors++;
 }
-}
-if(data.network !== undefined){
-let data40 = data.network;
-if(Array.isArray(data40)){
-if(data40.length > 1){
-const err106 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/maxItems",keyword:"maxItems",params:{limit: 1},message:"must NOT have more than 1 items"};
+if(data38 < 1 || isNaN(data38)){
+const err106 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -1372,8 +1364,11 @@ vErrors.push(err106);
 }
 errors++;
 }
-if(data40.length < 1){
-const err107 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+}
+}
+if(data35.resume !== undefined){
+if(typeof data35.resume !== "boolean"){
+const err107 = {instancePath:instancePath+"/runtimeHints/resume",schemaPath:"#/properties/runtimeHints/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -1382,12 +1377,10 @@ vErrors.push(err107);
 }
 errors++;
 }
-const len3 = data40.length;
-for(let i4=0; i4<len3; i4++){
-let data41 = data40[i4];
-if(data41 && typeof data41 == "object" && !Array.isArray(data41)){
-if(data41.mode === undefined){
-const err108 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
+}
+if(data35.coldBootOnMismatch !== undefined){
+if(typeof data35.coldBootOnMismatch !== "boolean"){
+const err108 = {instancePath:instancePath+"/runtimeHints/coldBootOnMismatch",schemaPath:"#/properties/runtimeHints/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -1396,9 +1389,10 @@ vErrors.push(err108);
 }
 errors++;
 }
-for(const key11 in data41){
-if(!((key11 === "mode") || (key11 === "ports"))){
-const err109 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
+}
+}
+else {
+const err109 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -1408,10 +1402,11 @@ vErrors.push(err109);
 errors++;
 }
 }
-if(data41.mode !== undefined){
-let data42 = data41.mode;
-if(!((data42 === "user") || (data42 === "none"))){
-const err110 = {instancePath:instancePath+"/network/" + i4+"/mode",schemaPath:"#/properties/network/items/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(data.annotations !== undefined){
+let data41 = data.annotations;
+if(data41 && typeof data41 == "object" && !Array.isArray(data41)){
+if(Object.keys(data41).length > 64){
+const err110 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -1420,12 +1415,11 @@ vErrors.push(err110);
 }
 errors++;
 }
-}
-if(data41.ports !== undefined){
-let data43 = data41.ports;
-if(Array.isArray(data43)){
-if(data43.length > 64){
-const err111 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+for(const key11 in data41){
+const _errs97 = errors;
+if(typeof key11 === "string"){
+if(!pattern19.test(key11)){
+const err111 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/propertyNames/pattern",keyword:"pattern",params:{pattern: "^(?!ovms\\.)[!-~]{1,255}$"},message:"must match pattern \""+"^(?!ovms\\.)[!-~]{1,255}$"+"\"",propertyName:key11};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -1434,12 +1428,10 @@ vErrors.push(err111);
 }
 errors++;
 }
-const len4 = data43.length;
-for(let i5=0; i5<len4; i5++){
-let data44 = data43[i5];
-if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
-if(data44.guest === undefined){
-const err112 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+var valid21 = _errs97 === errors;
+if(!valid21){
+const err112 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/propertyNames",keyword:"propertyNames",params:{propertyName: key11},message:"property name must be valid"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -1448,9 +1440,12 @@ vErrors.push(err112);
 }
 errors++;
 }
-for(const key12 in data44){
-if(!((key12 === "guest") || (key12 === "protocol"))){
-const err113 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
+}
+for(const key12 in data41){
+let data42 = data41[key12];
+if(typeof data42 === "string"){
+if(func2(data42) > 4096){
+const err113 = {instancePath:instancePath+"/annotations/" + key12.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/annotations/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -1460,10 +1455,8 @@ vErrors.push(err113);
 errors++;
 }
 }
-if(data44.guest !== undefined){
-let data45 = data44.guest;
-if(!(((typeof data45 == "number") && (!(data45 % 1) && !isNaN(data45))) && (isFinite(data45)))){
-const err114 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err114 = {instancePath:instancePath+"/annotations/" + key12.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/annotations/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -1472,9 +1465,10 @@ vErrors.push(err114);
 }
 errors++;
 }
-if((typeof data45 == "number") && (isFinite(data45))){
-if(data45 > 65535 || isNaN(data45)){
-const err115 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+}
+else {
+const err115 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -1483,8 +1477,12 @@ vErrors.push(err115);
 }
 errors++;
 }
-if(data45 < 1 || isNaN(data45)){
-const err116 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data.network !== undefined){
+let data43 = data.network;
+if(Array.isArray(data43)){
+if(data43.length > 1){
+const err116 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/maxItems",keyword:"maxItems",params:{limit: 1},message:"must NOT have more than 1 items"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -1493,12 +1491,8 @@ vErrors.push(err116);
 }
 errors++;
 }
-}
-}
-if(data44.protocol !== undefined){
-let data46 = data44.protocol;
-if(!((data46 === "tcp") || (data46 === "udp"))){
-const err117 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/protocol",schemaPath:"#/properties/network/items/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(data43.length < 1){
+const err117 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -1507,10 +1501,12 @@ vErrors.push(err117);
 }
 errors++;
 }
-}
-}
-else {
-const err118 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const len3 = data43.length;
+for(let i4=0; i4<len3; i4++){
+let data44 = data43[i4];
+if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
+if(data44.mode === undefined){
+const err118 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -1519,10 +1515,9 @@ vErrors.push(err118);
 }
 errors++;
 }
-}
-}
-else {
-const err119 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+for(const key13 in data44){
+if(!((key13 === "mode") || (key13 === "ports"))){
+const err119 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key13},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -1532,9 +1527,10 @@ vErrors.push(err119);
 errors++;
 }
 }
-}
-else {
-const err120 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data44.mode !== undefined){
+let data45 = data44.mode;
+if(!((data45 === "user") || (data45 === "none"))){
+const err120 = {instancePath:instancePath+"/network/" + i4+"/mode",schemaPath:"#/properties/network/items/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -1544,9 +1540,11 @@ vErrors.push(err120);
 errors++;
 }
 }
-}
-else {
-const err121 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data44.ports !== undefined){
+let data46 = data44.ports;
+if(Array.isArray(data46)){
+if(data46.length > 64){
+const err121 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -1555,12 +1553,12 @@ vErrors.push(err121);
 }
 errors++;
 }
-}
-if(data.disks !== undefined){
-let data47 = data.disks;
-if(Array.isArray(data47)){
-if(data47.length > 16){
-const err122 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+const len4 = data46.length;
+for(let i5=0; i5<len4; i5++){
+let data47 = data46[i5];
+if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
+if(data47.guest === undefined){
+const err122 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -1569,8 +1567,9 @@ vErrors.push(err122);
 }
 errors++;
 }
-if(data47.length < 1){
-const err123 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+for(const key14 in data47){
+if(!((key14 === "guest") || (key14 === "protocol"))){
+const err123 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key14},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -1579,16 +1578,11 @@ vErrors.push(err123);
 }
 errors++;
 }
-const len5 = data47.length;
-for(let i6=0; i6<len5; i6++){
-let data48 = data47[i6];
-const _errs111 = errors;
-let valid29 = false;
-let passing0 = null;
-const _errs112 = errors;
-if(data48 && typeof data48 == "object" && !Array.isArray(data48)){
-if(data48.layers === undefined){
-const err124 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/oneOf/0/required",keyword:"required",params:{missingProperty: "layers"},message:"must have required property '"+"layers"+"'"};
+}
+if(data47.guest !== undefined){
+let data48 = data47.guest;
+if(!(((typeof data48 == "number") && (!(data48 % 1) && !isNaN(data48))) && (isFinite(data48)))){
+const err124 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -1597,16 +1591,9 @@ vErrors.push(err124);
 }
 errors++;
 }
-}
-var _valid2 = _errs112 === errors;
-if(_valid2){
-valid29 = true;
-passing0 = 0;
-}
-const _errs113 = errors;
-if(data48 && typeof data48 == "object" && !Array.isArray(data48)){
-if(data48.size === undefined){
-const err125 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/oneOf/1/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+if((typeof data48 == "number") && (isFinite(data48))){
+if(data48 > 65535 || isNaN(data48)){
+const err125 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -1615,20 +1602,8 @@ vErrors.push(err125);
 }
 errors++;
 }
-}
-var _valid2 = _errs113 === errors;
-if(_valid2 && valid29){
-valid29 = false;
-passing0 = [passing0, 1];
-}
-else {
-if(_valid2){
-valid29 = true;
-passing0 = 1;
-}
-}
-if(!valid29){
-const err126 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
+if(data48 < 1 || isNaN(data48)){
+const err126 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -1637,20 +1612,12 @@ vErrors.push(err126);
 }
 errors++;
 }
-else {
-errors = _errs111;
-if(vErrors !== null){
-if(_errs111){
-vErrors.length = _errs111;
-}
-else {
-vErrors = null;
 }
 }
-}
-if(data48 && typeof data48 == "object" && !Array.isArray(data48)){
-if(data48.name === undefined){
-const err127 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(data47.protocol !== undefined){
+let data49 = data47.protocol;
+if(!((data49 === "tcp") || (data49 === "udp"))){
+const err127 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/protocol",schemaPath:"#/properties/network/items/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -1659,9 +1626,10 @@ vErrors.push(err127);
 }
 errors++;
 }
-for(const key13 in data48){
-if(!((((key13 === "name") || (key13 === "readOnly")) || (key13 === "size")) || (key13 === "layers"))){
-const err128 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key13},message:"must NOT have additional properties"};
+}
+}
+else {
+const err128 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -1671,11 +1639,9 @@ vErrors.push(err128);
 errors++;
 }
 }
-if(data48.name !== undefined){
-let data49 = data48.name;
-if(typeof data49 === "string"){
-if(!pattern19.test(data49)){
-const err129 = {instancePath:instancePath+"/disks/" + i6+"/name",schemaPath:"#/properties/disks/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,19}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,19}$"+"\""};
+}
+else {
+const err129 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -1685,8 +1651,9 @@ vErrors.push(err129);
 errors++;
 }
 }
+}
 else {
-const err130 = {instancePath:instancePath+"/disks/" + i6+"/name",schemaPath:"#/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err130 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -1696,9 +1663,9 @@ vErrors.push(err130);
 errors++;
 }
 }
-if(data48.readOnly !== undefined){
-if(typeof data48.readOnly !== "boolean"){
-const err131 = {instancePath:instancePath+"/disks/" + i6+"/readOnly",schemaPath:"#/properties/disks/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err131 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -1708,10 +1675,11 @@ vErrors.push(err131);
 errors++;
 }
 }
-if(data48.size !== undefined){
-let data51 = data48.size;
-if(!(((typeof data51 == "number") && (!(data51 % 1) && !isNaN(data51))) && (isFinite(data51)))){
-const err132 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data.disks !== undefined){
+let data50 = data.disks;
+if(Array.isArray(data50)){
+if(data50.length > 16){
+const err132 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -1720,9 +1688,8 @@ vErrors.push(err132);
 }
 errors++;
 }
-if((typeof data51 == "number") && (isFinite(data51))){
-if(data51 > 17592186044416 || isNaN(data51)){
-const err133 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+if(data50.length < 1){
+const err133 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -1731,8 +1698,16 @@ vErrors.push(err133);
 }
 errors++;
 }
-if(data51 < 1048576 || isNaN(data51)){
-const err134 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
+const len5 = data50.length;
+for(let i6=0; i6<len5; i6++){
+let data51 = data50[i6];
+const _errs119 = errors;
+let valid31 = false;
+let passing0 = null;
+const _errs120 = errors;
+if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
+if(data51.layers === undefined){
+const err134 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/oneOf/0/required",keyword:"required",params:{missingProperty: "layers"},message:"must have required property '"+"layers"+"'"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -1741,9 +1716,16 @@ vErrors.push(err134);
 }
 errors++;
 }
-let res1;
-if((512 === 0 || (res1 = data51/512, res1 !== parseInt(res1)))){
-const err135 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
+}
+var _valid2 = _errs120 === errors;
+if(_valid2){
+valid31 = true;
+passing0 = 0;
+}
+const _errs121 = errors;
+if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
+if(data51.size === undefined){
+const err135 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/oneOf/1/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -1753,12 +1735,19 @@ vErrors.push(err135);
 errors++;
 }
 }
+var _valid2 = _errs121 === errors;
+if(_valid2 && valid31){
+valid31 = false;
+passing0 = [passing0, 1];
 }
-if(data48.layers !== undefined){
-let data52 = data48.layers;
-if(Array.isArray(data52)){
-if(data52.length > 64){
-const err136 = {instancePath:instancePath+"/disks/" + i6+"/layers",schemaPath:"#/properties/disks/items/properties/layers/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+else {
+if(_valid2){
+valid31 = true;
+passing0 = 1;
+}
+}
+if(!valid31){
+const err136 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -1767,8 +1756,20 @@ vErrors.push(err136);
 }
 errors++;
 }
-if(data52.length < 1){
-const err137 = {instancePath:instancePath+"/disks/" + i6+"/layers",schemaPath:"#/properties/disks/items/properties/layers/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+else {
+errors = _errs119;
+if(vErrors !== null){
+if(_errs119){
+vErrors.length = _errs119;
+}
+else {
+vErrors = null;
+}
+}
+}
+if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
+if(data51.name === undefined){
+const err137 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -1777,12 +1778,9 @@ vErrors.push(err137);
 }
 errors++;
 }
-const len6 = data52.length;
-for(let i7=0; i7<len6; i7++){
-let data53 = data52[i7];
-if(data53 && typeof data53 == "object" && !Array.isArray(data53)){
-if(data53.path === undefined){
-const err138 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7,schemaPath:"#/properties/disks/items/properties/layers/items/required",keyword:"required",params:{missingProperty: "path"},message:"must have required property '"+"path"+"'"};
+for(const key15 in data51){
+if(!((((key15 === "name") || (key15 === "readOnly")) || (key15 === "size")) || (key15 === "layers"))){
+const err138 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key15},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -1791,9 +1789,12 @@ vErrors.push(err138);
 }
 errors++;
 }
-for(const key14 in data53){
-if(!((key14 === "path") || (key14 === "format"))){
-const err139 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7,schemaPath:"#/properties/disks/items/properties/layers/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key14},message:"must NOT have additional properties"};
+}
+if(data51.name !== undefined){
+let data52 = data51.name;
+if(typeof data52 === "string"){
+if(!pattern20.test(data52)){
+const err139 = {instancePath:instancePath+"/disks/" + i6+"/name",schemaPath:"#/properties/disks/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,19}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,19}$"+"\""};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -1803,11 +1804,8 @@ vErrors.push(err139);
 errors++;
 }
 }
-if(data53.path !== undefined){
-let data54 = data53.path;
-if(typeof data54 === "string"){
-if(func2(data54) > 4096){
-const err140 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+else {
+const err140 = {instancePath:instancePath+"/disks/" + i6+"/name",schemaPath:"#/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -1816,8 +1814,10 @@ vErrors.push(err140);
 }
 errors++;
 }
-if(func2(data54) < 1){
-const err141 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+if(data51.readOnly !== undefined){
+if(typeof data51.readOnly !== "boolean"){
+const err141 = {instancePath:instancePath+"/disks/" + i6+"/readOnly",schemaPath:"#/properties/disks/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -1826,8 +1826,11 @@ vErrors.push(err141);
 }
 errors++;
 }
-if(!pattern7.test(data54)){
-const err142 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]*$"+"\""};
+}
+if(data51.size !== undefined){
+let data54 = data51.size;
+if(!(((typeof data54 == "number") && (!(data54 % 1) && !isNaN(data54))) && (isFinite(data54)))){
+const err142 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -1836,9 +1839,9 @@ vErrors.push(err142);
 }
 errors++;
 }
-}
-else {
-const err143 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data54 == "number") && (isFinite(data54))){
+if(data54 > 17592186044416 || isNaN(data54)){
+const err143 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -1847,11 +1850,8 @@ vErrors.push(err143);
 }
 errors++;
 }
-}
-if(data53.format !== undefined){
-let data55 = data53.format;
-if(!((data55 === "qcow2") || (data55 === "raw"))){
-const err144 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/format",schemaPath:"#/properties/disks/items/properties/layers/items/properties/format/enum",keyword:"enum",params:{allowedValues: schema31.properties.disks.items.properties.layers.items.properties.format.enum},message:"must be equal to one of the allowed values"};
+if(data54 < 1048576 || isNaN(data54)){
+const err144 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -1860,10 +1860,9 @@ vErrors.push(err144);
 }
 errors++;
 }
-}
-}
-else {
-const err145 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7,schemaPath:"#/properties/disks/items/properties/layers/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+let res1;
+if((512 === 0 || (res1 = data54/512, res1 !== parseInt(res1)))){
+const err145 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -1874,8 +1873,11 @@ errors++;
 }
 }
 }
-else {
-const err146 = {instancePath:instancePath+"/disks/" + i6+"/layers",schemaPath:"#/properties/disks/items/properties/layers/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data51.layers !== undefined){
+let data55 = data51.layers;
+if(Array.isArray(data55)){
+if(data55.length > 64){
+const err146 = {instancePath:instancePath+"/disks/" + i6+"/layers",schemaPath:"#/properties/disks/items/properties/layers/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -1884,10 +1886,8 @@ vErrors.push(err146);
 }
 errors++;
 }
-}
-}
-else {
-const err147 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data55.length < 1){
+const err147 = {instancePath:instancePath+"/disks/" + i6+"/layers",schemaPath:"#/properties/disks/items/properties/layers/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -1896,10 +1896,12 @@ vErrors.push(err147);
 }
 errors++;
 }
-}
-}
-else {
-const err148 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const len6 = data55.length;
+for(let i7=0; i7<len6; i7++){
+let data56 = data55[i7];
+if(data56 && typeof data56 == "object" && !Array.isArray(data56)){
+if(data56.path === undefined){
+const err148 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7,schemaPath:"#/properties/disks/items/properties/layers/items/required",keyword:"required",params:{missingProperty: "path"},message:"must have required property '"+"path"+"'"};
 if(vErrors === null){
 vErrors = [err148];
 }
@@ -1908,12 +1910,9 @@ vErrors.push(err148);
 }
 errors++;
 }
-}
-if(data.shares !== undefined){
-let data56 = data.shares;
-if(Array.isArray(data56)){
-if(data56.length > 16){
-const err149 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+for(const key16 in data56){
+if(!((key16 === "path") || (key16 === "format"))){
+const err149 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7,schemaPath:"#/properties/disks/items/properties/layers/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key16},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err149];
 }
@@ -1922,8 +1921,12 @@ vErrors.push(err149);
 }
 errors++;
 }
-if(data56.length < 1){
-const err150 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+}
+if(data56.path !== undefined){
+let data57 = data56.path;
+if(typeof data57 === "string"){
+if(func2(data57) > 4096){
+const err150 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err150];
 }
@@ -1932,12 +1935,8 @@ vErrors.push(err150);
 }
 errors++;
 }
-const len7 = data56.length;
-for(let i8=0; i8<len7; i8++){
-let data57 = data56[i8];
-if(data57 && typeof data57 == "object" && !Array.isArray(data57)){
-if(data57.name === undefined){
-const err151 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(func2(data57) < 1){
+const err151 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err151];
 }
@@ -1946,8 +1945,8 @@ vErrors.push(err151);
 }
 errors++;
 }
-if(data57.target === undefined){
-const err152 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
+if(!pattern7.test(data57)){
+const err152 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]*$"+"\""};
 if(vErrors === null){
 vErrors = [err152];
 }
@@ -1956,9 +1955,9 @@ vErrors.push(err152);
 }
 errors++;
 }
-for(const key15 in data57){
-if(!((((key15 === "name") || (key15 === "target")) || (key15 === "readOnly")) || (key15 === "required"))){
-const err153 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key15},message:"must NOT have additional properties"};
+}
+else {
+const err153 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err153];
 }
@@ -1968,11 +1967,10 @@ vErrors.push(err153);
 errors++;
 }
 }
-if(data57.name !== undefined){
-let data58 = data57.name;
-if(typeof data58 === "string"){
-if(!pattern11.test(data58)){
-const err154 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+if(data56.format !== undefined){
+let data58 = data56.format;
+if(!((data58 === "qcow2") || (data58 === "raw"))){
+const err154 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/format",schemaPath:"#/properties/disks/items/properties/layers/items/properties/format/enum",keyword:"enum",params:{allowedValues: schema31.properties.disks.items.properties.layers.items.properties.format.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err154];
 }
@@ -1982,8 +1980,9 @@ vErrors.push(err154);
 errors++;
 }
 }
+}
 else {
-const err155 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err155 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7,schemaPath:"#/properties/disks/items/properties/layers/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err155];
 }
@@ -1993,11 +1992,9 @@ vErrors.push(err155);
 errors++;
 }
 }
-if(data57.target !== undefined){
-let data59 = data57.target;
-if(typeof data59 === "string"){
-if(func2(data59) > 1024){
-const err156 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
+}
+else {
+const err156 = {instancePath:instancePath+"/disks/" + i6+"/layers",schemaPath:"#/properties/disks/items/properties/layers/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err156];
 }
@@ -2006,8 +2003,10 @@ vErrors.push(err156);
 }
 errors++;
 }
-if(!pattern22.test(data59)){
-const err157 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"+"\""};
+}
+}
+else {
+const err157 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err157];
 }
@@ -2017,8 +2016,9 @@ vErrors.push(err157);
 errors++;
 }
 }
+}
 else {
-const err158 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err158 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err158];
 }
@@ -2028,9 +2028,11 @@ vErrors.push(err158);
 errors++;
 }
 }
-if(data57.readOnly !== undefined){
-if(typeof data57.readOnly !== "boolean"){
-const err159 = {instancePath:instancePath+"/shares/" + i8+"/readOnly",schemaPath:"#/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data.shares !== undefined){
+let data59 = data.shares;
+if(Array.isArray(data59)){
+if(data59.length > 16){
+const err159 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err159];
 }
@@ -2039,10 +2041,8 @@ vErrors.push(err159);
 }
 errors++;
 }
-}
-if(data57.required !== undefined){
-if(typeof data57.required !== "boolean"){
-const err160 = {instancePath:instancePath+"/shares/" + i8+"/required",schemaPath:"#/properties/shares/items/properties/required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data59.length < 1){
+const err160 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err160];
 }
@@ -2051,10 +2051,12 @@ vErrors.push(err160);
 }
 errors++;
 }
-}
-}
-else {
-const err161 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const len7 = data59.length;
+for(let i8=0; i8<len7; i8++){
+let data60 = data59[i8];
+if(data60 && typeof data60 == "object" && !Array.isArray(data60)){
+if(data60.name === undefined){
+const err161 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err161];
 }
@@ -2063,10 +2065,8 @@ vErrors.push(err161);
 }
 errors++;
 }
-}
-}
-else {
-const err162 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data60.target === undefined){
+const err162 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
 if(vErrors === null){
 vErrors = [err162];
 }
@@ -2075,9 +2075,9 @@ vErrors.push(err162);
 }
 errors++;
 }
-}
-if(data.config !== undefined){
-const err163 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
+for(const key17 in data60){
+if(!((((key17 === "name") || (key17 === "target")) || (key17 === "readOnly")) || (key17 === "required"))){
+const err163 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key17},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err163];
 }
@@ -2086,11 +2086,12 @@ vErrors.push(err163);
 }
 errors++;
 }
-if(data.agent !== undefined){
-let data63 = data.agent;
-if(data63 && typeof data63 == "object" && !Array.isArray(data63)){
-if(data63.protocol === undefined){
-const err164 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+}
+if(data60.name !== undefined){
+let data61 = data60.name;
+if(typeof data61 === "string"){
+if(!pattern12.test(data61)){
+const err164 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err164];
 }
@@ -2099,9 +2100,9 @@ vErrors.push(err164);
 }
 errors++;
 }
-for(const key16 in data63){
-if(!(key16 === "protocol")){
-const err165 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key16},message:"must NOT have additional properties"};
+}
+else {
+const err165 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err165];
 }
@@ -2111,9 +2112,11 @@ vErrors.push(err165);
 errors++;
 }
 }
-if(data63.protocol !== undefined){
-if("ovms.agent.v1" !== data63.protocol){
-const err166 = {instancePath:instancePath+"/agent/protocol",schemaPath:"#/properties/agent/properties/protocol/const",keyword:"const",params:{allowedValue: "ovms.agent.v1"},message:"must be equal to constant"};
+if(data60.target !== undefined){
+let data62 = data60.target;
+if(typeof data62 === "string"){
+if(func2(data62) > 1024){
+const err166 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
 if(vErrors === null){
 vErrors = [err166];
 }
@@ -2122,10 +2125,8 @@ vErrors.push(err166);
 }
 errors++;
 }
-}
-}
-else {
-const err167 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern23.test(data62)){
+const err167 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"+"\""};
 if(vErrors === null){
 vErrors = [err167];
 }
@@ -2135,12 +2136,8 @@ vErrors.push(err167);
 errors++;
 }
 }
-if(data.initrd !== undefined){
-if(data.kernel === undefined){
-const err168 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
-    missingProperty: "kernel",
-    depsCount: 1,
-    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+else {
+const err168 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err168];
 }
@@ -2150,14 +2147,136 @@ vErrors.push(err168);
 errors++;
 }
 }
-}
-else {
-const err169 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data60.readOnly !== undefined){
+if(typeof data60.readOnly !== "boolean"){
+const err169 = {instancePath:instancePath+"/shares/" + i8+"/readOnly",schemaPath:"#/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err169];
 }
 else {
 vErrors.push(err169);
+}
+errors++;
+}
+}
+if(data60.required !== undefined){
+if(typeof data60.required !== "boolean"){
+const err170 = {instancePath:instancePath+"/shares/" + i8+"/required",schemaPath:"#/properties/shares/items/properties/required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err170];
+}
+else {
+vErrors.push(err170);
+}
+errors++;
+}
+}
+}
+else {
+const err171 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err171];
+}
+else {
+vErrors.push(err171);
+}
+errors++;
+}
+}
+}
+else {
+const err172 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err172];
+}
+else {
+vErrors.push(err172);
+}
+errors++;
+}
+}
+if(data.config !== undefined){
+const err173 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(vErrors === null){
+vErrors = [err173];
+}
+else {
+vErrors.push(err173);
+}
+errors++;
+}
+if(data.agent !== undefined){
+let data66 = data.agent;
+if(data66 && typeof data66 == "object" && !Array.isArray(data66)){
+if(data66.protocol === undefined){
+const err174 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+if(vErrors === null){
+vErrors = [err174];
+}
+else {
+vErrors.push(err174);
+}
+errors++;
+}
+for(const key18 in data66){
+if(!(key18 === "protocol")){
+const err175 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key18},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err175];
+}
+else {
+vErrors.push(err175);
+}
+errors++;
+}
+}
+if(data66.protocol !== undefined){
+if("ovms.agent.v1" !== data66.protocol){
+const err176 = {instancePath:instancePath+"/agent/protocol",schemaPath:"#/properties/agent/properties/protocol/const",keyword:"const",params:{allowedValue: "ovms.agent.v1"},message:"must be equal to constant"};
+if(vErrors === null){
+vErrors = [err176];
+}
+else {
+vErrors.push(err176);
+}
+errors++;
+}
+}
+}
+else {
+const err177 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err177];
+}
+else {
+vErrors.push(err177);
+}
+errors++;
+}
+}
+if(data.initrd !== undefined){
+if(data.kernel === undefined){
+const err178 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
+    missingProperty: "kernel",
+    depsCount: 1,
+    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+if(vErrors === null){
+vErrors = [err178];
+}
+else {
+vErrors.push(err178);
+}
+errors++;
+}
+}
+}
+else {
+const err179 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err179];
+}
+else {
+vErrors.push(err179);
 }
 errors++;
 }

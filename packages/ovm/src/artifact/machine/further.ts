@@ -12,6 +12,7 @@ import {
   type LayerRef,
   MANIFEST_TYPE,
   type OvmsManifest,
+  VARIABLES_TYPE,
 } from "./manifest.ts"
 import type { Artifact } from "./read.ts"
 import { parseManifest } from "./validate.ts"
@@ -26,6 +27,8 @@ export interface Additions {
   readonly added: readonly Descriptor[]
   /** To further disks by name, one layer each: the first one of a disk that was empty. */
   readonly disks?: ReadonlyMap<string, Descriptor>
+  /** What its UEFI firmware starts with; that of the other one unless given. */
+  readonly variables?: Descriptor
   /** RFC 3339. */
   readonly created: string
 }
@@ -38,7 +41,7 @@ export interface Additions {
 export async function writeFurther(
   store: Pusher,
   base: Artifact,
-  { added, disks: further = new Map(), created }: Additions,
+  { added, disks: further = new Map(), variables: kept, created }: Additions,
   call: Call = {},
 ): Promise<{ readonly descriptor: Descriptor }> {
   const { kernel, initrd, layers, disks } = base
@@ -49,11 +52,13 @@ export async function writeFurther(
     const one = further.get(name)
     return one ? [...below, titled(one, `disk-${name}-${below.length}.qcow2`)] : below
   })
+  const variables = kept ? titledVariables(kept) : base.variables
   const diskLayers = [...(manifest.diskLayers ?? []), ...made.map(refOf)]
   const described: OvmsManifest = {
     ...manifest,
     ...(diskLayers.length > 0 && { diskLayers }),
     ...(manifest.disks && { disks: manifest.disks.map((disk) => withLayer(disk, further.get(disk.name))) }),
+    ...(kept && { firmware: { variables: { ref: kept.digest, size: kept.size } } }),
     metadata: { ...manifest.metadata, created },
   }
   const config = documentOf(MANIFEST_TYPE, described)
@@ -64,7 +69,9 @@ export async function writeFurther(
     mediaType: OCI_MANIFEST,
     artifactType: MANIFEST_TYPE,
     config: { ...config.descriptor, annotations: { [TITLE_ANNOTATION]: "manifest.json" } },
-    layers: [...[kernel, initrd].filter((one) => one !== undefined), ...below, ...made, ...chains.flat()],
+    layers: [kernel, initrd, ...below, ...made, ...chains.flat(), variables].filter(
+      (one) => one !== undefined,
+    ),
     annotations: {
       ...base.oci.annotations,
       [CREATED_ANNOTATION]: created,
@@ -81,6 +88,10 @@ export async function writeFurther(
 function titled({ digest, size }: Descriptor, title: string): Descriptor {
   const annotations = { [TITLE_ANNOTATION]: title, [FORMAT_ANNOTATION]: "qcow2" }
   return { mediaType: DISK_TYPE, digest, size, annotations }
+}
+
+function titledVariables({ digest, size }: Descriptor): Descriptor {
+  return { mediaType: VARIABLES_TYPE, digest, size, annotations: { [TITLE_ANNOTATION]: "variables.fd" } }
 }
 
 function refOf({ digest, size }: Descriptor): LayerRef {

@@ -17,6 +17,8 @@ export interface InspectModel {
   /** Of the first disk, base first. */
   readonly layers: readonly LayerModel[]
   readonly disks: readonly DiskModel[]
+  /** Of its UEFI firmware. */
+  readonly variables?: BlobModel
   readonly ram_snapshot?: BlobModel & { readonly compression: "lz4" | "zstd" }
   readonly resources: { readonly vcpus?: number; readonly memory?: number }
   readonly network: NonNullable<OvmsManifest["network"]>
@@ -72,7 +74,7 @@ export interface InspectDetails {
 
 /** Gathers what the two manifests say, and what the caller knows beside them. */
 export function inspectModel(artifact: Artifact, details: InspectDetails = {}): InspectModel {
-  const { manifest, kernel, initrd, ramSnapshot, oci } = artifact
+  const { manifest, kernel, initrd, variables, ramSnapshot, oci } = artifact
   const { name, version, os, architecture } = manifest
   const blob = ({ digest, size }: BlobModel): BlobModel => ({ digest, size })
   const layer = (one: DiskBlob): LayerModel => {
@@ -99,6 +101,7 @@ export function inspectModel(artifact: Artifact, details: InspectDetails = {}): 
       ...(size !== undefined && { size }),
       ...(layers && { layers: layers.map(layer) }),
     })),
+    ...(variables && { variables: blob(variables) }),
     ...(ramSnapshot &&
       manifest.ramSnapshot && {
         ram_snapshot: { ...blob(ramSnapshot), compression: manifest.ramSnapshot.compression },
@@ -149,6 +152,7 @@ export function inspectLines(model: InspectModel): string[] {
       text: `disk ${name}  ${size === undefined ? count(layers.length, "layer") : `empty, ${bytesText(size)}`}${read_only ? ", read-only" : ""}`,
       below: layers.map(layerText),
     })
+  if (model.variables) entries.push({ text: `variables  ${blobText(model.variables)}` })
   if (ram) entries.push({ text: `ram  ${blobText(ram)}, ${ram.compression}` })
   entries.push({
     text: `resources  ${resources.vcpus ?? "default"} vCPU, ${resources.memory ? bytesText(resources.memory) : "default"} memory`,

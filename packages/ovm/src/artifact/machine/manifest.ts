@@ -3,6 +3,7 @@ import type { Digest } from "../../content/digest.ts"
 export const MANIFEST_TYPE = "application/vnd.ovms.manifest.v1+json"
 export const KERNEL_TYPE = "application/vnd.ovms.kernel.v1"
 export const INITRD_TYPE = "application/vnd.ovms.initrd.v1"
+export const VARIABLES_TYPE = "application/vnd.ovms.firmware-variables.v1"
 /** What v0.1 writes for disks; the blob is the disk file itself and MUST NOT be untarred (spec/oci-mapping.md). */
 export const DISK_TYPE = "application/vnd.oci.image.layer.v1.tar"
 /** What v0.1 reads as well. */
@@ -51,6 +52,8 @@ export interface OvmsManifest {
   readonly initrd?: { readonly ref: Digest }
   readonly diskLayers?: readonly LayerRef[]
   readonly disks?: readonly FurtherDisk[]
+  /** Of a machine that boots by UEFI: the bytes of the flash that has its variables. */
+  readonly firmware?: { readonly variables: { readonly ref: Digest; readonly size: number } }
   readonly ramSnapshot?: {
     readonly ref: Digest
     readonly compression: "lz4" | "zstd"

@@ -18,6 +18,7 @@ import {
   KERNEL_TYPE,
   type LayerRef,
   type OvmsManifest,
+  VARIABLES_TYPE,
 } from "./manifest.ts"
 
 /** The file of a disk's layer. */
@@ -30,6 +31,8 @@ export interface DiskBlob {
 export interface Parts {
   readonly kernel?: Descriptor
   readonly initrd?: Descriptor
+  /** What the machine's UEFI firmware starts with. */
+  readonly variables?: Descriptor
   readonly ramSnapshot?: Descriptor
   /** Beside `ramSnapshot`, where it can be resumed: what readInlineSnapshot reads (OVMS-SNP-080). */
   readonly snapshotDescriptor?: Descriptor
@@ -63,6 +66,8 @@ export function mapParts(oci: OciManifest, manifest: OvmsManifest): PartsVerdict
   const finder = new Finder(oci, TERMS)
   const kernel = manifest.kernel && finder.typed("/kernel/ref", manifest.kernel.ref, KERNEL_TYPE)
   const initrd = manifest.initrd && finder.typed("/initrd/ref", manifest.initrd.ref, INITRD_TYPE)
+  const variables =
+    manifest.firmware && finder.sized("/firmware/variables", manifest.firmware.variables, VARIABLES_TYPE)
   const ram = manifest.ramSnapshot
   const ramSnapshot = ram && finder.typed("/ramSnapshot/ref", ram.ref, RAM_TYPES[ram.compression])
   const found = (at: string, layers: readonly LayerRef[]) =>
@@ -84,6 +89,7 @@ export function mapParts(oci: OciManifest, manifest: OvmsManifest): PartsVerdict
   const parts = {
     ...(kernel && { kernel }),
     ...(initrd && { initrd }),
+    ...(variables && { variables }),
     ...(ramSnapshot && { ramSnapshot }),
     ...(snapshotDescriptor && { snapshotDescriptor }),
     layers,

@@ -13,6 +13,7 @@ export function memberFaults(document: Document, value: unknown): Fault[] {
   for (const [index, device] of list(value, "devices").entries())
     checkSize(member(device, "size"), `/devices/${index}/size`, report)
   checkArch(value, report)
+  checkUefi(value, report)
   const distinct = (members: string, key: string, noun: string, requirement: string) =>
     checkDistinct(list(value, members), { at: `/${members}`, key, noun, requirement }, report)
   distinct("devices", "name", "device", "OVMS-MAN-053")
@@ -34,6 +35,17 @@ function checkArch(value: unknown, report: Report): void {
   const word = ARCH_WORDS[String(member(value, "architecture") ?? "amd64")]
   if (word === undefined || arch === word || !Object.values(ARCH_WORDS).includes(String(arch))) return
   report("/metadata/platform/arch", "OVMS-IDX-001", `arch of this architecture is ${word}, not ${arch}`)
+}
+
+/** OVMS-MAN-157. */
+function checkUefi(value: unknown, report: Report): void {
+  const uefi = member(member(member(value, "metadata"), "platform"), "uefi")
+  if (uefi !== true && member(value, "firmware") !== undefined)
+    report(
+      "/firmware",
+      "OVMS-MAN-157",
+      "firmware is of a machine that boots by UEFI, which this one does not",
+    )
 }
 
 /** OVMS-MAN-054. */

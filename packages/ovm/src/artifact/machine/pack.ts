@@ -20,9 +20,13 @@ import {
   KERNEL_TYPE,
   MANIFEST_TYPE,
   type OvmsManifest,
+  VARIABLES_TYPE,
 } from "./manifest.ts"
 import { checkSource, type PackSource, type SourceLayer } from "./source.ts"
 import { parseManifest } from "./validate.ts"
+
+/** The least and the most that firmware's variables have (OVMS-MAN-156). */
+const FLASH_BYTES = [4096n, 64n << 20n] as const
 
 /**
  * How disk files are judged. The functions are those of disk/; they are handed in because artifact/ does not build on
@@ -102,7 +106,7 @@ export async function pack<Info>(
 
 /** A file that was found good. */
 interface Part {
-  readonly part: "kernel" | "initrd" | "disk"
+  readonly part: "kernel" | "initrd" | "disk" | "variables"
   readonly path: string
   readonly mediaType: string
   /** Titles tell the part, not the author's file names: those are no part of the machine (OVMS-OCI-041). */
@@ -120,7 +124,9 @@ interface BlobFile extends Pick<Part, "part" | "format" | "disk"> {
   readonly descriptor: Descriptor
 }
 
-/** Checks every file, in the order of the layers: kernel, initrd, disks from the base up, the first one first. */
+/**
+ * Checks every file, in the order of the layers: kernel, initrd, disks from the base up, the first one first, variables.
+ */
 async function check<Info>(source: PackSource, options: PackOptions<Info>): Promise<Part[]> {
   const { base } = options
   const parts: Part[] = []
@@ -141,6 +147,15 @@ async function check<Info>(source: PackSource, options: PackOptions<Info>): Prom
   for (const { name, layers = [] } of source.disks ?? []) {
     const files = await checkDisk(layers, `disk-${name}-`, options)
     parts.push(...files.map((file) => ({ ...file, disk: name })))
+  }
+  if (source.firmware) {
+    const path = resolve(base, source.firmware.variables.path)
+    const stat = await notEmpty(path)
+    if (stat.size < FLASH_BYTES[0] || stat.size > FLASH_BYTES[1])
+      throw new OvmError("OVM_SOURCE_INVALID", `${path} has ${stat.size} bytes, which no flash has`, {
+        detail: { path, requirement: "OVMS-UEF-014" },
+      })
+    parts.push({ part: "variables", path, mediaType: VARIABLES_TYPE, title: "variables.fd", stat })
   }
   return parts
 }
@@ -227,11 +242,12 @@ function ovmsManifest(
   files: readonly BlobFile[],
   created: string | undefined,
 ): OvmsManifest {
-  const { kernel, initrd, diskLayers, disks, annotations: _, metadata, ...shared } = source
+  const { kernel, initrd, diskLayers, disks, firmware: _, annotations: __, metadata, ...shared } = source
   const ref = (part: BlobFile["part"]) =>
     files.filter((file) => file.part === part).map(({ descriptor }) => descriptor.digest)
   const [kernelRef] = ref("kernel")
   const [initrdRef] = ref("initrd")
+  const variables = files.find(({ part }) => part === "variables")?.descriptor
   const layersOf = (disk?: string) =>
     files.flatMap(({ descriptor, format, disk: of }) =>
       format && of === disk ? [{ ref: descriptor.digest, format, size: descriptor.size }] : [],
@@ -252,6 +268,7 @@ function ovmsManifest(
         ...(layers && { layers: layersOf(disk.name) }),
       })),
     }),
+    ...(variables && { firmware: { variables: { ref: variables.digest, size: variables.size } } }),
     ...((metadata || created) && { metadata: { ...metadata, ...(created && { created }) } }),
   }
 }

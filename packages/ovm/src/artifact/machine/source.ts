@@ -46,6 +46,7 @@ export interface PackSource
   readonly initrd?: { readonly path: string }
   readonly diskLayers?: readonly SourceLayer[]
   readonly disks?: readonly FurtherDisk<SourceLayer>[]
+  readonly firmware?: { readonly variables: { readonly path: string } }
   /** Of the OCI manifest. */
   readonly annotations?: Readonly<Record<string, string>>
 }

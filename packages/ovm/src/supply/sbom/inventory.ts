@@ -26,7 +26,16 @@ export interface Inventory {
 
 /** A blob, once in each part that it plays. */
 export interface Part {
-  readonly role: "kernel" | "initrd" | "disk" | "overlay" | "ram" | "ramtable" | "rampages" | "vmstate"
+  readonly role:
+    | "kernel"
+    | "initrd"
+    | "variables"
+    | "disk"
+    | "overlay"
+    | "ram"
+    | "ramtable"
+    | "rampages"
+    | "vmstate"
   readonly title: string
   readonly descriptor: Descriptor
   /** Whose part it is. */
@@ -103,7 +112,7 @@ async function scanFurther(
 
 async function machineParts(files: LocalStore, machine: Artifact, options: Call): Promise<Part[]> {
   options.signal?.throwIfAborted()
-  const { kernel, initrd, layers, disks } = machine
+  const { kernel, initrd, layers, disks, variables } = machine
   const version = kernel && (await kernelVersion(await pathOf(files, kernel)))
   const of = "machine"
   return [
@@ -128,6 +137,9 @@ async function machineParts(files: LocalStore, machine: Artifact, options: Call)
           }) as const,
       ),
     ),
+    ...(variables
+      ? [{ role: "variables", title: "firmware's variables", descriptor: variables, of } as const]
+      : []),
   ]
 }
 

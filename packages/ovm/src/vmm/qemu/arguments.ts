@@ -3,7 +3,7 @@ import { agentArguments } from "./agent.ts"
 import { boardOf } from "./board.ts"
 import { deviceArguments } from "./devices.ts"
 import { firstBootDrive, firstDrive, furtherDrive, volumeDrive } from "./drives.ts"
-import { type Firmware, firmwareArguments, flashesOf } from "./firmware.ts"
+import { type Flashes, flashArguments, flashProperties } from "./flashes.ts"
 import { PVPANIC, RAM_ID } from "./model.ts"
 import { networkArguments } from "./network.ts"
 import { asJson } from "./options.ts"
@@ -24,7 +24,7 @@ export interface QemuOptions {
   /** The qcow2 on top of the disk's layers; absent for a machine that cannot write. */
   readonly overlay?: string
   /** Of a machine that boots by UEFI. */
-  readonly firmware?: Firmware
+  readonly flashes?: Flashes
 }
 
 /**
@@ -34,7 +34,7 @@ export interface QemuOptions {
  * short.
  */
 export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] {
-  const { accelerator, model, generationId, ram, lockMemory, firmware } = options
+  const { accelerator, model, generationId, ram, lockMemory, flashes } = options
   const board = boardOf(plan)
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
@@ -43,9 +43,9 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
     "-S",
     ...[
       "-machine",
-      `${model.machineType},${board.properties},memory-backend=${RAM_ID}${flashesOf(firmware)}`,
+      `${model.machineType},${board.properties},memory-backend=${RAM_ID}${flashProperties(flashes)}`,
     ],
-    ...firmwareArguments(firmware),
+    ...flashArguments(flashes),
     // What code is translated into is a gigabyte unless told, and would all be locked.
     ...["-accel", lockMemory && accelerator === "tcg" ? "tcg,tb-size=128" : accelerator],
     ...["-cpu", model.cpu],

@@ -5,6 +5,8 @@ export interface Board {
   readonly program: string
   /** The Debian package that brings it. */
   readonly debian: string
+  /** The one that brings UEFI firmware. */
+  readonly firmware: string
   /** Of `-machine help`: what its versioned types begin with, and what stands for the newest one. */
   readonly types: string
   readonly newest: string
@@ -21,6 +23,7 @@ export interface Board {
 const PC: Board = {
   program: "qemu-system-x86_64",
   debian: "qemu-system-x86",
+  firmware: "ovmf",
   types: "pc-q35-",
   newest: "q35",
   properties: "vmport=off,usb=off,sata=off,smbus=off,dump-guest-core=off",
@@ -35,6 +38,7 @@ const PC: Board = {
 const VIRT: Board = {
   program: "qemu-system-aarch64",
   debian: "qemu-system-arm",
+  firmware: "qemu-efi-aarch64",
   types: "virt-",
   newest: "virt",
   properties: "gic-version=3,usb=off,dump-guest-core=off",

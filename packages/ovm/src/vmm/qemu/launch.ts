@@ -6,8 +6,9 @@ import { makeFurther, makeOverlay } from "../overlays.ts"
 import type { LaunchPlan } from "../plan.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { checkPlan } from "./check.ts"
+import { checkFirmware } from "./check-firmware.ts"
 import { makeSharedMemory } from "./devices.ts"
-import { checkFirmware, makeVariables } from "./firmware.ts"
+import { makeVariables } from "./flashes.ts"
 import { letGo } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
 import { modelOf } from "./model.ts"
@@ -24,13 +25,13 @@ export async function launchQemu(
   const overlay = await makeOverlay(plan)
   await makeFurther(plan)
   makeSharedMemory(plan)
-  const firmware = makeVariables(plan)
+  const flashes = await makeVariables(plan)
   const options = {
     accelerator: plan.accelerator ?? found.accelerator,
     model: modelOf(plan, found),
     generationId: plan.generationId ?? crypto.randomUUID(),
     ...(overlay !== undefined && { overlay }),
-    ...(firmware && { firmware }),
+    ...(flashes && { flashes }),
   }
   return await startQemu(
     { found, plan, options, portsFirst: true },

@@ -14,7 +14,7 @@ import type { GuestModel, RamFile, RamSource, ResumePlan, SnapshotOrigin } from 
 import { connectIn } from "../process/socket.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { checkResume } from "./check-resume.ts"
-import { makeVariables } from "./firmware.ts"
+import { makeVariables } from "./flashes.ts"
 import { letGo } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
 import { IGNORE_SHARED, MAX_STATE } from "./migration/format.ts"
@@ -49,11 +49,11 @@ export async function loadQemu(
   const state = readState(origin)
   state.catch(() => {})
   const overlay = await makeOverlay(plan)
-  const firmware = makeVariables(plan)
+  const flashes = await makeVariables(plan)
   const options = {
     ...{ accelerator, model, generationId, ram: ram.path, lockMemory: plan.lockMemory ?? false },
     ...(overlay !== undefined && { overlay }),
-    ...(firmware && { firmware }),
+    ...(flashes && { flashes }),
   }
   const resumed = resumedNetwork(plan, model)
   return await startQemu({ found, plan, options }, call, async (started) => {

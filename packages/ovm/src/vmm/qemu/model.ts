@@ -3,7 +3,7 @@ import { agentDevices } from "./agent.ts"
 import { type Board, boardOf } from "./board.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { furtherDevices } from "./devices.ts"
-import { firmwareDevices } from "./firmware.ts"
+import { flashDevices } from "./flashes.ts"
 import { networkDevices, networkOf } from "./network.ts"
 import { RESULT_DEVICE } from "./result.ts"
 
@@ -54,7 +54,7 @@ export function modelOf(
     memory: resources.memory,
     devices: [
       ...board.devices,
-      ...firmwareDevices(plan),
+      ...flashDevices(plan),
       ...[PVPANIC, RESULT_DEVICE].filter((device) => (snapshot ? snapshot.includes(device) : board.serial)),
       ...(drive ? [drive] : []),
       ...disks.map(

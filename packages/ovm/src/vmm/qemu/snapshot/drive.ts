@@ -3,7 +3,7 @@ import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../../errors.ts"
 import { writes } from "../drives.ts"
-import { isFlash } from "../firmware.ts"
+import { isFlash } from "../flashes.ts"
 import type { Qmp } from "../qmp.ts"
 
 /** What the guest's disk is now. */

@@ -1,0 +1,43 @@
+import { checkKernel } from "../../kernel.ts"
+import type { LaunchPlan, Unsupported } from "../plan.ts"
+import { boardOf } from "./board.ts"
+import { findFirmware, sizeOfFlash, wantedFirmware } from "./firmware.ts"
+
+/** What keeps the machine of `plan` from booting by UEFI, if it is to. Throws as checkKernel does. */
+export async function checkFirmware(plan: LaunchPlan): Promise<readonly Unsupported[]> {
+  const { uefi, kernel } = plan
+  if (!uefi) return []
+  const elf = kernel && (await checkKernel(kernel.path)) === "elf"
+  return [
+    ...(elf
+      ? [
+          fatal(
+            "/metadata/platform/uefi",
+            "UEFI firmware starts EFI programs, such as a bzImage of Linux, and its kernel is an ELF file",
+          ),
+        ]
+      : []),
+    ...missing(plan),
+  ]
+}
+
+function* missing(plan: LaunchPlan): Iterable<Unsupported> {
+  const wanted = wantedFirmware(plan)
+  if (findFirmware(wanted)) return
+  const { variables, ...others } = wanted
+  const other = findFirmware(others)
+  if (other && variables !== undefined)
+    yield fatal(
+      "/firmware/variables",
+      `its variables are of firmware that keeps ${variables} bytes of them, and this host's keeps ${sizeOfFlash(other.template)}`,
+    )
+  else
+    yield fatal(
+      "/metadata/platform/uefi",
+      `this host has no UEFI firmware for QEMU (Debian: apt-get install ${boardOf(plan).firmware})`,
+    )
+}
+
+function fatal(pointer: string, reason: string): Unsupported {
+  return { pointer, severity: "fatal", reason }
+}
