@@ -51,6 +51,8 @@ def machine_rules(m, add):
         add("/metadata/platform/arch", "OVMS-IDX-001")
     if "firmware" in m and not (isinstance(platform, dict) and platform.get("uefi") is True):
         add("/firmware", "OVMS-MAN-157")
+    if isinstance(platform, dict) and platform.get("secureBoot") is True and platform.get("uefi") is not True:
+        add("/metadata/platform/secureBoot", "OVMS-MAN-159")
     created = meta.get("created") if isinstance(meta, dict) else None
     pattern = schema_of("manifest").root["properties"]["metadata"]["properties"]["created"]["pattern"]
     if isinstance(created, str) and matches(pattern, created) and not real_date(created):

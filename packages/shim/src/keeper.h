@@ -12,8 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-// Descriptors that it is started with, beside 0, 1 and 2; GIVEN_FD may be missing.
-enum { REQUEST_FD = 3, PROGRAM_FD = 4, HELD_FD = 5, GIVEN_FD = 6 };
+// Descriptors that it is started with, beside 0, 1 and 2; those from GIVEN_FD on may be missing.
+enum { REQUEST_FD = 3, PROGRAM_FD = 4, HELD_FD = 5, GIVEN_FD = 6, GIVEN_END = 8 };
 
 // The name in `ps`, by which others know it too (packages/ovm/src/vmm/process/stray.ts).
 #define KEEPER_NAME "ovm-keeper"

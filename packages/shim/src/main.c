@@ -123,10 +123,11 @@ int main(void) {
     return 2;
   }
   prctl(PR_SET_NAME, KEEPER_NAME);
-  bool given = fcntl(GIVEN_FD, F_GETFD) >= 0;
+  bool given[GIVEN_END];
+  for (int fd = GIVEN_FD; fd < GIVEN_END; fd++) given[fd] = fcntl(fd, F_GETFD) >= 0;
   close(REQUEST_FD);
   close(PROGRAM_FD);
-  syscall(SYS_close_range, GIVEN_FD + 1, ~0U, 0);
+  syscall(SYS_close_range, GIVEN_END, ~0U, 0);
   setpriority(PRIO_PROCESS, 0, atoi(request.nice));
   sigset_t waiting = hold_signals();
 
@@ -135,8 +136,9 @@ int main(void) {
   words_begin(&keeper.words, request.words);
   keyboard_begin(&keeper.keyboard);
   pid_t vmm = vmm_start(&request, &keeper.pipes);
-  // The VMM's alone: who is at its other end sees the VMM's end.
-  if (given) close(GIVEN_FD);
+  // The VMM's alone: who is at their other ends sees the VMM's end.
+  for (int fd = GIVEN_FD; fd < GIVEN_END; fd++)
+    if (given[fd]) close(fd);
   if (vmm < 0) {
     int length = snprintf(chunk, sizeof chunk, KEEPER_NAME ": %s: %s\n", request.argv[0], strerror(errno));
     words_take(&keeper.words, chunk, (size_t)length < sizeof chunk ? (size_t)length : sizeof chunk - 1);

@@ -1108,7 +1108,7 @@ class RuntimeInfo(TypedDict):
     policy: RuntimeInfoPolicy
 
 # What of a machine has ended while its VMM lives. Only while something has.
-Degraded = List[Literal["network", "keeper", "share"]]
+Degraded = List[Literal["network", "keeper", "share", "tpm"]]
 
 
 class _Event(TypedDict):

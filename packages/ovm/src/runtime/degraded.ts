@@ -1,10 +1,13 @@
+import { existsSync } from "node:fs"
 import type { Machine } from "../vmm/machine.ts"
 import { losesKeeper } from "../vmm/process/keeper-lost.ts"
 import { losesFolder } from "../vmm/process/moved-folder.ts"
+import { losesTpm } from "../vmm/tpm/process.ts"
 import type { Log } from "./ending.ts"
 import type { Instance } from "./instance.ts"
 import type { Degraded } from "./interfaces.ts"
 import { hasEnded } from "./states.ts"
+import { tpmState } from "./tpm.ts"
 
 /** Notes that a part is not as it should be, once a life of the machine. */
 export function degrade(instance: Instance, part: Degraded, log: Log): void {
@@ -31,6 +34,11 @@ export function followParts(instance: Instance, machine: Machine, log: Log, sign
     losesFolder(machine.record, folders, signal).then(
       (is) => is && instance.machine === machine && lost("share"),
     )
+  const tpm = tpmState(instance.directory)
+  if (existsSync(tpm))
+    losesTpm(machine.record, tpm, signal)
+      .then((is) => is && instance.machine === machine && lost("tpm"))
+      .catch(() => {})
   if (instance.keeperWatched) return
   instance.keeperWatched = true
   losesKeeper(machine.record, signal)

@@ -8,6 +8,7 @@ import { refuseFurther } from "./disks.ts"
 import type { Instance } from "./instance.ts"
 import type { Lineage } from "./record.ts"
 import { hold } from "./scratch.ts"
+import { refuseTpm } from "./tpm.ts"
 
 /** A machine of which RAM, device state and disk of one instant can be taken. */
 export interface Takable {
@@ -20,6 +21,7 @@ export function takable(instance: Instance): Takable {
   refuseVolumes(instance)
   refuseShares(instance)
   refuseFurther(instance.info.disks)
+  refuseTpm(instance)
   const machine = snapshotterOf(instance)
   const { lineage } = instance
   if (!lineage) throw conflict(instance, "has no image on record")

@@ -22,6 +22,7 @@ import type { Lineage } from "./record.ts"
 import type { Claims } from "./resumed-once.ts"
 import { boundsOf } from "./share.ts"
 import type { Addresses } from "./shared-network.ts"
+import { tpmState } from "./tpm.ts"
 import type { VolumeStore } from "./volumes.ts"
 
 /** Where a machine is going to live, and what was said of it. */
@@ -138,6 +139,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     ...(kernel && { kernel: { path: kernel.path, args: overrides.args ?? manifest.kernel?.args ?? "" } }),
     ...(manifest.architecture === "arm64" && { architecture: "arm64" as const }),
     ...(manifest.metadata?.platform?.uefi && { uefi: uefiPlan(directory, image) }),
+    ...(manifest.metadata?.platform?.tpm && { tpm: { state: tpmState(directory) } }),
     ...(initrd && { initrd: { path: initrd.path } }),
     ...(layers.length > 0 && {
       disk: {
@@ -158,8 +160,12 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
   }
 }
 
-function uefiPlan(directory: string, { variables }: PreparedImage): UefiPlan {
-  return { variables: ownVariables(directory), ...(variables && { initial: variables }) }
+function uefiPlan(directory: string, { variables, manifest }: PreparedImage): UefiPlan {
+  return {
+    variables: ownVariables(directory),
+    ...(manifest.metadata?.platform?.secureBoot && { secureBoot: true }),
+    ...(variables && { initial: variables }),
+  }
 }
 
 /** Throws OVM_REQUEST_INVALID where one was asked to be left out that something else asked for is done by. */

@@ -1,7 +1,11 @@
 import { OvmError } from "../errors.ts"
 import type { Unsupported } from "../vmm/plan.ts"
 
-const UEFI: readonly string[] = ["/metadata/platform/uefi", "/firmware/variables"]
+const UEFI: readonly string[] = [
+  "/metadata/platform/uefi",
+  "/metadata/platform/secureBoot",
+  "/firmware/variables",
+]
 
 /**
  * OVM_UNSUPPORTED with every fatal one of `findings`, after `what` cannot be done, OVM_UEFI_UNSUPPORTED where that is

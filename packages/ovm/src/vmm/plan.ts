@@ -17,6 +17,8 @@ export interface LaunchPlan {
   readonly architecture?: "arm64"
   /** Absent: it does not boot by UEFI. */
   readonly uefi?: UefiPlan
+  /** A TPM 2.0 of its own. */
+  readonly tpm?: TpmPlan
   /** Absent: boot from the disk, by BIOS unless by UEFI. */
   readonly kernel?: { readonly path: string; readonly args: string }
   readonly initrd?: { readonly path: string }
@@ -51,8 +53,15 @@ export interface LaunchPlan {
 export interface UefiPlan {
   /** A file in the machine's directory that has them: the adapter makes it where it is not there. */
   readonly variables: string
+  /** Start nothing but what is signed by a key that the variables name, and keep those from the guest. */
+  readonly secureBoot?: true
   /** What they are at first, bytes of a flash; the host's template unless given. */
   readonly initial?: { readonly path: string; readonly size: number }
+}
+
+export interface TpmPlan {
+  /** A folder in the machine's directory, which is the TPM's alone: made where it is not there. */
+  readonly state: string
 }
 
 /** A raw file that the guest sees as a disk; its flushes reach the host's disk. */

@@ -28,6 +28,8 @@ const SHARE = { source: NOWHERE, target: "/mnt", tag: "share0", readOnly: true }
 const ASKING: readonly (readonly [name: string, plan: LaunchPlan])[] = [
   ["bios", DISK_ONLY],
   ["uefi", { ...DISK_ONLY, uefi: { variables: "/" } }],
+  ["secure-boot", { ...DISK_ONLY, uefi: { variables: "/", secureBoot: true } }],
+  ["tpm", { ...BASE, tpm: { state: NOWHERE } }],
   ["disk", { ...BASE, disk: DISK }],
   ["disks", { ...BASE, disks: [{ name: "further", layers: DISK.layers, size: MiB }] }],
   ["volumes", { ...BASE, volumes: [{ path: NOWHERE, serial: "volume", readOnly: true }] }],

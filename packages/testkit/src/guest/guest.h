@@ -22,6 +22,8 @@ void shared_look(void);
 /* What the command line asks of the second serial port, and a look at it. */
 void serial(const char *cmd);
 void serial_look(void);
+/* What the command line asks of a TPM. */
+void tpm(const char *cmd);
 /* What the command line asks of memory. */
 void memory(const char *cmd);
 /* With busy=N: writes to all of it, and checks what was written before. */

@@ -82,6 +82,7 @@ void main(void) {
     shared(cmd);
     serial(cmd);
     agent(cmd);
+    tpm(cmd);
     int button = find(cmd, "button=1") != 0;
     if (button) outw(PM1_ENABLE, POWER_BUTTON);
     u64 ms = num(find(cmd, "tick_ms="), 500), max = num(find(cmd, "ticks="), 0), say = num(find(cmd, "say="), 1); int hlt = find(cmd, "hlt=1") != 0;

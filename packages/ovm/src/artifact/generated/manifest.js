@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const manifest = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","mediaType","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.manifest.v1+json"},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"enum":["amd64","arm64"]},"kernel":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"disks":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"oneOf":[{"required":["layers"]},{"required":["size"]}],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,19}$"},"readOnly":{"type":"boolean"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":512},"layers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}}}}},"firmware":{"type":"object","additionalProperties":false,"required":["variables"],"properties":{"variables":{"type":"object","additionalProperties":false,"required":["ref","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":4096,"maximum":67108864}}}}},"ramSnapshot":{"type":"object","additionalProperties":false,"required":["ref","compression"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"network":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"object","additionalProperties":false,"required":["mode"],"properties":{"mode":{"enum":["user","none"]},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"enum":["tcp","udp"]}}}}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"enum":["x86_64","aarch64"]},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"shares":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name","target"],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},"readOnly":{"type":"boolean"},"required":{"type":"boolean"}}}},"config":{"not":{}},"agent":{"type":"object","additionalProperties":false,"required":["protocol"],"properties":{"protocol":{"const":"ovms.agent.v1"}}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","mediaType","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.manifest.v1+json"},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"enum":["amd64","arm64"]},"kernel":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"disks":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"oneOf":[{"required":["layers"]},{"required":["size"]}],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,19}$"},"readOnly":{"type":"boolean"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":512},"layers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}}}}},"firmware":{"type":"object","additionalProperties":false,"required":["variables"],"properties":{"variables":{"type":"object","additionalProperties":false,"required":["ref","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":4096,"maximum":67108864}}}}},"ramSnapshot":{"type":"object","additionalProperties":false,"required":["ref","compression"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"network":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"object","additionalProperties":false,"required":["mode"],"properties":{"mode":{"enum":["user","none"]},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"enum":["tcp","udp"]}}}}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"enum":["x86_64","aarch64"]},"uefi":{"type":"boolean"},"secureBoot":{"type":"boolean"},"tpm":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"shares":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name","target"],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},"readOnly":{"type":"boolean"},"required":{"type":"boolean"}}}},"config":{"not":{}},"agent":{"type":"object","additionalProperties":false,"required":["protocol"],"properties":{"protocol":{"const":"ovms.agent.v1"}}}}};
 const func1 = Object.prototype.hasOwnProperty;
 const func2 = ucs2length;
 const pattern4 = new RegExp("^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$", "u");
@@ -2186,7 +2186,7 @@ vErrors.push(err172);
 errors++;
 }
 for(const key16 in data65){
-if(!((key16 === "arch") || (key16 === "uefi"))){
+if(!((((key16 === "arch") || (key16 === "uefi")) || (key16 === "secureBoot")) || (key16 === "tpm"))){
 const err173 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key16},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err173];
@@ -2222,9 +2222,9 @@ vErrors.push(err175);
 errors++;
 }
 }
-}
-else {
-const err176 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data65.secureBoot !== undefined){
+if(typeof data65.secureBoot !== "boolean"){
+const err176 = {instancePath:instancePath+"/metadata/platform/secureBoot",schemaPath:"#/properties/metadata/properties/platform/properties/secureBoot/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err176];
 }
@@ -2234,9 +2234,9 @@ vErrors.push(err176);
 errors++;
 }
 }
-}
-else {
-const err177 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data65.tpm !== undefined){
+if(typeof data65.tpm !== "boolean"){
+const err177 = {instancePath:instancePath+"/metadata/platform/tpm",schemaPath:"#/properties/metadata/properties/platform/properties/tpm/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err177];
 }
@@ -2246,12 +2246,9 @@ vErrors.push(err177);
 errors++;
 }
 }
-if(data.runtimeHints !== undefined){
-let data68 = data.runtimeHints;
-if(data68 && typeof data68 == "object" && !Array.isArray(data68)){
-for(const key17 in data68){
-if(!((((key17 === "preferredRuntime") || (key17 === "coldStartTargetMs")) || (key17 === "resume")) || (key17 === "coldBootOnMismatch"))){
-const err178 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key17},message:"must NOT have additional properties"};
+}
+else {
+const err178 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err178];
 }
@@ -2261,11 +2258,9 @@ vErrors.push(err178);
 errors++;
 }
 }
-if(data68.preferredRuntime !== undefined){
-let data69 = data68.preferredRuntime;
-if(Array.isArray(data69)){
-if(data69.length > 16){
-const err179 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+}
+else {
+const err179 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err179];
 }
@@ -2274,12 +2269,13 @@ vErrors.push(err179);
 }
 errors++;
 }
-const len8 = data69.length;
-for(let i6=0; i6<len8; i6++){
-let data70 = data69[i6];
-if(typeof data70 === "string"){
-if(!pattern17.test(data70)){
-const err180 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i6,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+}
+if(data.runtimeHints !== undefined){
+let data70 = data.runtimeHints;
+if(data70 && typeof data70 == "object" && !Array.isArray(data70)){
+for(const key17 in data70){
+if(!((((key17 === "preferredRuntime") || (key17 === "coldStartTargetMs")) || (key17 === "resume")) || (key17 === "coldBootOnMismatch"))){
+const err180 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key17},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err180];
 }
@@ -2289,8 +2285,11 @@ vErrors.push(err180);
 errors++;
 }
 }
-else {
-const err181 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i6,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data70.preferredRuntime !== undefined){
+let data71 = data70.preferredRuntime;
+if(Array.isArray(data71)){
+if(data71.length > 16){
+const err181 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err181];
 }
@@ -2299,19 +2298,12 @@ vErrors.push(err181);
 }
 errors++;
 }
-}
-let i7 = data69.length;
-let j0;
-if(i7 > 1){
-const indices0 = {};
-for(;i7--;){
-let item0 = data69[i7];
-if(typeof item0 !== "string"){
-continue;
-}
-if(typeof indices0[item0] == "number"){
-j0 = indices0[item0];
-const err182 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/uniqueItems",keyword:"uniqueItems",params:{i: i7, j: j0},message:"must NOT have duplicate items (items ## "+j0+" and "+i7+" are identical)"};
+const len8 = data71.length;
+for(let i6=0; i6<len8; i6++){
+let data72 = data71[i6];
+if(typeof data72 === "string"){
+if(!pattern17.test(data72)){
+const err182 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i6,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err182];
 }
@@ -2319,14 +2311,10 @@ else {
 vErrors.push(err182);
 }
 errors++;
-break;
-}
-indices0[item0] = i7;
-}
 }
 }
 else {
-const err183 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err183 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i6,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err183];
 }
@@ -2336,10 +2324,18 @@ vErrors.push(err183);
 errors++;
 }
 }
-if(data68.coldStartTargetMs !== undefined){
-let data71 = data68.coldStartTargetMs;
-if(!(((typeof data71 == "number") && (!(data71 % 1) && !isNaN(data71))) && (isFinite(data71)))){
-const err184 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+let i7 = data71.length;
+let j0;
+if(i7 > 1){
+const indices0 = {};
+for(;i7--;){
+let item0 = data71[i7];
+if(typeof item0 !== "string"){
+continue;
+}
+if(typeof indices0[item0] == "number"){
+j0 = indices0[item0];
+const err184 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/uniqueItems",keyword:"uniqueItems",params:{i: i7, j: j0},message:"must NOT have duplicate items (items ## "+j0+" and "+i7+" are identical)"};
 if(vErrors === null){
 vErrors = [err184];
 }
@@ -2347,10 +2343,14 @@ else {
 vErrors.push(err184);
 }
 errors++;
+break;
 }
-if((typeof data71 == "number") && (isFinite(data71))){
-if(data71 > 600000 || isNaN(data71)){
-const err185 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/maximum",keyword:"maximum",params:{comparison: "<=", limit: 600000},message:"must be <= 600000"};
+indices0[item0] = i7;
+}
+}
+}
+else {
+const err185 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err185];
 }
@@ -2359,8 +2359,11 @@ vErrors.push(err185);
 }
 errors++;
 }
-if(data71 < 1 || isNaN(data71)){
-const err186 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data70.coldStartTargetMs !== undefined){
+let data73 = data70.coldStartTargetMs;
+if(!(((typeof data73 == "number") && (!(data73 % 1) && !isNaN(data73))) && (isFinite(data73)))){
+const err186 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err186];
 }
@@ -2369,11 +2372,9 @@ vErrors.push(err186);
 }
 errors++;
 }
-}
-}
-if(data68.resume !== undefined){
-if(typeof data68.resume !== "boolean"){
-const err187 = {instancePath:instancePath+"/runtimeHints/resume",schemaPath:"#/properties/runtimeHints/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if((typeof data73 == "number") && (isFinite(data73))){
+if(data73 > 600000 || isNaN(data73)){
+const err187 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/maximum",keyword:"maximum",params:{comparison: "<=", limit: 600000},message:"must be <= 600000"};
 if(vErrors === null){
 vErrors = [err187];
 }
@@ -2382,10 +2383,8 @@ vErrors.push(err187);
 }
 errors++;
 }
-}
-if(data68.coldBootOnMismatch !== undefined){
-if(typeof data68.coldBootOnMismatch !== "boolean"){
-const err188 = {instancePath:instancePath+"/runtimeHints/coldBootOnMismatch",schemaPath:"#/properties/runtimeHints/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data73 < 1 || isNaN(data73)){
+const err188 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err188];
 }
@@ -2396,8 +2395,9 @@ errors++;
 }
 }
 }
-else {
-const err189 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data70.resume !== undefined){
+if(typeof data70.resume !== "boolean"){
+const err189 = {instancePath:instancePath+"/runtimeHints/resume",schemaPath:"#/properties/runtimeHints/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err189];
 }
@@ -2407,11 +2407,9 @@ vErrors.push(err189);
 errors++;
 }
 }
-if(data.shares !== undefined){
-let data74 = data.shares;
-if(Array.isArray(data74)){
-if(data74.length > 16){
-const err190 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data70.coldBootOnMismatch !== undefined){
+if(typeof data70.coldBootOnMismatch !== "boolean"){
+const err190 = {instancePath:instancePath+"/runtimeHints/coldBootOnMismatch",schemaPath:"#/properties/runtimeHints/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err190];
 }
@@ -2420,8 +2418,10 @@ vErrors.push(err190);
 }
 errors++;
 }
-if(data74.length < 1){
-const err191 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+}
+}
+else {
+const err191 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err191];
 }
@@ -2430,12 +2430,12 @@ vErrors.push(err191);
 }
 errors++;
 }
-const len9 = data74.length;
-for(let i8=0; i8<len9; i8++){
-let data75 = data74[i8];
-if(data75 && typeof data75 == "object" && !Array.isArray(data75)){
-if(data75.name === undefined){
-const err192 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+if(data.shares !== undefined){
+let data76 = data.shares;
+if(Array.isArray(data76)){
+if(data76.length > 16){
+const err192 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err192];
 }
@@ -2444,8 +2444,8 @@ vErrors.push(err192);
 }
 errors++;
 }
-if(data75.target === undefined){
-const err193 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
+if(data76.length < 1){
+const err193 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err193];
 }
@@ -2454,9 +2454,12 @@ vErrors.push(err193);
 }
 errors++;
 }
-for(const key18 in data75){
-if(!((((key18 === "name") || (key18 === "target")) || (key18 === "readOnly")) || (key18 === "required"))){
-const err194 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key18},message:"must NOT have additional properties"};
+const len9 = data76.length;
+for(let i8=0; i8<len9; i8++){
+let data77 = data76[i8];
+if(data77 && typeof data77 == "object" && !Array.isArray(data77)){
+if(data77.name === undefined){
+const err194 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err194];
 }
@@ -2465,12 +2468,8 @@ vErrors.push(err194);
 }
 errors++;
 }
-}
-if(data75.name !== undefined){
-let data76 = data75.name;
-if(typeof data76 === "string"){
-if(!pattern17.test(data76)){
-const err195 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+if(data77.target === undefined){
+const err195 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
 if(vErrors === null){
 vErrors = [err195];
 }
@@ -2479,9 +2478,9 @@ vErrors.push(err195);
 }
 errors++;
 }
-}
-else {
-const err196 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+for(const key18 in data77){
+if(!((((key18 === "name") || (key18 === "target")) || (key18 === "readOnly")) || (key18 === "required"))){
+const err196 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key18},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err196];
 }
@@ -2491,11 +2490,11 @@ vErrors.push(err196);
 errors++;
 }
 }
-if(data75.target !== undefined){
-let data77 = data75.target;
-if(typeof data77 === "string"){
-if(func2(data77) > 1024){
-const err197 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
+if(data77.name !== undefined){
+let data78 = data77.name;
+if(typeof data78 === "string"){
+if(!pattern17.test(data78)){
+const err197 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err197];
 }
@@ -2504,8 +2503,9 @@ vErrors.push(err197);
 }
 errors++;
 }
-if(!pattern25.test(data77)){
-const err198 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"+"\""};
+}
+else {
+const err198 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err198];
 }
@@ -2515,8 +2515,11 @@ vErrors.push(err198);
 errors++;
 }
 }
-else {
-const err199 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data77.target !== undefined){
+let data79 = data77.target;
+if(typeof data79 === "string"){
+if(func2(data79) > 1024){
+const err199 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
 if(vErrors === null){
 vErrors = [err199];
 }
@@ -2525,10 +2528,8 @@ vErrors.push(err199);
 }
 errors++;
 }
-}
-if(data75.readOnly !== undefined){
-if(typeof data75.readOnly !== "boolean"){
-const err200 = {instancePath:instancePath+"/shares/" + i8+"/readOnly",schemaPath:"#/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(!pattern25.test(data79)){
+const err200 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"+"\""};
 if(vErrors === null){
 vErrors = [err200];
 }
@@ -2538,9 +2539,8 @@ vErrors.push(err200);
 errors++;
 }
 }
-if(data75.required !== undefined){
-if(typeof data75.required !== "boolean"){
-const err201 = {instancePath:instancePath+"/shares/" + i8+"/required",schemaPath:"#/properties/shares/items/properties/required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err201 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err201];
 }
@@ -2550,9 +2550,9 @@ vErrors.push(err201);
 errors++;
 }
 }
-}
-else {
-const err202 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data77.readOnly !== undefined){
+if(typeof data77.readOnly !== "boolean"){
+const err202 = {instancePath:instancePath+"/shares/" + i8+"/readOnly",schemaPath:"#/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err202];
 }
@@ -2562,9 +2562,9 @@ vErrors.push(err202);
 errors++;
 }
 }
-}
-else {
-const err203 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data77.required !== undefined){
+if(typeof data77.required !== "boolean"){
+const err203 = {instancePath:instancePath+"/shares/" + i8+"/required",schemaPath:"#/properties/shares/items/properties/required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err203];
 }
@@ -2574,8 +2574,9 @@ vErrors.push(err203);
 errors++;
 }
 }
-if(data.config !== undefined){
-const err204 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+else {
+const err204 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err204];
 }
@@ -2584,11 +2585,10 @@ vErrors.push(err204);
 }
 errors++;
 }
-if(data.agent !== undefined){
-let data81 = data.agent;
-if(data81 && typeof data81 == "object" && !Array.isArray(data81)){
-if(data81.protocol === undefined){
-const err205 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+}
+}
+else {
+const err205 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err205];
 }
@@ -2597,9 +2597,9 @@ vErrors.push(err205);
 }
 errors++;
 }
-for(const key19 in data81){
-if(!(key19 === "protocol")){
-const err206 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key19},message:"must NOT have additional properties"};
+}
+if(data.config !== undefined){
+const err206 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
 if(vErrors === null){
 vErrors = [err206];
 }
@@ -2608,10 +2608,11 @@ vErrors.push(err206);
 }
 errors++;
 }
-}
-if(data81.protocol !== undefined){
-if("ovms.agent.v1" !== data81.protocol){
-const err207 = {instancePath:instancePath+"/agent/protocol",schemaPath:"#/properties/agent/properties/protocol/const",keyword:"const",params:{allowedValue: "ovms.agent.v1"},message:"must be equal to constant"};
+if(data.agent !== undefined){
+let data83 = data.agent;
+if(data83 && typeof data83 == "object" && !Array.isArray(data83)){
+if(data83.protocol === undefined){
+const err207 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
 if(vErrors === null){
 vErrors = [err207];
 }
@@ -2620,10 +2621,9 @@ vErrors.push(err207);
 }
 errors++;
 }
-}
-}
-else {
-const err208 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
+for(const key19 in data83){
+if(!(key19 === "protocol")){
+const err208 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key19},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err208];
 }
@@ -2633,12 +2633,9 @@ vErrors.push(err208);
 errors++;
 }
 }
-if(data.initrd !== undefined){
-if(data.kernel === undefined){
-const err209 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
-    missingProperty: "kernel",
-    depsCount: 1,
-    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+if(data83.protocol !== undefined){
+if("ovms.agent.v1" !== data83.protocol){
+const err209 = {instancePath:instancePath+"/agent/protocol",schemaPath:"#/properties/agent/properties/protocol/const",keyword:"const",params:{allowedValue: "ovms.agent.v1"},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err209];
 }
@@ -2650,12 +2647,39 @@ errors++;
 }
 }
 else {
-const err210 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err210 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err210];
 }
 else {
 vErrors.push(err210);
+}
+errors++;
+}
+}
+if(data.initrd !== undefined){
+if(data.kernel === undefined){
+const err211 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
+    missingProperty: "kernel",
+    depsCount: 1,
+    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+if(vErrors === null){
+vErrors = [err211];
+}
+else {
+vErrors.push(err211);
+}
+errors++;
+}
+}
+}
+else {
+const err212 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err212];
+}
+else {
+vErrors.push(err212);
 }
 errors++;
 }

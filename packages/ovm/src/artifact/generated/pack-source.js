@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const packSource = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"enum":["amd64","arm64"]},"kernel":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"format":{"enum":["qcow2","raw"]}}}},"firmware":{"type":"object","additionalProperties":false,"required":["variables"],"properties":{"variables":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"enum":["x86_64","aarch64"]},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"annotations":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^(?!ovms\\.)[!-~]{1,255}$"},"additionalProperties":{"type":"string","maxLength":4096}},"network":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"object","additionalProperties":false,"required":["mode"],"properties":{"mode":{"enum":["user","none"]},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"enum":["tcp","udp"]}}}}}}},"disks":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"oneOf":[{"required":["layers"]},{"required":["size"]}],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,19}$"},"readOnly":{"type":"boolean"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":512},"layers":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"format":{"enum":["qcow2","raw"]}}}}}}},"shares":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name","target"],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},"readOnly":{"type":"boolean"},"required":{"type":"boolean"}}}},"config":{"not":{}},"agent":{"type":"object","additionalProperties":false,"required":["protocol"],"properties":{"protocol":{"const":"ovms.agent.v1"}}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"enum":["amd64","arm64"]},"kernel":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"format":{"enum":["qcow2","raw"]}}}},"firmware":{"type":"object","additionalProperties":false,"required":["variables"],"properties":{"variables":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"enum":["x86_64","aarch64"]},"uefi":{"type":"boolean"},"secureBoot":{"type":"boolean"},"tpm":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"annotations":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^(?!ovms\\.)[!-~]{1,255}$"},"additionalProperties":{"type":"string","maxLength":4096}},"network":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"object","additionalProperties":false,"required":["mode"],"properties":{"mode":{"enum":["user","none"]},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"enum":["tcp","udp"]}}}}}}},"disks":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"oneOf":[{"required":["layers"]},{"required":["size"]}],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,19}$"},"readOnly":{"type":"boolean"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":512},"layers":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"format":{"enum":["qcow2","raw"]}}}}}}},"shares":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name","target"],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},"readOnly":{"type":"boolean"},"required":{"type":"boolean"}}}},"config":{"not":{}},"agent":{"type":"object","additionalProperties":false,"required":["protocol"],"properties":{"protocol":{"const":"ovms.agent.v1"}}}}};
 const func1 = Object.prototype.hasOwnProperty;
 const func2 = ucs2length;
 const pattern4 = new RegExp("^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$", "u");
@@ -1181,7 +1181,7 @@ vErrors.push(err92);
 errors++;
 }
 for(const key9 in data32){
-if(!((key9 === "arch") || (key9 === "uefi"))){
+if(!((((key9 === "arch") || (key9 === "uefi")) || (key9 === "secureBoot")) || (key9 === "tpm"))){
 const err93 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err93];
@@ -1217,9 +1217,9 @@ vErrors.push(err95);
 errors++;
 }
 }
-}
-else {
-const err96 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data32.secureBoot !== undefined){
+if(typeof data32.secureBoot !== "boolean"){
+const err96 = {instancePath:instancePath+"/metadata/platform/secureBoot",schemaPath:"#/properties/metadata/properties/platform/properties/secureBoot/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -1229,9 +1229,9 @@ vErrors.push(err96);
 errors++;
 }
 }
-}
-else {
-const err97 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data32.tpm !== undefined){
+if(typeof data32.tpm !== "boolean"){
+const err97 = {instancePath:instancePath+"/metadata/platform/tpm",schemaPath:"#/properties/metadata/properties/platform/properties/tpm/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -1241,12 +1241,9 @@ vErrors.push(err97);
 errors++;
 }
 }
-if(data.runtimeHints !== undefined){
-let data35 = data.runtimeHints;
-if(data35 && typeof data35 == "object" && !Array.isArray(data35)){
-for(const key10 in data35){
-if(!((((key10 === "preferredRuntime") || (key10 === "coldStartTargetMs")) || (key10 === "resume")) || (key10 === "coldBootOnMismatch"))){
-const err98 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
+}
+else {
+const err98 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -1256,11 +1253,9 @@ vErrors.push(err98);
 errors++;
 }
 }
-if(data35.preferredRuntime !== undefined){
-let data36 = data35.preferredRuntime;
-if(Array.isArray(data36)){
-if(data36.length > 16){
-const err99 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+}
+else {
+const err99 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -1269,12 +1264,13 @@ vErrors.push(err99);
 }
 errors++;
 }
-const len2 = data36.length;
-for(let i2=0; i2<len2; i2++){
-let data37 = data36[i2];
-if(typeof data37 === "string"){
-if(!pattern12.test(data37)){
-const err100 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i2,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+}
+if(data.runtimeHints !== undefined){
+let data37 = data.runtimeHints;
+if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
+for(const key10 in data37){
+if(!((((key10 === "preferredRuntime") || (key10 === "coldStartTargetMs")) || (key10 === "resume")) || (key10 === "coldBootOnMismatch"))){
+const err100 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -1284,8 +1280,11 @@ vErrors.push(err100);
 errors++;
 }
 }
-else {
-const err101 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i2,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data37.preferredRuntime !== undefined){
+let data38 = data37.preferredRuntime;
+if(Array.isArray(data38)){
+if(data38.length > 16){
+const err101 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -1294,19 +1293,12 @@ vErrors.push(err101);
 }
 errors++;
 }
-}
-let i3 = data36.length;
-let j0;
-if(i3 > 1){
-const indices0 = {};
-for(;i3--;){
-let item0 = data36[i3];
-if(typeof item0 !== "string"){
-continue;
-}
-if(typeof indices0[item0] == "number"){
-j0 = indices0[item0];
-const err102 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/uniqueItems",keyword:"uniqueItems",params:{i: i3, j: j0},message:"must NOT have duplicate items (items ## "+j0+" and "+i3+" are identical)"};
+const len2 = data38.length;
+for(let i2=0; i2<len2; i2++){
+let data39 = data38[i2];
+if(typeof data39 === "string"){
+if(!pattern12.test(data39)){
+const err102 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i2,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -1314,14 +1306,10 @@ else {
 vErrors.push(err102);
 }
 errors++;
-break;
-}
-indices0[item0] = i3;
-}
 }
 }
 else {
-const err103 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err103 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i2,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -1331,10 +1319,18 @@ vErrors.push(err103);
 errors++;
 }
 }
-if(data35.coldStartTargetMs !== undefined){
-let data38 = data35.coldStartTargetMs;
-if(!(((typeof data38 == "number") && (!(data38 % 1) && !isNaN(data38))) && (isFinite(data38)))){
-const err104 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+let i3 = data38.length;
+let j0;
+if(i3 > 1){
+const indices0 = {};
+for(;i3--;){
+let item0 = data38[i3];
+if(typeof item0 !== "string"){
+continue;
+}
+if(typeof indices0[item0] == "number"){
+j0 = indices0[item0];
+const err104 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/uniqueItems",keyword:"uniqueItems",params:{i: i3, j: j0},message:"must NOT have duplicate items (items ## "+j0+" and "+i3+" are identical)"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -1342,10 +1338,14 @@ else {
 vErrors.push(err104);
 }
 errors++;
+break;
 }
-if((typeof data38 == "number") && (isFinite(data38))){
-if(data38 > 600000 || isNaN(data38)){
-const err105 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/maximum",keyword:"maximum",params:{comparison: "<=", limit: 600000},message:"must be <= 600000"};
+indices0[item0] = i3;
+}
+}
+}
+else {
+const err105 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -1354,8 +1354,11 @@ vErrors.push(err105);
 }
 errors++;
 }
-if(data38 < 1 || isNaN(data38)){
-const err106 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data37.coldStartTargetMs !== undefined){
+let data40 = data37.coldStartTargetMs;
+if(!(((typeof data40 == "number") && (!(data40 % 1) && !isNaN(data40))) && (isFinite(data40)))){
+const err106 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -1364,11 +1367,9 @@ vErrors.push(err106);
 }
 errors++;
 }
-}
-}
-if(data35.resume !== undefined){
-if(typeof data35.resume !== "boolean"){
-const err107 = {instancePath:instancePath+"/runtimeHints/resume",schemaPath:"#/properties/runtimeHints/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if((typeof data40 == "number") && (isFinite(data40))){
+if(data40 > 600000 || isNaN(data40)){
+const err107 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/maximum",keyword:"maximum",params:{comparison: "<=", limit: 600000},message:"must be <= 600000"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -1377,10 +1378,8 @@ vErrors.push(err107);
 }
 errors++;
 }
-}
-if(data35.coldBootOnMismatch !== undefined){
-if(typeof data35.coldBootOnMismatch !== "boolean"){
-const err108 = {instancePath:instancePath+"/runtimeHints/coldBootOnMismatch",schemaPath:"#/properties/runtimeHints/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data40 < 1 || isNaN(data40)){
+const err108 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -1391,8 +1390,9 @@ errors++;
 }
 }
 }
-else {
-const err109 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data37.resume !== undefined){
+if(typeof data37.resume !== "boolean"){
+const err109 = {instancePath:instancePath+"/runtimeHints/resume",schemaPath:"#/properties/runtimeHints/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -1402,11 +1402,9 @@ vErrors.push(err109);
 errors++;
 }
 }
-if(data.annotations !== undefined){
-let data41 = data.annotations;
-if(data41 && typeof data41 == "object" && !Array.isArray(data41)){
-if(Object.keys(data41).length > 64){
-const err110 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
+if(data37.coldBootOnMismatch !== undefined){
+if(typeof data37.coldBootOnMismatch !== "boolean"){
+const err110 = {instancePath:instancePath+"/runtimeHints/coldBootOnMismatch",schemaPath:"#/properties/runtimeHints/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -1415,11 +1413,10 @@ vErrors.push(err110);
 }
 errors++;
 }
-for(const key11 in data41){
-const _errs97 = errors;
-if(typeof key11 === "string"){
-if(!pattern19.test(key11)){
-const err111 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/propertyNames/pattern",keyword:"pattern",params:{pattern: "^(?!ovms\\.)[!-~]{1,255}$"},message:"must match pattern \""+"^(?!ovms\\.)[!-~]{1,255}$"+"\"",propertyName:key11};
+}
+}
+else {
+const err111 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -1429,9 +1426,11 @@ vErrors.push(err111);
 errors++;
 }
 }
-var valid21 = _errs97 === errors;
-if(!valid21){
-const err112 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/propertyNames",keyword:"propertyNames",params:{propertyName: key11},message:"property name must be valid"};
+if(data.annotations !== undefined){
+let data43 = data.annotations;
+if(data43 && typeof data43 == "object" && !Array.isArray(data43)){
+if(Object.keys(data43).length > 64){
+const err112 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -1440,12 +1439,11 @@ vErrors.push(err112);
 }
 errors++;
 }
-}
-for(const key12 in data41){
-let data42 = data41[key12];
-if(typeof data42 === "string"){
-if(func2(data42) > 4096){
-const err113 = {instancePath:instancePath+"/annotations/" + key12.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/annotations/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+for(const key11 in data43){
+const _errs101 = errors;
+if(typeof key11 === "string"){
+if(!pattern19.test(key11)){
+const err113 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/propertyNames/pattern",keyword:"pattern",params:{pattern: "^(?!ovms\\.)[!-~]{1,255}$"},message:"must match pattern \""+"^(?!ovms\\.)[!-~]{1,255}$"+"\"",propertyName:key11};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -1455,8 +1453,9 @@ vErrors.push(err113);
 errors++;
 }
 }
-else {
-const err114 = {instancePath:instancePath+"/annotations/" + key12.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/annotations/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
+var valid21 = _errs101 === errors;
+if(!valid21){
+const err114 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/propertyNames",keyword:"propertyNames",params:{propertyName: key11},message:"property name must be valid"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -1466,9 +1465,11 @@ vErrors.push(err114);
 errors++;
 }
 }
-}
-else {
-const err115 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/type",keyword:"type",params:{type: "object"},message:"must be object"};
+for(const key12 in data43){
+let data44 = data43[key12];
+if(typeof data44 === "string"){
+if(func2(data44) > 4096){
+const err115 = {instancePath:instancePath+"/annotations/" + key12.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/annotations/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -1478,11 +1479,8 @@ vErrors.push(err115);
 errors++;
 }
 }
-if(data.network !== undefined){
-let data43 = data.network;
-if(Array.isArray(data43)){
-if(data43.length > 1){
-const err116 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/maxItems",keyword:"maxItems",params:{limit: 1},message:"must NOT have more than 1 items"};
+else {
+const err116 = {instancePath:instancePath+"/annotations/" + key12.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/annotations/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -1491,8 +1489,10 @@ vErrors.push(err116);
 }
 errors++;
 }
-if(data43.length < 1){
-const err117 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+}
+}
+else {
+const err117 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -1501,12 +1501,12 @@ vErrors.push(err117);
 }
 errors++;
 }
-const len3 = data43.length;
-for(let i4=0; i4<len3; i4++){
-let data44 = data43[i4];
-if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
-if(data44.mode === undefined){
-const err118 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
+}
+if(data.network !== undefined){
+let data45 = data.network;
+if(Array.isArray(data45)){
+if(data45.length > 1){
+const err118 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/maxItems",keyword:"maxItems",params:{limit: 1},message:"must NOT have more than 1 items"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -1515,9 +1515,8 @@ vErrors.push(err118);
 }
 errors++;
 }
-for(const key13 in data44){
-if(!((key13 === "mode") || (key13 === "ports"))){
-const err119 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key13},message:"must NOT have additional properties"};
+if(data45.length < 1){
+const err119 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -1526,11 +1525,12 @@ vErrors.push(err119);
 }
 errors++;
 }
-}
-if(data44.mode !== undefined){
-let data45 = data44.mode;
-if(!((data45 === "user") || (data45 === "none"))){
-const err120 = {instancePath:instancePath+"/network/" + i4+"/mode",schemaPath:"#/properties/network/items/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.mode.enum},message:"must be equal to one of the allowed values"};
+const len3 = data45.length;
+for(let i4=0; i4<len3; i4++){
+let data46 = data45[i4];
+if(data46 && typeof data46 == "object" && !Array.isArray(data46)){
+if(data46.mode === undefined){
+const err120 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -1539,12 +1539,9 @@ vErrors.push(err120);
 }
 errors++;
 }
-}
-if(data44.ports !== undefined){
-let data46 = data44.ports;
-if(Array.isArray(data46)){
-if(data46.length > 64){
-const err121 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+for(const key13 in data46){
+if(!((key13 === "mode") || (key13 === "ports"))){
+const err121 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key13},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -1553,12 +1550,11 @@ vErrors.push(err121);
 }
 errors++;
 }
-const len4 = data46.length;
-for(let i5=0; i5<len4; i5++){
-let data47 = data46[i5];
-if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
-if(data47.guest === undefined){
-const err122 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+if(data46.mode !== undefined){
+let data47 = data46.mode;
+if(!((data47 === "user") || (data47 === "none"))){
+const err122 = {instancePath:instancePath+"/network/" + i4+"/mode",schemaPath:"#/properties/network/items/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -1567,9 +1563,12 @@ vErrors.push(err122);
 }
 errors++;
 }
-for(const key14 in data47){
-if(!((key14 === "guest") || (key14 === "protocol"))){
-const err123 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key14},message:"must NOT have additional properties"};
+}
+if(data46.ports !== undefined){
+let data48 = data46.ports;
+if(Array.isArray(data48)){
+if(data48.length > 64){
+const err123 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -1578,11 +1577,12 @@ vErrors.push(err123);
 }
 errors++;
 }
-}
-if(data47.guest !== undefined){
-let data48 = data47.guest;
-if(!(((typeof data48 == "number") && (!(data48 % 1) && !isNaN(data48))) && (isFinite(data48)))){
-const err124 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const len4 = data48.length;
+for(let i5=0; i5<len4; i5++){
+let data49 = data48[i5];
+if(data49 && typeof data49 == "object" && !Array.isArray(data49)){
+if(data49.guest === undefined){
+const err124 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -1591,9 +1591,9 @@ vErrors.push(err124);
 }
 errors++;
 }
-if((typeof data48 == "number") && (isFinite(data48))){
-if(data48 > 65535 || isNaN(data48)){
-const err125 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+for(const key14 in data49){
+if(!((key14 === "guest") || (key14 === "protocol"))){
+const err125 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key14},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -1602,8 +1602,11 @@ vErrors.push(err125);
 }
 errors++;
 }
-if(data48 < 1 || isNaN(data48)){
-const err126 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data49.guest !== undefined){
+let data50 = data49.guest;
+if(!(((typeof data50 == "number") && (!(data50 % 1) && !isNaN(data50))) && (isFinite(data50)))){
+const err126 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -1612,12 +1615,9 @@ vErrors.push(err126);
 }
 errors++;
 }
-}
-}
-if(data47.protocol !== undefined){
-let data49 = data47.protocol;
-if(!((data49 === "tcp") || (data49 === "udp"))){
-const err127 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/protocol",schemaPath:"#/properties/network/items/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if((typeof data50 == "number") && (isFinite(data50))){
+if(data50 > 65535 || isNaN(data50)){
+const err127 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -1626,10 +1626,8 @@ vErrors.push(err127);
 }
 errors++;
 }
-}
-}
-else {
-const err128 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data50 < 1 || isNaN(data50)){
+const err128 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -1640,8 +1638,10 @@ errors++;
 }
 }
 }
-else {
-const err129 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data49.protocol !== undefined){
+let data51 = data49.protocol;
+if(!((data51 === "tcp") || (data51 === "udp"))){
+const err129 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/protocol",schemaPath:"#/properties/network/items/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -1653,7 +1653,7 @@ errors++;
 }
 }
 else {
-const err130 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err130 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -1665,7 +1665,7 @@ errors++;
 }
 }
 else {
-const err131 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err131 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -1675,11 +1675,9 @@ vErrors.push(err131);
 errors++;
 }
 }
-if(data.disks !== undefined){
-let data50 = data.disks;
-if(Array.isArray(data50)){
-if(data50.length > 16){
-const err132 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+}
+else {
+const err132 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -1688,8 +1686,10 @@ vErrors.push(err132);
 }
 errors++;
 }
-if(data50.length < 1){
-const err133 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+}
+}
+else {
+const err133 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -1698,16 +1698,12 @@ vErrors.push(err133);
 }
 errors++;
 }
-const len5 = data50.length;
-for(let i6=0; i6<len5; i6++){
-let data51 = data50[i6];
-const _errs119 = errors;
-let valid31 = false;
-let passing0 = null;
-const _errs120 = errors;
-if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
-if(data51.layers === undefined){
-const err134 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/oneOf/0/required",keyword:"required",params:{missingProperty: "layers"},message:"must have required property '"+"layers"+"'"};
+}
+if(data.disks !== undefined){
+let data52 = data.disks;
+if(Array.isArray(data52)){
+if(data52.length > 16){
+const err134 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -1716,16 +1712,8 @@ vErrors.push(err134);
 }
 errors++;
 }
-}
-var _valid2 = _errs120 === errors;
-if(_valid2){
-valid31 = true;
-passing0 = 0;
-}
-const _errs121 = errors;
-if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
-if(data51.size === undefined){
-const err135 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/oneOf/1/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+if(data52.length < 1){
+const err135 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -1734,8 +1722,44 @@ vErrors.push(err135);
 }
 errors++;
 }
+const len5 = data52.length;
+for(let i6=0; i6<len5; i6++){
+let data53 = data52[i6];
+const _errs123 = errors;
+let valid31 = false;
+let passing0 = null;
+const _errs124 = errors;
+if(data53 && typeof data53 == "object" && !Array.isArray(data53)){
+if(data53.layers === undefined){
+const err136 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/oneOf/0/required",keyword:"required",params:{missingProperty: "layers"},message:"must have required property '"+"layers"+"'"};
+if(vErrors === null){
+vErrors = [err136];
 }
-var _valid2 = _errs121 === errors;
+else {
+vErrors.push(err136);
+}
+errors++;
+}
+}
+var _valid2 = _errs124 === errors;
+if(_valid2){
+valid31 = true;
+passing0 = 0;
+}
+const _errs125 = errors;
+if(data53 && typeof data53 == "object" && !Array.isArray(data53)){
+if(data53.size === undefined){
+const err137 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/oneOf/1/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+if(vErrors === null){
+vErrors = [err137];
+}
+else {
+vErrors.push(err137);
+}
+errors++;
+}
+}
+var _valid2 = _errs125 === errors;
 if(_valid2 && valid31){
 valid31 = false;
 passing0 = [passing0, 1];
@@ -1747,40 +1771,7 @@ passing0 = 1;
 }
 }
 if(!valid31){
-const err136 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
-if(vErrors === null){
-vErrors = [err136];
-}
-else {
-vErrors.push(err136);
-}
-errors++;
-}
-else {
-errors = _errs119;
-if(vErrors !== null){
-if(_errs119){
-vErrors.length = _errs119;
-}
-else {
-vErrors = null;
-}
-}
-}
-if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
-if(data51.name === undefined){
-const err137 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
-if(vErrors === null){
-vErrors = [err137];
-}
-else {
-vErrors.push(err137);
-}
-errors++;
-}
-for(const key15 in data51){
-if(!((((key15 === "name") || (key15 === "readOnly")) || (key15 === "size")) || (key15 === "layers"))){
-const err138 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key15},message:"must NOT have additional properties"};
+const err138 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -1789,12 +1780,20 @@ vErrors.push(err138);
 }
 errors++;
 }
+else {
+errors = _errs123;
+if(vErrors !== null){
+if(_errs123){
+vErrors.length = _errs123;
 }
-if(data51.name !== undefined){
-let data52 = data51.name;
-if(typeof data52 === "string"){
-if(!pattern20.test(data52)){
-const err139 = {instancePath:instancePath+"/disks/" + i6+"/name",schemaPath:"#/properties/disks/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,19}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,19}$"+"\""};
+else {
+vErrors = null;
+}
+}
+}
+if(data53 && typeof data53 == "object" && !Array.isArray(data53)){
+if(data53.name === undefined){
+const err139 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -1803,9 +1802,9 @@ vErrors.push(err139);
 }
 errors++;
 }
-}
-else {
-const err140 = {instancePath:instancePath+"/disks/" + i6+"/name",schemaPath:"#/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+for(const key15 in data53){
+if(!((((key15 === "name") || (key15 === "readOnly")) || (key15 === "size")) || (key15 === "layers"))){
+const err140 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key15},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -1815,9 +1814,11 @@ vErrors.push(err140);
 errors++;
 }
 }
-if(data51.readOnly !== undefined){
-if(typeof data51.readOnly !== "boolean"){
-const err141 = {instancePath:instancePath+"/disks/" + i6+"/readOnly",schemaPath:"#/properties/disks/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data53.name !== undefined){
+let data54 = data53.name;
+if(typeof data54 === "string"){
+if(!pattern20.test(data54)){
+const err141 = {instancePath:instancePath+"/disks/" + i6+"/name",schemaPath:"#/properties/disks/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,19}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,19}$"+"\""};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -1827,10 +1828,8 @@ vErrors.push(err141);
 errors++;
 }
 }
-if(data51.size !== undefined){
-let data54 = data51.size;
-if(!(((typeof data54 == "number") && (!(data54 % 1) && !isNaN(data54))) && (isFinite(data54)))){
-const err142 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err142 = {instancePath:instancePath+"/disks/" + i6+"/name",schemaPath:"#/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -1839,9 +1838,10 @@ vErrors.push(err142);
 }
 errors++;
 }
-if((typeof data54 == "number") && (isFinite(data54))){
-if(data54 > 17592186044416 || isNaN(data54)){
-const err143 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+}
+if(data53.readOnly !== undefined){
+if(typeof data53.readOnly !== "boolean"){
+const err143 = {instancePath:instancePath+"/disks/" + i6+"/readOnly",schemaPath:"#/properties/disks/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -1850,8 +1850,11 @@ vErrors.push(err143);
 }
 errors++;
 }
-if(data54 < 1048576 || isNaN(data54)){
-const err144 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
+}
+if(data53.size !== undefined){
+let data56 = data53.size;
+if(!(((typeof data56 == "number") && (!(data56 % 1) && !isNaN(data56))) && (isFinite(data56)))){
+const err144 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -1860,9 +1863,9 @@ vErrors.push(err144);
 }
 errors++;
 }
-let res1;
-if((512 === 0 || (res1 = data54/512, res1 !== parseInt(res1)))){
-const err145 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
+if((typeof data56 == "number") && (isFinite(data56))){
+if(data56 > 17592186044416 || isNaN(data56)){
+const err145 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -1871,13 +1874,8 @@ vErrors.push(err145);
 }
 errors++;
 }
-}
-}
-if(data51.layers !== undefined){
-let data55 = data51.layers;
-if(Array.isArray(data55)){
-if(data55.length > 64){
-const err146 = {instancePath:instancePath+"/disks/" + i6+"/layers",schemaPath:"#/properties/disks/items/properties/layers/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data56 < 1048576 || isNaN(data56)){
+const err146 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -1886,8 +1884,9 @@ vErrors.push(err146);
 }
 errors++;
 }
-if(data55.length < 1){
-const err147 = {instancePath:instancePath+"/disks/" + i6+"/layers",schemaPath:"#/properties/disks/items/properties/layers/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+let res1;
+if((512 === 0 || (res1 = data56/512, res1 !== parseInt(res1)))){
+const err147 = {instancePath:instancePath+"/disks/" + i6+"/size",schemaPath:"#/properties/disks/items/properties/size/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -1896,12 +1895,13 @@ vErrors.push(err147);
 }
 errors++;
 }
-const len6 = data55.length;
-for(let i7=0; i7<len6; i7++){
-let data56 = data55[i7];
-if(data56 && typeof data56 == "object" && !Array.isArray(data56)){
-if(data56.path === undefined){
-const err148 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7,schemaPath:"#/properties/disks/items/properties/layers/items/required",keyword:"required",params:{missingProperty: "path"},message:"must have required property '"+"path"+"'"};
+}
+}
+if(data53.layers !== undefined){
+let data57 = data53.layers;
+if(Array.isArray(data57)){
+if(data57.length > 64){
+const err148 = {instancePath:instancePath+"/disks/" + i6+"/layers",schemaPath:"#/properties/disks/items/properties/layers/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err148];
 }
@@ -1910,9 +1910,8 @@ vErrors.push(err148);
 }
 errors++;
 }
-for(const key16 in data56){
-if(!((key16 === "path") || (key16 === "format"))){
-const err149 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7,schemaPath:"#/properties/disks/items/properties/layers/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key16},message:"must NOT have additional properties"};
+if(data57.length < 1){
+const err149 = {instancePath:instancePath+"/disks/" + i6+"/layers",schemaPath:"#/properties/disks/items/properties/layers/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err149];
 }
@@ -1921,12 +1920,12 @@ vErrors.push(err149);
 }
 errors++;
 }
-}
-if(data56.path !== undefined){
-let data57 = data56.path;
-if(typeof data57 === "string"){
-if(func2(data57) > 4096){
-const err150 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+const len6 = data57.length;
+for(let i7=0; i7<len6; i7++){
+let data58 = data57[i7];
+if(data58 && typeof data58 == "object" && !Array.isArray(data58)){
+if(data58.path === undefined){
+const err150 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7,schemaPath:"#/properties/disks/items/properties/layers/items/required",keyword:"required",params:{missingProperty: "path"},message:"must have required property '"+"path"+"'"};
 if(vErrors === null){
 vErrors = [err150];
 }
@@ -1935,8 +1934,9 @@ vErrors.push(err150);
 }
 errors++;
 }
-if(func2(data57) < 1){
-const err151 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+for(const key16 in data58){
+if(!((key16 === "path") || (key16 === "format"))){
+const err151 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7,schemaPath:"#/properties/disks/items/properties/layers/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key16},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err151];
 }
@@ -1945,8 +1945,12 @@ vErrors.push(err151);
 }
 errors++;
 }
-if(!pattern7.test(data57)){
-const err152 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]*$"+"\""};
+}
+if(data58.path !== undefined){
+let data59 = data58.path;
+if(typeof data59 === "string"){
+if(func2(data59) > 4096){
+const err152 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err152];
 }
@@ -1955,9 +1959,8 @@ vErrors.push(err152);
 }
 errors++;
 }
-}
-else {
-const err153 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(func2(data59) < 1){
+const err153 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err153];
 }
@@ -1966,11 +1969,8 @@ vErrors.push(err153);
 }
 errors++;
 }
-}
-if(data56.format !== undefined){
-let data58 = data56.format;
-if(!((data58 === "qcow2") || (data58 === "raw"))){
-const err154 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/format",schemaPath:"#/properties/disks/items/properties/layers/items/properties/format/enum",keyword:"enum",params:{allowedValues: schema31.properties.disks.items.properties.layers.items.properties.format.enum},message:"must be equal to one of the allowed values"};
+if(!pattern7.test(data59)){
+const err154 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]*$"+"\""};
 if(vErrors === null){
 vErrors = [err154];
 }
@@ -1980,9 +1980,8 @@ vErrors.push(err154);
 errors++;
 }
 }
-}
 else {
-const err155 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7,schemaPath:"#/properties/disks/items/properties/layers/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err155 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/path",schemaPath:"#/properties/disks/items/properties/layers/items/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err155];
 }
@@ -1992,9 +1991,10 @@ vErrors.push(err155);
 errors++;
 }
 }
-}
-else {
-const err156 = {instancePath:instancePath+"/disks/" + i6+"/layers",schemaPath:"#/properties/disks/items/properties/layers/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data58.format !== undefined){
+let data60 = data58.format;
+if(!((data60 === "qcow2") || (data60 === "raw"))){
+const err156 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7+"/format",schemaPath:"#/properties/disks/items/properties/layers/items/properties/format/enum",keyword:"enum",params:{allowedValues: schema31.properties.disks.items.properties.layers.items.properties.format.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err156];
 }
@@ -2006,7 +2006,7 @@ errors++;
 }
 }
 else {
-const err157 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err157 = {instancePath:instancePath+"/disks/" + i6+"/layers/" + i7,schemaPath:"#/properties/disks/items/properties/layers/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err157];
 }
@@ -2018,7 +2018,7 @@ errors++;
 }
 }
 else {
-const err158 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err158 = {instancePath:instancePath+"/disks/" + i6+"/layers",schemaPath:"#/properties/disks/items/properties/layers/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err158];
 }
@@ -2028,11 +2028,9 @@ vErrors.push(err158);
 errors++;
 }
 }
-if(data.shares !== undefined){
-let data59 = data.shares;
-if(Array.isArray(data59)){
-if(data59.length > 16){
-const err159 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+}
+else {
+const err159 = {instancePath:instancePath+"/disks/" + i6,schemaPath:"#/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err159];
 }
@@ -2041,8 +2039,10 @@ vErrors.push(err159);
 }
 errors++;
 }
-if(data59.length < 1){
-const err160 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+}
+}
+else {
+const err160 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err160];
 }
@@ -2051,12 +2051,12 @@ vErrors.push(err160);
 }
 errors++;
 }
-const len7 = data59.length;
-for(let i8=0; i8<len7; i8++){
-let data60 = data59[i8];
-if(data60 && typeof data60 == "object" && !Array.isArray(data60)){
-if(data60.name === undefined){
-const err161 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+if(data.shares !== undefined){
+let data61 = data.shares;
+if(Array.isArray(data61)){
+if(data61.length > 16){
+const err161 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err161];
 }
@@ -2065,8 +2065,8 @@ vErrors.push(err161);
 }
 errors++;
 }
-if(data60.target === undefined){
-const err162 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
+if(data61.length < 1){
+const err162 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err162];
 }
@@ -2075,9 +2075,12 @@ vErrors.push(err162);
 }
 errors++;
 }
-for(const key17 in data60){
-if(!((((key17 === "name") || (key17 === "target")) || (key17 === "readOnly")) || (key17 === "required"))){
-const err163 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key17},message:"must NOT have additional properties"};
+const len7 = data61.length;
+for(let i8=0; i8<len7; i8++){
+let data62 = data61[i8];
+if(data62 && typeof data62 == "object" && !Array.isArray(data62)){
+if(data62.name === undefined){
+const err163 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err163];
 }
@@ -2086,12 +2089,8 @@ vErrors.push(err163);
 }
 errors++;
 }
-}
-if(data60.name !== undefined){
-let data61 = data60.name;
-if(typeof data61 === "string"){
-if(!pattern12.test(data61)){
-const err164 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+if(data62.target === undefined){
+const err164 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
 if(vErrors === null){
 vErrors = [err164];
 }
@@ -2100,9 +2099,9 @@ vErrors.push(err164);
 }
 errors++;
 }
-}
-else {
-const err165 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+for(const key17 in data62){
+if(!((((key17 === "name") || (key17 === "target")) || (key17 === "readOnly")) || (key17 === "required"))){
+const err165 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key17},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err165];
 }
@@ -2112,11 +2111,11 @@ vErrors.push(err165);
 errors++;
 }
 }
-if(data60.target !== undefined){
-let data62 = data60.target;
-if(typeof data62 === "string"){
-if(func2(data62) > 1024){
-const err166 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
+if(data62.name !== undefined){
+let data63 = data62.name;
+if(typeof data63 === "string"){
+if(!pattern12.test(data63)){
+const err166 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err166];
 }
@@ -2125,8 +2124,9 @@ vErrors.push(err166);
 }
 errors++;
 }
-if(!pattern23.test(data62)){
-const err167 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"+"\""};
+}
+else {
+const err167 = {instancePath:instancePath+"/shares/" + i8+"/name",schemaPath:"#/properties/shares/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err167];
 }
@@ -2136,8 +2136,11 @@ vErrors.push(err167);
 errors++;
 }
 }
-else {
-const err168 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data62.target !== undefined){
+let data64 = data62.target;
+if(typeof data64 === "string"){
+if(func2(data64) > 1024){
+const err168 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
 if(vErrors === null){
 vErrors = [err168];
 }
@@ -2146,10 +2149,8 @@ vErrors.push(err168);
 }
 errors++;
 }
-}
-if(data60.readOnly !== undefined){
-if(typeof data60.readOnly !== "boolean"){
-const err169 = {instancePath:instancePath+"/shares/" + i8+"/readOnly",schemaPath:"#/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(!pattern23.test(data64)){
+const err169 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+$"+"\""};
 if(vErrors === null){
 vErrors = [err169];
 }
@@ -2159,9 +2160,8 @@ vErrors.push(err169);
 errors++;
 }
 }
-if(data60.required !== undefined){
-if(typeof data60.required !== "boolean"){
-const err170 = {instancePath:instancePath+"/shares/" + i8+"/required",schemaPath:"#/properties/shares/items/properties/required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err170 = {instancePath:instancePath+"/shares/" + i8+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err170];
 }
@@ -2171,9 +2171,9 @@ vErrors.push(err170);
 errors++;
 }
 }
-}
-else {
-const err171 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data62.readOnly !== undefined){
+if(typeof data62.readOnly !== "boolean"){
+const err171 = {instancePath:instancePath+"/shares/" + i8+"/readOnly",schemaPath:"#/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err171];
 }
@@ -2183,9 +2183,9 @@ vErrors.push(err171);
 errors++;
 }
 }
-}
-else {
-const err172 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data62.required !== undefined){
+if(typeof data62.required !== "boolean"){
+const err172 = {instancePath:instancePath+"/shares/" + i8+"/required",schemaPath:"#/properties/shares/items/properties/required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err172];
 }
@@ -2195,8 +2195,9 @@ vErrors.push(err172);
 errors++;
 }
 }
-if(data.config !== undefined){
-const err173 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+else {
+const err173 = {instancePath:instancePath+"/shares/" + i8,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err173];
 }
@@ -2205,11 +2206,10 @@ vErrors.push(err173);
 }
 errors++;
 }
-if(data.agent !== undefined){
-let data66 = data.agent;
-if(data66 && typeof data66 == "object" && !Array.isArray(data66)){
-if(data66.protocol === undefined){
-const err174 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+}
+}
+else {
+const err174 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err174];
 }
@@ -2218,9 +2218,9 @@ vErrors.push(err174);
 }
 errors++;
 }
-for(const key18 in data66){
-if(!(key18 === "protocol")){
-const err175 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key18},message:"must NOT have additional properties"};
+}
+if(data.config !== undefined){
+const err175 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
 if(vErrors === null){
 vErrors = [err175];
 }
@@ -2229,10 +2229,11 @@ vErrors.push(err175);
 }
 errors++;
 }
-}
-if(data66.protocol !== undefined){
-if("ovms.agent.v1" !== data66.protocol){
-const err176 = {instancePath:instancePath+"/agent/protocol",schemaPath:"#/properties/agent/properties/protocol/const",keyword:"const",params:{allowedValue: "ovms.agent.v1"},message:"must be equal to constant"};
+if(data.agent !== undefined){
+let data68 = data.agent;
+if(data68 && typeof data68 == "object" && !Array.isArray(data68)){
+if(data68.protocol === undefined){
+const err176 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
 if(vErrors === null){
 vErrors = [err176];
 }
@@ -2241,10 +2242,9 @@ vErrors.push(err176);
 }
 errors++;
 }
-}
-}
-else {
-const err177 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
+for(const key18 in data68){
+if(!(key18 === "protocol")){
+const err177 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key18},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err177];
 }
@@ -2254,12 +2254,9 @@ vErrors.push(err177);
 errors++;
 }
 }
-if(data.initrd !== undefined){
-if(data.kernel === undefined){
-const err178 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
-    missingProperty: "kernel",
-    depsCount: 1,
-    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+if(data68.protocol !== undefined){
+if("ovms.agent.v1" !== data68.protocol){
+const err178 = {instancePath:instancePath+"/agent/protocol",schemaPath:"#/properties/agent/properties/protocol/const",keyword:"const",params:{allowedValue: "ovms.agent.v1"},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err178];
 }
@@ -2271,12 +2268,39 @@ errors++;
 }
 }
 else {
-const err179 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err179 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err179];
 }
 else {
 vErrors.push(err179);
+}
+errors++;
+}
+}
+if(data.initrd !== undefined){
+if(data.kernel === undefined){
+const err180 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
+    missingProperty: "kernel",
+    depsCount: 1,
+    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+if(vErrors === null){
+vErrors = [err180];
+}
+else {
+vErrors.push(err180);
+}
+errors++;
+}
+}
+}
+else {
+const err181 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err181];
+}
+else {
+vErrors.push(err181);
 }
 errors++;
 }

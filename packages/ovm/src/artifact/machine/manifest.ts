@@ -80,7 +80,12 @@ export interface OvmsManifest {
     readonly author?: string
     readonly created?: string
     readonly description?: string
-    readonly platform?: { readonly arch: "x86_64" | "aarch64"; readonly uefi?: boolean }
+    readonly platform?: {
+      readonly arch: "x86_64" | "aarch64"
+      readonly uefi?: boolean
+      readonly secureBoot?: boolean
+      readonly tpm?: boolean
+    }
   }
   readonly runtimeHints?: {
     readonly preferredRuntime?: readonly string[]

@@ -37,15 +37,14 @@ function checkArch(value: unknown, report: Report): void {
   report("/metadata/platform/arch", "OVMS-IDX-001", `arch of this architecture is ${word}, not ${arch}`)
 }
 
-/** OVMS-MAN-157. */
+/** OVMS-MAN-157, OVMS-MAN-159. */
 function checkUefi(value: unknown, report: Report): void {
-  const uefi = member(member(member(value, "metadata"), "platform"), "uefi")
-  if (uefi !== true && member(value, "firmware") !== undefined)
-    report(
-      "/firmware",
-      "OVMS-MAN-157",
-      "firmware is of a machine that boots by UEFI, which this one does not",
-    )
+  const platform = member(member(value, "metadata"), "platform")
+  if (member(platform, "uefi") === true) return
+  const none = "is of a machine that boots by UEFI, which this one does not"
+  if (member(value, "firmware") !== undefined) report("/firmware", "OVMS-MAN-157", `firmware ${none}`)
+  if (member(platform, "secureBoot") === true)
+    report("/metadata/platform/secureBoot", "OVMS-MAN-159", `Secure Boot ${none}`)
 }
 
 /** OVMS-MAN-054. */

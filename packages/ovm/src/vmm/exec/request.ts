@@ -17,7 +17,7 @@ export function planFor(plan: LaunchPlan, overlay: string | undefined, frames: F
 }
 
 /** What version 1 of the contract has no word for: an adapter would not even know that it is missing. */
-export function* checkWords({ shares = [], disk, disks = [], uefi }: LaunchPlan): Iterable<Unsupported> {
+export function* checkWords({ shares = [], disk, disks = [], uefi, tpm }: LaunchPlan): Iterable<Unsupported> {
   const severity = "fatal" as const
   if (uefi)
     yield {
@@ -25,6 +25,7 @@ export function* checkWords({ shares = [], disk, disks = [], uefi }: LaunchPlan)
       severity,
       reason: "the adapter contract has no UEFI firmware",
     }
+  if (tpm) yield { pointer: "/metadata/platform/tpm", severity, reason: "the adapter contract has no TPM" }
   if (shares.length > 0) yield { pointer: "shares", severity, reason: "the adapter contract has no shares" }
   if ([disk, ...disks].some((one) => one?.layers.some((layer) => !("path" in layer))))
     yield { pointer: "/diskLayers", severity, reason: "the adapter contract has no layers that are served" }

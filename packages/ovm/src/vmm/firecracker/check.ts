@@ -53,8 +53,9 @@ function* disk(plan: LaunchPlan, fault: () => string | undefined): Iterable<Unsu
 }
 
 function* lacking(plan: LaunchPlan): Iterable<Unsupported> {
-  const { disks = [], volumes = [], shares = [], ignition, network, agent, uefi } = plan
+  const { disks = [], volumes = [], shares = [], ignition, network, agent, uefi, tpm } = plan
   if (uefi) yield fatal("/metadata/platform/uefi", "Firecracker has no firmware")
+  if (tpm) yield fatal("/metadata/platform/tpm", "Firecracker has no TPM")
   if (disks.length > 0) yield fatal("/disks", "Firecracker gives disks no serial number to be known by")
   if (volumes.length > 0) yield fatal("volumes", "Firecracker gives disks no serial number to be known by")
   if (shares.length > 0) yield fatal("shares", "Firecracker has no folders of the host")

@@ -17,8 +17,9 @@ const WORDS_LIMIT = 64 << 10
 /** Where its descriptors are (packages/shim/src/keeper.h). */
 const PROGRAM_AT = "/proc/self/fd/4"
 
-/** The descriptor that a VMM has of what it was given by `inherited`. */
+/** The descriptors that a VMM has of what it was given by `inherited` and by `tpm`. */
 export const INHERITED = 6
+export const INHERITED_TPM = 7
 
 export interface KeptOptions {
   readonly directory: string
@@ -26,6 +27,8 @@ export interface KeptOptions {
   readonly consoleLimit: number
   /** A descriptor of this process that the VMM, and nobody else of the machine, holds as INHERITED. */
   readonly inherited?: number
+  /** The same of its TPM, as INHERITED_TPM. */
+  readonly tpmEnd?: number
   /** What the VMM may take of the host. */
   readonly bounds?: Bounds
 }
@@ -43,7 +46,7 @@ export interface Kept {
  */
 export async function spawnKept(
   argv: readonly string[],
-  { directory, consoleLimit, inherited, bounds = {} }: KeptOptions,
+  { directory, consoleLimit, inherited, tpmEnd, bounds = {} }: KeptOptions,
 ): Promise<Kept> {
   try {
     if (argv.some((text) => text.includes("\0"))) throw new Error("no argument can hold NUL")
@@ -57,7 +60,10 @@ export async function spawnKept(
       argv0: KEEPER,
       cwd: directory,
       detached: true,
-      stdio: ["ignore", "ignore", "ignore", request.fd, program, held.fd, inherited ?? "ignore"],
+      stdio: [
+        ...(["ignore", "ignore", "ignore"] as const),
+        ...[request.fd, program, held.fd, inherited ?? "ignore", tpmEnd ?? "ignore"],
+      ] as const,
       env: { PATH: process.env.PATH ?? "/usr/bin:/bin" },
     })
     await new Promise((resolve, reject) => child.once("spawn", resolve).once("error", reject))

@@ -1,10 +1,11 @@
 import type { MachineLink } from "../../network/machine-link.ts"
 import type { LaunchPlan } from "../plan.ts"
+import { connectTpm } from "../tpm/connected.ts"
 import { type Kept, spawnKept } from "./keeper.ts"
 
 /**
- * Starts the VMM of `plan`, which inherits its end of `link` if there is one. Throws what spawnKept throws; the link is
- * let go of then.
+ * Starts the VMM of `plan`, which inherits its end of `link` if there is one, and of its TPM if it is to have one.
+ * Throws what spawnKept and connectTpm throw; the link is let go of then.
  */
 export async function spawnLinked(
   link: MachineLink | undefined,
@@ -12,7 +13,9 @@ export async function spawnLinked(
   plan: LaunchPlan,
 ): Promise<Kept> {
   try {
-    return await spawnKept(argv, { ...plan, ...(link && { inherited: link.vmmEnd }) })
+    using tpm = plan.tpm && (await connectTpm(plan.tpm))
+    const inherited = link && { inherited: link.vmmEnd }
+    return await spawnKept(argv, { ...plan, ...inherited, ...(tpm && { tpmEnd: tpm.vmmEnd }) })
   } catch (thrown) {
     link?.[Symbol.dispose]()
     throw thrown

@@ -10,6 +10,7 @@ import { asJson } from "./options.ts"
 import { QMP_SOCKET } from "./qmp.ts"
 import { resultArguments } from "./result.ts"
 import { shareArguments } from "./shares.ts"
+import { tpmArguments } from "./tpm.ts"
 import { TRACE_ARGUMENTS } from "./trace.ts"
 
 export interface QemuOptions {
@@ -64,6 +65,7 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
       : []),
     ...(model.devices.includes(PVPANIC) ? asJson("-device", { driver: PVPANIC }) : []),
     ...resultArguments(model.devices),
+    ...tpmArguments(model.devices),
     // A guest that has panicked stands still until it was seen, by the next daemon if need be: machine.ts ends it then.
     ...["-action", "panic=pause"],
     ...TRACE_ARGUMENTS,

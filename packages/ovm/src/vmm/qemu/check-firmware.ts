@@ -24,12 +24,17 @@ export async function checkFirmware(plan: LaunchPlan): Promise<readonly Unsuppor
 function* missing(plan: LaunchPlan): Iterable<Unsupported> {
   const wanted = wantedFirmware(plan)
   if (findFirmware(wanted)) return
-  const { variables, ...others } = wanted
-  const other = findFirmware(others)
+  const { variables, secureBoot, ...others } = wanted
+  const other = findFirmware({ ...others, ...(secureBoot && { secureBoot }) })
   if (other && variables !== undefined)
     yield fatal(
       "/firmware/variables",
       `its variables are of firmware that keeps ${variables} bytes of them, and this host's keeps ${sizeOfFlash(other.template)}`,
+    )
+  else if (secureBoot && findFirmware(others))
+    yield fatal(
+      "/metadata/platform/secureBoot",
+      "this host has UEFI firmware for QEMU, and none of it has Secure Boot",
     )
   else
     yield fatal(

@@ -2,6 +2,7 @@ import type { DevicePlan, LaunchPlan, Unsupported } from "../plan.ts"
 import type { Capabilities } from "../vmm.ts"
 import { checkNetwork } from "./network.ts"
 import { MOST_SERIAL } from "./serial.ts"
+import { checkTpm } from "./tpm.ts"
 
 const MiB = 2 ** 20
 /** q35's bound without an interrupt remapping unit; TCG is slow long before. */
@@ -34,6 +35,7 @@ export function checkPlan(
     ...slots(plan),
     ...plan.devices.flatMap((one, index) => [...device(one, index)]),
     ...serialPorts(plan),
+    ...checkTpm(plan),
     ...checkNetwork(plan, snapshot),
   ]
 }
@@ -79,8 +81,8 @@ function* boot({ kernel, initrd, disk }: LaunchPlan): Iterable<Unsupported> {
 /** What machines for arm64 have not, or not yet. */
 function* arm({ architecture, kernel, uefi, agent }: LaunchPlan): Iterable<Unsupported> {
   if (architecture !== "arm64") return
-  if (!kernel) yield fatal("/kernel", "QEMU's machine for arm64 has no BIOS: it boots a kernel")
-  if (uefi) yield fatal("/metadata/platform/uefi", "UEFI firmware for arm64 is not used yet")
+  if (!kernel && !uefi)
+    yield fatal("/kernel", "QEMU's machine for arm64 has no BIOS: it boots a kernel, or by UEFI")
   if (agent) yield fatal("/agent", "the agent is a program for x86_64")
 }
 

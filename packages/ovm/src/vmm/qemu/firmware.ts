@@ -34,8 +34,12 @@ export interface WantedFirmware extends Pick<LaunchPlan, "architecture"> {
 }
 
 export function wantedFirmware({ architecture, uefi }: LaunchPlan): WantedFirmware {
-  const { initial } = uefi ?? {}
-  return { ...(architecture && { architecture }), ...(initial && { variables: initial.size }) }
+  const { initial, secureBoot } = uefi ?? {}
+  return {
+    ...(architecture && { architecture }),
+    ...(secureBoot && { secureBoot }),
+    ...(initial && { variables: initial.size }),
+  }
 }
 
 /** The first that its distribution offers for QEMU's machine and that fits; undefined if there is none. */

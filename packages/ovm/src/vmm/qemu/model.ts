@@ -6,6 +6,7 @@ import { furtherDevices } from "./devices.ts"
 import { flashDevices } from "./flashes.ts"
 import { networkDevices, networkOf } from "./network.ts"
 import { RESULT_DEVICE } from "./result.ts"
+import { tpmDevices } from "./tpm.ts"
 
 /** QEMU's migration stream split by us (docs/design/0014-qemu-snapshots.md). */
 export const SNAPSHOT_FORMAT = "qemu-split-1"
@@ -55,6 +56,7 @@ export function modelOf(
     devices: [
       ...board.devices,
       ...flashDevices(plan),
+      ...tpmDevices(plan),
       ...[PVPANIC, RESULT_DEVICE].filter((device) => (snapshot ? snapshot.includes(device) : board.serial)),
       ...(drive ? [drive] : []),
       ...disks.map(

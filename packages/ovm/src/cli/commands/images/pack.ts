@@ -32,15 +32,20 @@ interface PackOptions extends ProvenanceOptions, PlatformOption {
   readonly memory?: number
   readonly agent?: boolean
   readonly uefi?: boolean
+  readonly secureBoot?: boolean
+  readonly tpm?: boolean
   readonly cpus?: number
   readonly json?: boolean
 }
+
+/** What a machine has of a PC beside its devices. */
+const FIRMWARE = ["uefi", "secureBoot", "tpm"] as const
 
 export function define(command: Command): void {
   // One list for both spellings: the layers are a chain, in the order of the command line.
   const layers: string[] = []
   const addLayer = (path: string) => layers.push(path)
-  const parts = ["kernel", "initrd", "format", "args", "memory", "cpus", "agent", "uefi", "platform"]
+  const parts = ["kernel", "initrd", "format", "args", "memory", "cpus", "agent", "platform", ...FIRMWARE]
   command
     .description(
       "Make an image of local files and keep it on this host. The same files give the same digest on any " +
@@ -69,6 +74,8 @@ export function define(command: Command): void {
     .option("--cpus <count>", "virtual CPUs of the machine", (text) => parseCount(text, "--cpus"))
     .option("--agent", "have machines of it start with an agent inside, for ovm exec")
     .option("--uefi", "boot it by UEFI, in place of BIOS or of its kernel directly")
+    .option("--secure-boot", "boot it by UEFI, and nothing that is not signed")
+    .option("--tpm", "give it a TPM 2.0")
     .option(
       "--platform <os/arch>",
       "what the machine is for, such as linux/arm64; what its kernel is for, or linux/amd64, unless told",
@@ -157,8 +164,19 @@ function wordOf(architecture: string | undefined): "x86_64" | "aarch64" {
   return architecture === "arm64" ? "aarch64" : "x86_64"
 }
 
+function platformOf({ uefi, secureBoot, tpm }: PackOptions, architecture: string | undefined) {
+  if (!uefi && !secureBoot && !tpm) return {}
+  const platform = {
+    arch: wordOf(architecture),
+    ...((uefi || secureBoot) && { uefi: true }),
+    ...(secureBoot && { secureBoot }),
+    ...(tpm && { tpm }),
+  }
+  return { metadata: { platform } }
+}
+
 function sourceOf(options: PackOptions, layers: readonly string[], reference: Reference): PackSource {
-  const { kernel, initrd, format, args, memory, cpus, agent, uefi, platform } = options
+  const { kernel, initrd, format, args, memory, cpus, agent, platform } = options
   const [os, architecture] = platform?.split("/") ?? []
   if (kernel === undefined && layers.length === 0)
     throw new OvmError(
@@ -185,7 +203,7 @@ function sourceOf(options: PackOptions, layers: readonly string[], reference: Re
       diskLayers: layers.map((path, index) => ({ path, ...(index === 0 && format && { format }) })),
     }),
     ...(agent && { agent: { protocol: "ovms.agent.v1" } }),
-    ...(uefi && { metadata: { platform: { arch: wordOf(architecture), uefi } } }),
+    ...platformOf(options, architecture),
     ...((memory !== undefined || cpus !== undefined) && {
       resources: { ...(cpus !== undefined && { vcpus: cpus }), ...(memory !== undefined && { memory }) },
     }),

@@ -113,6 +113,7 @@ const LOST: Readonly<Record<Degraded, string>> = {
   network: "what carried its network has ended, and nothing gets in or out",
   keeper: "its keeper was killed: its console is not kept any more, nor is its exit status going to be",
   share: "a folder of this host is not where it was, or could not be mounted",
+  tpm: "what emulates its TPM has ended: its guest gets no answer from it until it is started again",
 }
 
 function describeNetwork(network: NonNullable<InstanceInfo["network"]>): string {

@@ -1,0 +1,41 @@
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { OvmError } from "../../errors.ts"
+import { type Identity, isAlive } from "../process/identity.ts"
+import { PID_FILE } from "./swtpm.ts"
+
+const LOOK_MS = 2000
+/** How long that of an earlier life may take to end: it sees its VMM's end, and writes down its state. */
+const [END_MS, END_LOOK_MS] = [10_000, 10]
+
+/**
+ * Settles with true once the TPM whose state is in the folder `state` has ended while its VMM lives; with false after
+ * `signal`, and where the VMM has ended as well. Does not keep this process alive.
+ */
+export async function losesTpm(vmm: Identity, state: string, signal: AbortSignal): Promise<boolean> {
+  while (!signal.aborted && isThere(state))
+    await sleep(LOOK_MS, undefined, { ref: false, signal }).catch(() => {})
+  return !signal.aborted && (await isAlive(vmm))
+}
+
+/** Returns once none of an earlier life is there any more. Throws OVM_HOST_FAILED. */
+export async function outlived(state: string): Promise<void> {
+  const until = performance.now() + END_MS
+  while (isThere(state)) {
+    if (performance.now() > until)
+      throw new OvmError("OVM_HOST_FAILED", `the machine's TPM of an earlier life does not end: ${state}`)
+    await sleep(END_LOOK_MS)
+  }
+}
+
+/** Another process may have its number by now, and another folder open in that place. */
+function isThere(state: string): boolean {
+  try {
+    const pid = readFileSync(join(state, PID_FILE), "latin1").trim()
+    const text = readFileSync(`/proc/${pid}/stat`, "latin1")
+    return text.includes("(swtpm)") && !/^[ZX]/.test(text.slice(text.lastIndexOf(")") + 2))
+  } catch {
+    return false
+  }
+}
