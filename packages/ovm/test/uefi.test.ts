@@ -1,5 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
-import { buildUefiDisk, uefiMissing } from "@ovms/testkit/uefi.ts"
+import { buildUefiDisk, signingMissing, TEST_VARIABLES, uefiMissing } from "@ovms/testkit/uefi.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
 
@@ -70,5 +70,25 @@ test.skipIf(Boolean(skip))(
     const { variables, layers } = await host.json(["inspect", "uefi:2"])
     expect(layers).toHaveLength(2)
     expect(variables.size).toBeGreaterThan(4096)
+  },
+)
+
+const unsigned = skip || signingMissing
+if (unsigned && !skip) console.log(`SKIP Secure Boot: ${unsigned}`)
+
+test.skipIf(Boolean(unsigned))(
+  "Secure Boot starts what is signed by a key of its variables, and nothing else [OVMS-UEF-020, OVMS-UEF-021]",
+  async () => {
+    await using host = await Sandbox.create()
+    const platform = { arch: "x86_64", uefi: true, secureBoot: true }
+    const metadata = { metadata: { platform } }
+    await packed(host, metadata)
+    await host.ok(["run", "-d", "--name", "unsigned", "uefi:1"])
+    const diskLayers = [{ path: await buildUefiDisk({ signed: true }), format: "raw" }]
+    await packed(host, { ...metadata, diskLayers, firmware: { variables: { path: TEST_VARIABLES } } })
+    await host.ok(["run", "-d", "--name", "signed", "uefi:1"])
+    await said(host, "signed", /UEFI BOOT 1\r?\n/)
+    await said(host, "unsigned", /failed to load Boot0001 .*: Access Denied\r?\n/)
+    expect(await host.ok(["logs", "unsigned"])).not.toContain("UEFI BOOT")
   },
 )

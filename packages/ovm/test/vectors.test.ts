@@ -232,12 +232,13 @@ async function accept(name: string, vector: Vector): Promise<void> {
       expect(found).toEqual(vector.expect)
     }
     if (vector.kind !== "artifact") return
-    const { kernel, initrd, layers = [], disks = [] } = judgeArtifact(vector).parts ?? {}
+    const { kernel, initrd, variables, layers = [], disks = [] } = judgeArtifact(vector).parts ?? {}
     const files = (chain: typeof layers) =>
       chain.map(({ descriptor, format }) => ({ digest: descriptor.digest, format }))
     const found: unknown = {
       kernel: kernel?.digest,
       initrd: initrd?.digest,
+      variables: variables?.digest,
       layers: files(layers),
       ...(disks.length > 0 && {
         disks: disks.map(({ name, layers = [] }) => ({ name, layers: files(layers) })),

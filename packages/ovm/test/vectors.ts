@@ -32,6 +32,7 @@ interface Kinds {
     readonly expect?: {
       readonly kernel?: string
       readonly initrd?: string
+      readonly variables?: string
       readonly layers?: readonly { readonly digest: string; readonly format: string }[]
       readonly disks?: readonly {
         readonly name: string

@@ -21,23 +21,50 @@ export const uefiMissing =
   (Bun.which("mformat") ? "" : "(skipped: mformat is not installed)") ||
   (existsSync("/usr/share/qemu/firmware") ? "" : "(skipped: ovmf is not installed)")
 
+/** Why nothing can be signed for it here: Debian's firmware comes with a test key, and variables that believe it. */
+export const signingMissing =
+  uefiMissing ||
+  (Bun.which("sbsign") ? "" : "(skipped: sbsign is not installed)") ||
+  (existsSync("/usr/share/ovmf/PkKek-1-snakeoil.key") ? "" : "(skipped: ovmf has no test key)")
+/** Variables of firmware that believe the test key alone. */
+export const TEST_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd"
+const TEST_KEY = "/usr/share/ovmf/PkKek-1-snakeoil"
+
+const run = promisify(execFile)
+
 /**
  * Path of a raw disk that boots by UEFI alone: a FAT file system with the program of efi/boots.c where firmware looks
- * for one that nobody has told it of (UEFI 2.10, 3.5.1.1); made the first time that it is asked for.
+ * for one that nobody has told it of (UEFI 2.10, 3.5.1.1); made the first time that it is asked for. `signed`: by the
+ * test key.
  */
-export function buildUefiDisk(): Promise<string> {
-  return built("uefi.raw", SOURCES, [...COMPILE, ...LINK, `${SIZE}`], async (folder) => {
-    const run = promisify(execFile)
+export async function buildUefiDisk({ signed = false } = {}): Promise<string> {
+  const name = signed ? "uefi-signed.raw" : "uefi.raw"
+  const program = await buildUefiProgram()
+  return await built(name, SOURCES, [...COMPILE, ...LINK, `${SIZE}`], async (folder) => {
+    const at = (name: string) => join(folder, name)
+    const disk = at(name)
+    await Bun.write(disk, Buffer.alloc(SIZE))
+    await run("mformat", ["-i", disk, "-N", "6f766d73", "::"])
+    await run("mmd", ["-i", disk, "::/EFI", "::/EFI/BOOT"])
+    const file = signed ? await sign(program, at) : program
+    await run("mcopy", ["-i", disk, file, "::/EFI/BOOT/BOOTX64.EFI"])
+  })
+}
+
+async function sign(program: string, at: (name: string) => string): Promise<string> {
+  await run("openssl", ["rsa", "-in", `${TEST_KEY}.key`, "-passin", "pass:snakeoil", "-out", at("key")])
+  await run("sbsign", ["--key", at("key"), "--cert", `${TEST_KEY}.pem`, "--output", at("signed"), program])
+  return at("signed")
+}
+
+/** Path of that program. */
+export function buildUefiProgram(): Promise<string> {
+  return built("boots.efi", SOURCES, [...COMPILE, ...LINK], async (folder) => {
     const at = (name: string) => join(folder, name)
     const sources = ["header.S", "boots.c"]
     for (const name of sources)
       await run("gcc", ["-c", ...COMPILE, "-o", at(`${name}.o`), name], { cwd: SOURCES })
     const objects = sources.map((name) => at(`${name}.o`))
-    await run("ld", [...LINK, "-o", at("BOOTX64.EFI"), ...objects], { cwd: SOURCES })
-    const disk = at("uefi.raw")
-    await Bun.write(disk, Buffer.alloc(SIZE))
-    await run("mformat", ["-i", disk, "-N", "6f766d73", "::"])
-    await run("mmd", ["-i", disk, "::/EFI", "::/EFI/BOOT"])
-    await run("mcopy", ["-i", disk, at("BOOTX64.EFI"), "::/EFI/BOOT/"])
+    await run("ld", [...LINK, "-o", at("boots.efi"), ...objects], { cwd: SOURCES })
   })
 }
