@@ -1,11 +1,24 @@
 import { OvmError, toOvmError } from "./errors.ts"
 import { openRegular } from "./files/regular.ts"
+import { efiArchitecture } from "./kernel-efi.ts"
 import { elfFault } from "./kernel-elf.ts"
 
-export type KernelFormat = "bzImage" | "elf" | "Image"
+export type KernelFormat = "bzImage" | "elf" | "Image" | "EFI for amd64" | "EFI for arm64"
 
 /** What a kernel of a format runs on, in the words of OCI. */
-export const KERNEL_ARCHITECTURES = { bzImage: "amd64", elf: "amd64", Image: "arm64" } as const
+export const KERNEL_ARCHITECTURES = {
+  bzImage: "amd64",
+  elf: "amd64",
+  Image: "arm64",
+  "EFI for amd64": "amd64",
+  "EFI for arm64": "arm64",
+} as const
+
+/** What starts it. */
+export interface KernelUse {
+  /** UEFI firmware, which takes EFI programs as well. */
+  readonly uefi?: boolean | undefined
+}
 
 // Linux/x86 boot protocol: the boot flag at 0x1fe, "HdrS" at 0x202 (kernel.org: arch/x86/boot.rst).
 const SETUP_SECTORS = 0x1f1
@@ -40,10 +53,10 @@ const OTHERS: readonly (readonly [magic: string, name: string, command: string])
 
 /**
  * Tells by its bytes whether a file is a kernel that a VMM can load: a whole bzImage, an ELF64 for x86_64 with an
- * entry, or an Image for arm64 (OVMS-SRC-010, OVMS-SRC-022, OVMS-SRC-023, OVMS-IDX-002). Throws OVM_KERNEL_INVALID
- * naming the file, OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED.
+ * entry, or an Image for arm64 (OVMS-SRC-010, OVMS-SRC-022, OVMS-SRC-023, OVMS-IDX-002); where firmware starts it also
+ * an EFI program (OVMS-UEF-040). Throws OVM_KERNEL_INVALID naming the file, OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED.
  */
-export async function checkKernel(path: string): Promise<KernelFormat> {
+export async function checkKernel(path: string, { uefi }: KernelUse = {}): Promise<KernelFormat> {
   return await reading(path, HEAD, async (head, size, read) => {
     const text = (from: number, to: number) => head.toString("latin1", from, to)
     if (head.length >= SETUP_HEAD && head.readUInt16LE(BOOT_FLAG) === 0xaa55 && isSetup(head)) {
@@ -60,11 +73,19 @@ export async function checkKernel(path: string): Promise<KernelFormat> {
       if ((head.readUInt8(ARM_FLAGS) & 1) === 0) return "Image"
       throw invalid(path, "is a big-endian kernel for arm64", "OVMS-IDX-002")
     }
+    const efi = efiArchitecture(head)
+    if (uefi && efi) return `EFI for ${efi}` as const
     const none = "it is neither a bzImage nor an ELF64 kernel for x86_64, nor an Image for arm64"
     const [, name, command] = OTHERS.find(([magic]) => text(0, magic.length) === magic) ?? []
     if (name !== undefined)
       throw invalid(path, `looks like a file that is ${name}: ${none}`, undefined, `${command} ${path}`)
-    if (text(0, 2) === "MZ") throw invalid(path, `is an EFI program, such as a unified kernel image: ${none}`)
+    if (text(0, 2) === "MZ")
+      throw invalid(
+        path,
+        `is an EFI program, such as a unified kernel image: ${none}`,
+        undefined,
+        ...(efi ? ["ovm pack --uefi has firmware start it"] : []),
+      )
     throw invalid(path, none.slice("it ".length))
   })
 }
@@ -73,8 +94,12 @@ export async function checkKernel(path: string): Promise<KernelFormat> {
  * `checkKernel` of a machine for `architecture`. Throws OVM_KERNEL_INVALID also for a kernel of another one
  * (OVMS-IDX-004).
  */
-export async function checkKernelFor(path: string, architecture = "amd64"): Promise<KernelFormat> {
-  const format = await checkKernel(path)
+export async function checkKernelFor(
+  path: string,
+  architecture = "amd64",
+  use: KernelUse = {},
+): Promise<KernelFormat> {
+  const format = await checkKernel(path, use)
   const is = KERNEL_ARCHITECTURES[format]
   if (is === architecture) return format
   throw invalid(path, `is a kernel for ${is}, and the machine is for ${architecture}`, "OVMS-IDX-004")

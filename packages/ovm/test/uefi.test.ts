@@ -1,5 +1,11 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
-import { buildUefiDisk, signingMissing, TEST_VARIABLES, uefiMissing } from "@ovms/testkit/uefi.ts"
+import {
+  buildUefiDisk,
+  buildUefiProgram,
+  signingMissing,
+  TEST_VARIABLES,
+  uefiMissing,
+} from "@ovms/testkit/uefi.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
 
@@ -70,6 +76,33 @@ test.skipIf(Boolean(skip))(
     const { variables, layers } = await host.json(["inspect", "uefi:2"])
     expect(layers).toHaveLength(2)
     expect(variables.size).toBeGreaterThan(4096)
+  },
+)
+
+test.skipIf(Boolean(skip))(
+  "an EFI program is a kernel of a machine that boots by UEFI, and of no other [OVMS-UEF-040, OVMS-UEF-042]",
+  async () => {
+    await using host = await Sandbox.create()
+    const kernel = await buildUefiProgram()
+    const pack = (...more: string[]) => [
+      "pack",
+      "--kernel",
+      kernel,
+      "--memory",
+      "64MiB",
+      ...more,
+      "-t",
+      "efi:1",
+    ]
+    await host.fails(pack(), "OVM_KERNEL_INVALID", ["is an EFI program", "ovm pack --uefi"])
+    await host.fails(pack("--uefi", "--platform", "linux/arm64"), "OVM_KERNEL_INVALID", [
+      "is a kernel for amd64",
+    ])
+    await host.ok(pack("--secure-boot"))
+    await host.fails(["run", "-d", "efi:1"], "OVM_UNSUPPORTED", ["/kernel: "])
+    await host.ok(pack("--uefi"))
+    await host.ok(["run", "-d", "--name", "one", "efi:1"])
+    await said(host, "one", /UEFI BOOT 1\r?\n/)
   },
 )
 

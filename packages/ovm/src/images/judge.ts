@@ -92,9 +92,10 @@ async function contentFaults(artifact: Artifact, files: LocalFile, call: Call): 
     }
   }
   const { kernel, initrd, layers, disks, variables } = artifact
+  const { architecture, metadata } = artifact.manifest
   if (kernel)
     await attempt("/kernel/ref", async () =>
-      checkKernelFor(await pathOf(files, kernel), artifact.manifest.architecture),
+      checkKernelFor(await pathOf(files, kernel), architecture, { uefi: metadata?.platform?.uefi }),
     )
   if (initrd) await attempt("/initrd/ref", () => pathOf(files, initrd))
   if (variables) await attempt("/firmware/variables/ref", () => pathOf(files, variables))

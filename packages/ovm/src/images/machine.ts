@@ -41,7 +41,9 @@ export async function machineOf(
   )
   const kernelFile = kernel && (await file(kernel))
   if (kernelFile)
-    await named(reference, "kernel", () => checkKernelFor(kernelFile.path, manifest.architecture))
+    await named(reference, "kernel", () =>
+      checkKernelFor(kernelFile.path, manifest.architecture, { uefi: manifest.metadata?.platform?.uefi }),
+    )
   const machine = {
     reference,
     base: artifact.descriptor,

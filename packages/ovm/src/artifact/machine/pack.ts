@@ -134,7 +134,8 @@ async function check<Info>(source: PackSource, options: PackOptions<Info>): Prom
     const path = resolve(base, source.kernel.path)
     const stat = await notEmpty(path)
     const { architecture } = source
-    const format = await (architecture ? checkKernelFor(path, architecture) : checkKernel(path))
+    const use = { uefi: source.metadata?.platform?.uefi }
+    const format = await (architecture ? checkKernelFor(path, architecture, use) : checkKernel(path, use))
     const runsOn = KERNEL_ARCHITECTURES[format]
     parts.push({ part: "kernel", path, mediaType: KERNEL_TYPE, title: "kernel.bin", runsOn, stat })
   }

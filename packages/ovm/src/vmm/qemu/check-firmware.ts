@@ -7,7 +7,7 @@ import { findFirmware, sizeOfFlash, wantedFirmware } from "./firmware.ts"
 export async function checkFirmware(plan: LaunchPlan): Promise<readonly Unsupported[]> {
   const { uefi, kernel } = plan
   if (!uefi) return []
-  const elf = kernel && (await checkKernel(kernel.path)) === "elf"
+  const elf = kernel && (await checkKernel(kernel.path, { uefi: true })) === "elf"
   return [
     ...(elf
       ? [
@@ -16,6 +16,10 @@ export async function checkFirmware(plan: LaunchPlan): Promise<readonly Unsuppor
             "UEFI firmware starts EFI programs, such as a bzImage of Linux, and its kernel is an ELF file",
           ),
         ]
+      : []),
+    // QEMU's firmware starts an unsigned kernel all the same, as one without an EFI program in it.
+    ...(uefi.secureBoot && kernel
+      ? [fatal("/kernel", "Secure Boot is of what a disk has: QEMU hands a kernel over unverified")]
       : []),
     ...missing(plan),
   ]

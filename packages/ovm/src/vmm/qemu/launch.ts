@@ -21,7 +21,7 @@ export async function launchQemu(
   call: Call = {},
 ): Promise<Machine> {
   refuseFatal([...checkPlan(plan, found), ...(await checkFirmware(plan))])
-  if (plan.kernel) await checkKernel(plan.kernel.path)
+  if (plan.kernel) await checkKernel(plan.kernel.path, { uefi: Boolean(plan.uefi) })
   const overlay = await makeOverlay(plan)
   await makeFurther(plan)
   makeSharedMemory(plan)

@@ -41,7 +41,7 @@ export async function loadQemu(
   const ram = fileOf(origin.ram)
   checkRam(ram.path, origin.model)
   await checkDisk(plan)
-  if (plan.kernel) await checkKernel(plan.kernel.path)
+  if (plan.kernel) await checkKernel(plan.kernel.path, { uefi: Boolean(plan.uefi) })
   const generationId = plan.generationId ?? crypto.randomUUID()
   const { accelerator } = origin
   const model = withNetwork(origin.model, plan)

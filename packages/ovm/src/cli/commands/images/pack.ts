@@ -57,7 +57,10 @@ export function define(command: Command): void {
         .conflicts(parts),
     )
     .requiredOption("-t, --tag <name>", "name of the image")
-    .option("--kernel <file>", "kernel: a bzImage or ELF file, or an Image for arm64")
+    .option(
+      "--kernel <file>",
+      "kernel: a bzImage or ELF file, an Image for arm64, or with --uefi an EFI program",
+    )
     .option("--initrd <file>", "initial RAM disk")
     .option("--layer <file>", "disk layer, qcow2 or raw; the base first, each next one on top", addLayer)
     .option("--disk <file>", "the same as --layer", addLayer)
