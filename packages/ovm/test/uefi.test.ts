@@ -1,10 +1,13 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
+import { ARM64_READY, arm64EfiProgram } from "@ovms/testkit/arm64.ts"
 import {
+  arm64UefiMissing,
   buildUefiDisk,
   buildUefiProgram,
   signingMissing,
   TEST_VARIABLES,
   uefiMissing,
+  writeUefiDisk,
 } from "@ovms/testkit/uefi.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
@@ -123,5 +126,22 @@ test.skipIf(Boolean(unsigned))(
     await said(host, "signed", /UEFI BOOT 1\r?\n/)
     await said(host, "unsigned", /failed to load Boot0001 .*: Access Denied\r?\n/)
     expect(await host.ok(["logs", "unsigned"])).not.toContain("UEFI BOOT")
+  },
+)
+
+if (arm64UefiMissing && !skip) console.log(`SKIP UEFI for arm64: ${arm64UefiMissing}`)
+
+test.skipIf(Boolean(arm64UefiMissing))(
+  "a machine for arm64 boots its disk by UEFI, and has what it lacks refused by name [OVMS-UEF-001, OVMS-UEF-030]",
+  async () => {
+    await using host = await Sandbox.create()
+    const program = await host.file("arm64.efi", arm64EfiProgram())
+    await writeUefiDisk(host.path("arm64.raw"), program, "BOOTAA64.EFI")
+    const what = ["--layer", host.path("arm64.raw"), "--platform", "linux/arm64", "--uefi"]
+    await host.ok(["pack", ...what, "--tpm", "-t", "arm64:1"])
+    await host.fails(["run", "-d", "arm64:1"], "OVM_UNSUPPORTED", ["/metadata/platform/tpm: ", "for arm64"])
+    await host.ok(["pack", ...what, "-t", "arm64:1"])
+    await host.ok(["run", "-d", "--name", "one", "arm64:1"])
+    await host.console("one", ARM64_READY)
   },
 )

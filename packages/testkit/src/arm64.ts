@@ -36,7 +36,42 @@ export function arm64Guest(): Buffer {
   image.writeBigUInt64LE(0x80000n, 8) // text_offset
   image.writeBigUInt64LE(BigInt(image.length), 16) // image_size
   image.write("ARM\x64", 56, "latin1")
-  for (const [at, word] of CODE.entries()) image.writeUInt32LE(word >>> 0, HEAD + 4 * at)
-  image.write(`${ARM64_READY}\r\n\0`, HEAD + 4 * CODE.length, "latin1")
+  writeCode(image, HEAD)
+  return image
+}
+
+function writeCode(image: Buffer, at: number): void {
+  for (const [nth, word] of CODE.entries()) image.writeUInt32LE(word >>> 0, at + 4 * nth)
+  image.write(`${ARM64_READY}\r\n\0`, at + 4 * CODE.length, "latin1")
+}
+
+const [PE, OPTIONAL, SECTIONS, PAGE] = [0x40, 0x58, 0xf8, 0x1000]
+
+/** The same as a program for UEFI (PE32+ with one section; UEFI 2.10, 2.1.1). */
+export function arm64EfiProgram(): Buffer {
+  const image = Buffer.alloc(2 * PAGE)
+  const put16 = (at: number, ...words: number[]) =>
+    image.set(new Uint8Array(Uint16Array.from(words).buffer), at)
+  const put32 = (at: number, ...words: number[]) =>
+    image.set(new Uint8Array(Uint32Array.from(words).buffer), at)
+  image.write("MZ", 0, "latin1")
+  put32(0x3c, PE)
+  image.write("PE\0\0", PE, "latin1")
+  // AArch64, one section; an executable without lines and symbols.
+  put16(PE + 4, 0xaa64, 1)
+  put16(PE + 20, SECTIONS - OPTIONAL, 0x0206)
+  put16(OPTIONAL, 0x20b)
+  // Code, entry and base of it, wherever there is room; alignment in memory and in the file; sizes.
+  put32(OPTIONAL + 4, PAGE, 0, 0, PAGE, PAGE)
+  put32(OPTIONAL + 32, PAGE, PAGE)
+  put32(OPTIONAL + 56, 2 * PAGE, PAGE)
+  // An EFI application; directories.
+  put16(OPTIONAL + 68, 10)
+  put32(OPTIONAL + 108, 6)
+  image.write(".text", SECTIONS, "latin1")
+  // In memory and in the file; code, executable, readable, writable.
+  put32(SECTIONS + 8, PAGE, PAGE, PAGE, PAGE)
+  put32(SECTIONS + 36, 0xe0000020)
+  writeCode(image, PAGE)
   return image
 }

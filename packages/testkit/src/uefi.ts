@@ -2,6 +2,7 @@ import { execFile } from "node:child_process"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { promisify } from "node:util"
+import { arm64Missing } from "./arm64.ts"
 import { built } from "./built.ts"
 import { guestMissing } from "./guest.ts"
 
@@ -20,6 +21,12 @@ export const uefiMissing =
   guestMissing ||
   (Bun.which("mformat") ? "" : "(skipped: mformat is not installed)") ||
   (existsSync("/usr/share/qemu/firmware") ? "" : "(skipped: ovmf is not installed)")
+
+/** Why there is no firmware for arm64 here; empty if there is. */
+export const arm64UefiMissing =
+  arm64Missing ||
+  uefiMissing ||
+  (existsSync("/usr/share/AAVMF") ? "" : "(skipped: qemu-efi-aarch64 is not installed)")
 
 /** Why nothing can be signed for it here: Debian's firmware comes with a test key, and variables that believe it. */
 export const signingMissing =
@@ -42,13 +49,16 @@ export async function buildUefiDisk({ signed = false } = {}): Promise<string> {
   const program = await buildUefiProgram()
   return await built(name, SOURCES, [...COMPILE, ...LINK, `${SIZE}`], async (folder) => {
     const at = (name: string) => join(folder, name)
-    const disk = at(name)
-    await Bun.write(disk, Buffer.alloc(SIZE))
-    await run("mformat", ["-i", disk, "-N", "6f766d73", "::"])
-    await run("mmd", ["-i", disk, "::/EFI", "::/EFI/BOOT"])
-    const file = signed ? await sign(program, at) : program
-    await run("mcopy", ["-i", disk, file, "::/EFI/BOOT/BOOTX64.EFI"])
+    await writeUefiDisk(at(name), signed ? await sign(program, at) : program)
   })
+}
+
+/** Writes such a disk to `disk`, whose program is the file `program`; `called` as firmware of its kind looks for it. */
+export async function writeUefiDisk(disk: string, program: string, called = "BOOTX64.EFI"): Promise<void> {
+  await Bun.write(disk, Buffer.alloc(SIZE))
+  await run("mformat", ["-i", disk, "-N", "6f766d73", "::"])
+  await run("mmd", ["-i", disk, "::/EFI", "::/EFI/BOOT"])
+  await run("mcopy", ["-i", disk, program, `::/EFI/BOOT/${called}`])
 }
 
 async function sign(program: string, at: (name: string) => string): Promise<string> {
