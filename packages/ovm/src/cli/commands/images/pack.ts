@@ -10,6 +10,7 @@ import { type DiskInfo, type InspectOptions, inspectDisk } from "../../../disk/i
 import { OvmError } from "../../../errors.ts"
 import { paths } from "../../../host/paths.ts"
 import { takeIn } from "../../../images/take-in.ts"
+import { checkKernel, KERNEL_ARCHITECTURES } from "../../../kernel.ts"
 import { parseReference, type Reference } from "../../../registry/reference.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printError, printJson, warn } from "../../output.ts"
@@ -113,7 +114,10 @@ async function run(options: PackOptions, layers: readonly string[]): Promise<voi
   const keep = await provenanceKeeper(options)
   const started = timeNow(process.env.SOURCE_DATE_EPOCH)
   const read = options.file === undefined ? undefined : await readSource(options.file)
-  const { source, base } = read ?? { source: sourceOf(options, layers, reference), base: process.cwd() }
+  const { source, base } = read ?? {
+    source: sourceOf(await withPlatform(options), layers, reference),
+    base: process.cwd(),
+  }
   const files: Run["files"][number][] = []
   const remarks: string[] = []
   const descriptor = await interruptible(async (signal) => {
@@ -165,6 +169,14 @@ async function provenanceKeeper(options: PackOptions) {
 /** An architecture in the words of `metadata.platform`. */
 function wordOf(architecture: string | undefined): "x86_64" | "aarch64" {
   return architecture === "arm64" ? "aarch64" : "x86_64"
+}
+
+/** What its kernel is for, where the manifest says how that is booted. */
+async function withPlatform(options: PackOptions): Promise<PackOptions> {
+  const { kernel, uefi, secureBoot, tpm, platform } = options
+  if (kernel === undefined || platform !== undefined || !(uefi || secureBoot || tpm)) return options
+  const format = await checkKernel(kernel, { uefi: uefi || secureBoot })
+  return { ...options, platform: `linux/${KERNEL_ARCHITECTURES[format]}` }
 }
 
 function platformOf({ uefi, secureBoot, tpm }: PackOptions, architecture: string | undefined) {
