@@ -125,7 +125,8 @@ interface BlobFile extends Pick<Part, "part" | "format" | "disk"> {
 }
 
 /**
- * Checks every file, in the order of the layers: kernel, initrd, disks from the base up, the first one first, variables.
+ * Checks every file, in the order of the layers: kernel, initrd, disks from the base up, the first one first, and
+ * variables.
  */
 async function check<Info>(source: PackSource, options: PackOptions<Info>): Promise<Part[]> {
   const { base } = options

@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { type Identity, isAlive } from "../process/identity.ts"
-import { PID_FILE } from "./swtpm.ts"
+import { TPM_PID_FILE } from "./swtpm.ts"
 
 const LOOK_MS = 2000
 /** How long that of an earlier life may take to end: it sees its VMM's end, and writes down its state. */
@@ -32,7 +32,7 @@ export async function outlived(state: string): Promise<void> {
 /** Another process may have its number by now, and another folder open in that place. */
 function isThere(state: string): boolean {
   try {
-    const pid = readFileSync(join(state, PID_FILE), "latin1").trim()
+    const pid = readFileSync(join(state, TPM_PID_FILE), "latin1").trim()
     const text = readFileSync(`/proc/${pid}/stat`, "latin1")
     return text.includes("(swtpm)") && !/^[ZX]/.test(text.slice(text.lastIndexOf(")") + 2))
   } catch {

@@ -8,9 +8,11 @@ import { startBackground } from "../../network/background.ts"
 const [CONNECTION, STATE] = [3, 4]
 
 /** In the folder of its state. */
-export const PID_FILE = "pid"
+export const TPM_PID_FILE = "pid"
 
-/** The swtpm of this host (https://github.com/stefanberger/swtpm), the first one on PATH; undefined if there is none. */
+/**
+ * The swtpm of this host (https://github.com/stefanberger/swtpm), the first one on PATH; undefined if there is none.
+ */
 export function findSwtpm(env: Record<string, string | undefined> = process.env): string | undefined {
   const folders = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "")
   return folders.map((folder) => join(folder, "swtpm")).find(isProgram)
@@ -22,7 +24,7 @@ const ARGUMENTS = [
   "--terminate",
   ...["--ctrl", `type=unixio,clientfd=${CONNECTION}`],
   ...["--tpmstate", `dir=/proc/self/fd/${STATE},mode=0600`],
-  ...["--pid", `file=/proc/self/fd/${STATE}/${PID_FILE}`],
+  ...["--pid", `file=/proc/self/fd/${STATE}/${TPM_PID_FILE}`],
 ]
 
 /**
