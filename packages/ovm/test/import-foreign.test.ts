@@ -166,13 +166,14 @@ describe.skipIf(Boolean(skip))("machines of other programs", () => {
     const domain = {
       cpu: { cores: 2, sockets: 2 },
       memory: { guest: "1Gi" },
-      firmware: { bootloader: { efi: {} } },
+      firmware: { bootloader: { efi: { secureBoot: true } } },
       devices: {
         disks: [
           { name: "tools", cdrom: {} },
           { name: "root", disk: {}, bootOrder: 1 },
         ],
         interfaces: [],
+        tpm: { persistent: true },
       },
     }
     const { remarks, firmware } = await imported(machine(vm(domain)))
@@ -182,7 +183,7 @@ describe.skipIf(Boolean(skip))("machines of other programs", () => {
     expect(found.manifest).toMatchObject({
       resources: { vcpus: 4, memory: 2 ** 30 },
       network: [{ mode: "none" }],
-      metadata: { platform: { uefi: true } },
+      metadata: { platform: { uefi: true, secureBoot: true, tpm: true } },
       disks: [{ name: "disk1", readOnly: true }],
     })
     // And back, with its own fields.

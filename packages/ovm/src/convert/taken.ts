@@ -17,6 +17,9 @@ export type FurtherTaken =
 /** What a source says of its machine besides its disks. */
 export interface SaidOfMachine {
   readonly firmware?: "bios" | "uefi"
+  /** Of one that boots by UEFI. */
+  readonly secureBoot?: boolean
+  readonly tpm?: boolean
   readonly vcpus?: number
   /** Bytes. */
   readonly memory?: number

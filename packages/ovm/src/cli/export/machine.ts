@@ -27,7 +27,7 @@ export async function machineOut(
       detail: [{ pointer, reason: what }],
     })
   if (await isSnapshot(files, target, call)) throw refuse("is a snapshot, with RAM", "/ram")
-  const { kernel, initrd, layers, disks, manifest, oci } = await readArtifact(files, target, call)
+  const { kernel, initrd, variables, layers, disks, manifest, oci } = await readArtifact(files, target, call)
   if (kernel) throw refuse(`has a kernel${initrd ? " and an initrd" : ""}`, "/kernel")
   if (layers.length === 0) throw refuse("has no disk", "/diskLayers")
   const filesOf = (blobs: Artifact["layers"]) => chainOf(files, blobs, name)
@@ -47,6 +47,13 @@ export async function machineOut(
     vcpus: resources?.vcpus ?? VCPUS,
     memory: resources?.memory ?? MEMORY,
     firmware: metadata?.platform?.uefi ? "uefi" : "bios",
+    ...(metadata?.platform?.secureBoot && { secureBoot: true }),
+    ...(metadata?.platform?.tpm && { tpm: true }),
+    ...(variables && {
+      leftBehind: [
+        "the variables of its firmware are left out, and with them what is to be booted and whose signatures are believed: there is no place for them",
+      ],
+    }),
     network: network?.[0]?.mode ?? "user",
     annotations: oci.annotations ?? {},
   }

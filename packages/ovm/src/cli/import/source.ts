@@ -34,7 +34,17 @@ export function packSourceOf(
     ...((memory !== undefined || cpus !== undefined) && {
       resources: { ...(cpus !== undefined && { vcpus: cpus }), ...(memory !== undefined && { memory }) },
     }),
-    ...(firmware === "uefi" && { metadata: { platform: { arch: "x86_64", uefi: true } } }),
+    ...((firmware === "uefi" || said.tpm) && { metadata: { platform: platformOf(firmware, said) } }),
     ...(annotations && { annotations }),
+  }
+}
+
+function platformOf(firmware: "bios" | "uefi", { secureBoot, tpm }: TakenMachine["said"]) {
+  const uefi = firmware === "uefi"
+  return {
+    arch: "x86_64" as const,
+    ...(uefi && { uefi }),
+    ...(uefi && secureBoot && { secureBoot }),
+    ...(tpm && { tpm }),
   }
 }

@@ -38,6 +38,8 @@ export function vmOf(vm: Members, named: string): VmObject {
       ...(isObject(domain.cpu) && { vcpus: counts.reduce((all, count) => all * count, 1) }),
       ...(memory !== undefined && { memory }),
       ...(isObject(loader.efi) && { firmware: "uefi" as const }),
+      ...(isObject(loader.efi) && loader.efi.secureBoot === true && { secureBoot: true }),
+      ...(isObject(devices.tpm) && { tpm: true }),
       ...(isObject(loader.bios) && { firmware: "bios" as const }),
       network: alone ? "none" : "user",
     },

@@ -24,7 +24,11 @@ export interface MachineOut {
   /** Bytes. */
   readonly memory: number
   readonly firmware: "bios" | "uefi"
+  readonly secureBoot?: boolean
+  readonly tpm?: boolean
   readonly network: "user" | "none"
+  /** What of it has no place where it is handed on to, in words. */
+  readonly leftBehind?: readonly string[]
   /** Of its OCI manifest. */
   readonly annotations: Readonly<Record<string, string>>
 }

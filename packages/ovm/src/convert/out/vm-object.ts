@@ -5,15 +5,8 @@ import type { MachineOut } from "./machine.ts"
 type Members = Readonly<Record<string, unknown>>
 
 /** The VirtualMachine of KubeVirt's that is most like `machine`. It is not run until somebody says so. */
-export function virtualMachine({
-  name,
-  architecture,
-  disks,
-  vcpus,
-  memory,
-  firmware,
-  network,
-}: MachineOut): Members {
+export function virtualMachine(machine: MachineOut): Members {
+  const { name, architecture, disks, vcpus, memory, network, secureBoot, tpm } = machine
   return {
     apiVersion: "kubevirt.io/v1",
     kind: "VirtualMachine",
@@ -26,7 +19,9 @@ export function virtualMachine({
           domain: {
             cpu: { cores: vcpus },
             memory: { guest: quantityOf(memory) },
-            firmware: bootloader(firmware),
+            firmware: bootloader(machine),
+            // Which it wants for Secure Boot.
+            ...(secureBoot && { features: { smm: { enabled: true } } }),
             devices: {
               disks: disks.map(({ name, readOnly }, index) => ({
                 name,
@@ -36,6 +31,7 @@ export function virtualMachine({
               ...(network === "none"
                 ? { autoattachPodInterface: false }
                 : { interfaces: [{ name: "default", masquerade: {} }] }),
+              ...(tpm && { tpm: { persistent: true } }),
             },
           },
           ...(network === "user" && { networks: [{ name: "default", pod: {} }] }),
@@ -50,7 +46,8 @@ export function virtualMachine({
 }
 
 /** The VirtualMachine that a machine was, where what it says of CPUs, memory and firmware is no more what that has. */
-export function updated(vm: Members, { name, vcpus, memory, firmware }: MachineOut): Members {
+export function updated(vm: Members, machine: MachineOut): Members {
+  const { name, vcpus, memory, firmware } = machine
   const { said } = vmOf(vm, name)
   const path = ["spec", "template", "spec", "domain"]
   const domain = at(vm, ...path)
@@ -60,7 +57,7 @@ export function updated(vm: Members, { name, vcpus, memory, firmware }: MachineO
     ...(said.memory !== undefined &&
       said.memory !== memory && { memory: { ...at(domain, "memory"), guest: quantityOf(memory) } }),
     ...(said.firmware !== undefined &&
-      said.firmware !== firmware && { firmware: { ...at(domain, "firmware"), ...bootloader(firmware) } }),
+      said.firmware !== firmware && { firmware: { ...at(domain, "firmware"), ...bootloader(machine) } }),
   }
   return Object.keys(changes).length === 0 ? vm : changed(vm, path, changes)
 }
@@ -71,6 +68,6 @@ function changed(value: Members, [first, ...rest]: readonly string[], changes: M
   return { ...value, [first]: changed(at(value, first), rest, changes) }
 }
 
-function bootloader(firmware: "bios" | "uefi"): Members {
-  return { bootloader: firmware === "uefi" ? { efi: { secureBoot: false } } : { bios: {} } }
+function bootloader({ firmware, secureBoot = false }: MachineOut): Members {
+  return { bootloader: firmware === "uefi" ? { efi: { secureBoot } } : { bios: {} } }
 }

@@ -11,7 +11,7 @@ import { OvmError } from "../../../errors.ts"
 import { paths } from "../../../host/paths.ts"
 import { machineOut } from "../../export/machine.ts"
 import { interruptible } from "../../interrupt.ts"
-import { isTerminal, printBytes, printError, printJson } from "../../output.ts"
+import { isTerminal, printBytes, printError, printJson, warn } from "../../output.ts"
 import { writeOutput } from "../../output-file.ts"
 import { locate } from "../../place/locate.ts"
 import { oneMachine } from "../../place/machine.ts"
@@ -72,6 +72,7 @@ async function run(image: string, { format, output, platform, json }: ExportOpti
       })
     const { target } = await oneMachine(located, { platform, signal })
     const machine = await machineOut(files, { name, target, ...(tag !== undefined && { tag }) }, { signal })
+    for (const what of machine.leftBehind ?? []) warn(`${name}: ${what}`)
     if (isDisk(format)) await writeDisk(onlyDisk(machine), format, { output, signal })
     else await writePackage(machine, format, { output, signal })
     return target.digest
