@@ -1,9 +1,11 @@
 // How long a machine takes from `ovm run` to its first line, beside the same QEMU command line by hand; and what the
 // daemon needs of memory. `make bench-boot`.
 import { type ChildProcess, spawn } from "node:child_process"
+import { copyFileSync } from "node:fs"
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { findFirmware } from "../packages/ovm/src/vmm/qemu/firmware.ts"
 import { kibibytes } from "./daemons.ts"
 import { FIRST_LINE, packDemo } from "./demo-machine.ts"
 import { OVM, output, withHome } from "./programs.ts"
@@ -11,6 +13,7 @@ import { inTurns, report } from "./turns.ts"
 import { type Recipe, recipeOf, runByHand } from "./vmm-by-hand.ts"
 
 const ROUNDS = 5
+const UEFI_ROUNDS = 3
 const RECORDS = 200
 const NAME = "localhost/bench/boot:1"
 
@@ -46,9 +49,18 @@ async function instanceDirectory(home: string): Promise<string> {
   return join(home, "instances", id)
 }
 
-async function boot(env: NodeJS.ProcessEnv, home: string): Promise<void> {
+/** A machine that is measured. */
+interface Measured {
+  readonly name: string
+  readonly what: string
+  readonly rounds: number
+  /** Copied for each run by hand, as for each machine: the variables of its firmware. */
+  readonly variables?: string
+}
+
+async function boot(env: NodeJS.ProcessEnv, home: string, { name, ...measured }: Measured): Promise<void> {
   const run = (...options: string[]) =>
-    spawn(OVM, ["run", ...options, NAME], { env, stdio: ["ignore", "pipe", "inherit"] })
+    spawn(OVM, ["run", ...options, name], { env, stdio: ["ignore", "pipe", "inherit"] })
   let recipe: Recipe | undefined
   await firstLine(run, async () => {
     recipe = await recipeOf(await instanceDirectory(home))
@@ -57,13 +69,14 @@ async function boot(env: NodeJS.ProcessEnv, home: string): Promise<void> {
   try {
     const byHand = () => {
       output(["qemu-img", "create", "-q", "-f", "qcow2", join(own, "overlay.qcow2"), "64M"])
+      if (measured.variables) copyFileSync(measured.variables, join(own, "firmware-variables.fd"))
       return firstLine(() => runByHand(recipe as Recipe, own))
     }
     const byOvm = () => firstLine(() => run("--rm"))
-    const [ours = Number.NaN, theirs = Number.NaN] = await inTurns(ROUNDS, byOvm, byHand)
+    const [ours = Number.NaN, theirs = Number.NaN] = await inTurns(measured.rounds, byOvm, byHand)
     const network = recipe?.argv.includes("-netdev") ? "a network" : "no network"
     report(
-      `ovm run with ${network} to the guest's first line`,
+      `ovm run ${measured.what} with ${network} to the guest's first line`,
       ours,
       { name: "the same argv by hand", took: theirs },
       1.05,
@@ -71,6 +84,15 @@ async function boot(env: NodeJS.ProcessEnv, home: string): Promise<void> {
   } finally {
     await rm(own, { recursive: true, force: true })
   }
+}
+
+/** The same machine, started by the host's firmware. */
+async function bootByUefi(env: NodeJS.ProcessEnv, home: string): Promise<void> {
+  const template = findFirmware()?.template
+  if (!template) return console.log("skipped: no UEFI firmware here (Debian: ovmf)")
+  const name = "localhost/bench/uefi:1"
+  await packDemo(env, home, name, { metadata: { platform: { arch: "x86_64", uefi: true } } })
+  await boot(env, home, { name, what: "by UEFI", rounds: UEFI_ROUNDS, variables: template.path })
 }
 
 /** Resident memory of a daemon that has just started and answered twice, in MiB. */
@@ -97,7 +119,7 @@ async function copyRecords(home: string): Promise<void> {
 
 await withHome(async (env, home) => {
   await packDemo(env, home, NAME)
-  await boot(env, home)
+  await boot(env, home, { name: NAME, what: "of a kernel", rounds: ROUNDS })
   output([OVM, "daemon", "--stop"], env)
   const idle = await daemonMemory(env)
   await copyRecords(home)
@@ -107,3 +129,4 @@ await withHome(async (env, home) => {
     `daemon: ${idle.toFixed(1)} MiB idle (bound 60), ${(full - idle).toFixed(1)} MiB more with ${RECORDS} stopped instances on record (bound 10): ${verdict}`,
   )
 })
+await withHome(bootByUefi)

@@ -1444,7 +1444,7 @@ export interface components {
             };
         };
         /** @description What of a machine has ended while its VMM lives. Only while something has. */
-        readonly Degraded: readonly ("network" | "keeper" | "share")[];
+        readonly Degraded: readonly ("network" | "keeper" | "share" | "tpm")[];
         /** @description One thing that happened. Members that go with the type may stand beside these. */
         readonly Event: {
             /** @description Says where it stands among the others. */

@@ -1,5 +1,6 @@
 import { chmodSync, copyFileSync, existsSync, renameSync } from "node:fs"
 import { open } from "node:fs/promises"
+import { relative } from "node:path"
 import { ChainReader, withLayers } from "../../disk/chain-reader.ts"
 import type { LaunchPlan, UefiPlan } from "../plan.ts"
 import { type Firmware, type Flash, findFirmware, sizeOfFlash, wantedFirmware } from "./firmware.ts"
@@ -12,7 +13,7 @@ const CHUNK = 1 << 20
 
 /** The two flashes of a machine. */
 export interface Flashes extends Pick<Firmware, "code" | "smm"> {
-  /** The machine's own, raw. */
+  /** The machine's own, raw, as QEMU finds it that runs in the machine's directory. */
   readonly variables: string
 }
 
@@ -29,7 +30,7 @@ export async function makeVariables(plan: LaunchPlan): Promise<Flashes | undefin
     await copy(initialOf(uefi, firmware), `${variables}.making`)
     renameSync(`${variables}.making`, variables)
   }
-  return { ...firmware, variables }
+  return { ...firmware, variables: relative(plan.directory, variables) }
 }
 
 /** A blob is bytes of a flash, whatever they look like. */
