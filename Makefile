@@ -26,6 +26,9 @@ demo-snapshot: build machine ## a running machine through a registry, and three 
 demo-sandbox: build machine ## ten commands, each in a machine of its own out of one snapshot, and what each took
 	@scripts/demo-sandbox.sh
 
+demo-build: build machine ## from a container image and a Dockerfile to a running machine, by way of a registry
+	@scripts/demo-build.sh
+
 conformance: build ## hold ovm against the conformance suite; reports in .cache/conformance
 	@scripts/conformance.sh $(CONFORMANCE)
 
@@ -70,6 +73,9 @@ bench-import: build ## how long a qcow2 of 2 GiB is imported, beside qemu-img co
 
 bench-import-image: build machine ## how long a container image becomes a machine, beside skopeo, tar and mke2fs -d
 	@node_modules/.bin/bun bench/import-image.ts $(BENCH)
+
+bench-build: build machine ## what a build costs beside the registry's answer, and beside its last step in a machine that runs
+	@node_modules/.bin/bun bench/build.ts $(BENCH)
 
 bench-discover: build peers machine ## how fast a thousand signatures are shown and judged, beside cosign and oras
 	@node_modules/.bin/bun bench/discover.ts $(BENCH)
