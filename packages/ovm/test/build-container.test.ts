@@ -1,15 +1,17 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { createHash } from "node:crypto"
+import { once } from "node:events"
 import { existsSync, readFileSync, statSync } from "node:fs"
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { dockerArchive, type LayerEntry, layerOf, writeContainer } from "@ovms/testkit/container.ts"
 import { registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { finished, Sandbox } from "./sandbox.ts"
 
 // Builds that begin with a container image, and what they start.
 
-setDefaultTimeout(800_000)
+setDefaultTimeout(1_700_000)
 
 const CACHE = join(import.meta.dir, "../../../.cache")
 const MACHINE = join(CACHE, "machine/machine.json")
@@ -17,6 +19,7 @@ const BUSYBOX = join(CACHE, "deb/busybox-static/bin/busybox")
 const skip = [MACHINE, BUSYBOX].find((path) => !existsSync(path))
 if (skip) console.log(`SKIP packages/ovm/test/build-container.test.ts: there is no ${skip}; make machine`)
 
+const STATUS = "Package: bash\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5.2.15-2+b8\n"
 const STEPS = `FROM base
 ENV WHO=me
 RUN echo "$GREETING $WHO $(id -u) $(pwd)" >made
@@ -34,14 +37,18 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
   let proven: any
   let written: readonly { readonly digest: string }[]
   const layers = () => {
-    const programs: LayerEntry[] = ["sh", "id", "cat", "stat"].map((name) => ({
-      name: `bin/${name}`,
-      type: "2",
-      link: "busybox",
-    }))
+    const programs: LayerEntry[] = ["sh", "id", "cat", "stat", "sleep", "ip", "wget", "dd", "reboot"].map(
+      (name) => ({
+        name: `bin/${name}`,
+        type: "2",
+        link: "busybox",
+      }),
+    )
     const busybox = { name: "bin/busybox", content: readFileSync(BUSYBOX), mode: 0o755 }
     const users = { name: "etc/passwd", content: "root:x:0:0::/:/bin/sh\nweb:x:1000:1001::/:/bin/sh\n" }
-    return [{ tar: layerOf([busybox, ...programs, users]) }]
+    const release = { name: "etc/os-release", content: "ID=debian\nVERSION_ID=12\n" }
+    const status = { name: "var/lib/dpkg/status", content: STATUS }
+    return [{ tar: layerOf([busybox, ...programs, users, release, status]) }]
   }
   // A machine that begins this while it is built ends at once.
   const config = {
@@ -50,20 +57,10 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
     WorkingDir: "/srv",
     ExposedPorts: { "80/tcp": {} },
   }
+  const words = ["build", "-t", "made:1", "--kernel-from", "demo:1", "--memory", "192MiB"]
   const build = async (text: string, ...args: readonly string[]) => {
     await box.file("context/Dockerfile", text)
-    const words = [
-      "build",
-      "-t",
-      "made:1",
-      "--kernel-from",
-      "demo:1",
-      "--memory",
-      "192MiB",
-      ...args,
-      "context",
-    ]
-    return await finished(box.begin(words), 700_000)
+    return await finished(box.begin([...words, ...args, "context"]), 700_000)
   }
   const inLayout = ["--build-context", "base=oci-layout://./layout"]
   const refused = async (text: string, ...args: string[]) => (await build(text, ...args)).stderr
@@ -158,6 +155,54 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
     )
     expect(steps[1]).toMatchObject({ stage: "0", line: 4, step: "COPY --chown=web page ." })
     expect(JSON.stringify(proven)).not.toContain(box.directory)
+    // What is installed is read from all layers together.
+    expect(await box.ok(["sbom", "made:1"])).toContain(
+      "pkg:deb/debian/bash@5.2.15-2+b8?arch=amd64&distro=debian-12",
+    )
+  })
+
+  test("a step that hangs, fills its disk or ends its machine leaves nothing behind, nor does a build that is killed [OVMS-BLD-016]", async () => {
+    await using host = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("of the host") })
+    const small = [...inLayout, "--disk-size", "64MiB"]
+    const text = (last: string) => `FROM base\nRUN echo >written\nRUN ${last}\n`
+    const hanging = async () => {
+      await box.file("context/Dockerfile", text("echo hangs; sleep 100000"))
+      const child = box.begin([...words, ...small, "context"])
+      let said = ""
+      child.stderr?.on("data", (bytes) => {
+        said += bytes
+      })
+      await until("its step hangs", () => said, { is: (said) => /^hangs$/m.test(said), deadlineMs: 390_000 })
+      return { child, said: () => said }
+    }
+    const killed = await hanging()
+    killed.child.kill("SIGKILL")
+    await once(killed.child, "exit")
+    expect((await box.instances()).length).toBe(1)
+
+    // The next one goes on from the step before, and takes the machine of the other one away.
+    const { child, said } = await hanging()
+    expect(said()).toContain("RUN echo >written: kept\n")
+    expect((await box.instances()).length).toBe(1)
+    child.kill("SIGINT")
+    expect((await once(child, "exit"))[0]).toBe(130)
+    expect(await box.instances("--all")).toEqual([])
+
+    const failed = async (last: string, ...words: readonly string[]) => {
+      const { status, stderr } = await build(text(last), ...small)
+      expect(status).toBe(8)
+      for (const one of ["OVM_BUILD_FAILED: context/Dockerfile:3: ", ...words]) expect(stderr).toContain(one)
+      expect(await box.instances("--all")).toEqual([])
+    }
+    const reach = `set -- $(ip route); wget -q -T 5 -O - http://$3:${host.port} || echo "does not reach $3"`
+    const full = "dd if=/dev/zero of=/full bs=1M"
+    await failed(
+      `${reach}; ${full}`,
+      "\ndoes not reach 192.",
+      "No space left on device",
+      "it ended with status 1",
+    )
+    await failed("reboot -f; sleep 1000")
   })
 
   test("of an archive, or with no step, is the machine that an import of it makes [OVMS-BLD-040, OVMS-BLD-044, OVMS-IMP-081]", async () => {

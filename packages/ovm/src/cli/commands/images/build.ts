@@ -135,10 +135,12 @@ async function run(folder: string, options: BuildOptions): Promise<void> {
       { image, name, ...(created !== undefined && { created }) },
       { signal },
     )
+    const done = { reference: name, digest, steps: building.done }
+    if (!wanted.file && !wanted.by) return { ...done, proof: undefined }
     const proof = await proofOf(stage, { context, digest, nameOf: (key) => building.kept(key) }, { signal })
-    return { reference: name, digest, steps: building.done, proof }
+    return { ...done, proof }
   })
-  const run = {
+  const run = proof && {
     ...proof,
     started,
     context: resolve(folder),
@@ -146,10 +148,8 @@ async function run(folder: string, options: BuildOptions): Promise<void> {
     buildArgs: shownArgs(options.buildArg),
     ...(options.target !== undefined && { target: options.target }),
   }
-  const kept = await keepPredicate(wanted, (now) => buildProvenanceOf({ ...run, ...now }), {
-    reference,
-    digest: made.digest,
-  })
+  const image = { reference, digest: made.digest }
+  const kept = run && (await keepPredicate(wanted, (now) => buildProvenanceOf({ ...run, ...now }), image))
   if (options.json) printJson({ ...made, ...kept })
   else print(`${made.digest}  ${made.reference}\n`)
 }
