@@ -43,6 +43,11 @@ describe("what QEMU's adapter asks of a resume, once the models fit", () => {
       expect(findings).toEqual([{ pointer, severity: "fatal", reason: expect.any(String) }])
     })
 
+  test("one with a TPM goes on from no snapshot, whoever made it [OVMS-UEF-034]", () => {
+    const findings = checkResume({ ...plan, tpm: { state: "/t" } }, found)
+    expect(findings.map(({ reason }) => reason)).toContain("a machine with a TPM goes on from no snapshot")
+  })
+
   test("all findings are told at once", () => {
     const resources = { vcpus: 0, memory: 1 }
     const findings = checkResume({ ...plan, resources, disk: { ...launch.disk, layers: [] } }, found)

@@ -13,7 +13,7 @@ export function checkResume(
   const planned = checkPlan(plan, found, plan.origin.model.devices).filter(
     ({ pointer }) => plan.kernel || !/^\/(kernel|initrd)/.test(pointer),
   )
-  return [...planned, ...disk(plan), ...ram(plan)]
+  return [...planned, ...disk(plan), ...ram(plan), ...tpm(plan)]
 }
 
 function* disk({ disk, origin }: ResumePlan): Iterable<Unsupported> {
@@ -26,6 +26,11 @@ function* disk({ disk, origin }: ResumePlan): Iterable<Unsupported> {
 function* ram({ origin: { ram } }: ResumePlan): Iterable<Unsupported> {
   if (!("path" in ram))
     yield fatal("/ram", "QEMU's adapter maps RAM from a file, and has no use for served pages")
+}
+
+/** Its state would be a stranger's, and the same in each machine that goes on from it (OVMS-UEF-034). */
+function* tpm({ tpm }: ResumePlan): Iterable<Unsupported> {
+  if (tpm) yield fatal("/metadata/platform/tpm", "a machine with a TPM goes on from no snapshot")
 }
 
 function fatal(pointer: string, reason: string): Unsupported {
