@@ -14,7 +14,7 @@ import { Sandbox } from "./sandbox.ts"
 
 // A program for UEFI that counts its boots in a variable of the firmware.
 
-setDefaultTimeout(240_000)
+setDefaultTimeout(600_000)
 
 const skip = uefiMissing || (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
 if (skip) console.log(`SKIP packages/ovm/test/uefi.test.ts: ${skip}`)
