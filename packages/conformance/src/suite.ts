@@ -20,6 +20,7 @@ import { diskPlans } from "./checks/runtime/disks.ts"
 import { forkPlans } from "./checks/runtime/fork.ts"
 import { lifePlans } from "./checks/runtime/life.ts"
 import { madePlans } from "./checks/runtime/made.ts"
+import { moreSnapshotPlans } from "./checks/runtime/more-snapshots.ts"
 import { namePlans } from "./checks/runtime/names.ts"
 import { networkPlans } from "./checks/runtime/network.ts"
 import { onRuntime } from "./checks/runtime/plan.ts"
@@ -76,7 +77,7 @@ export async function loadSuite(): Promise<Suite> {
     ...unreachablePlans,
     ...stopPlans,
   ]
-  const snapshots = [...snapshotPlans, ...snapshotRefusalPlans, ...forkPlans]
+  const snapshots = [...snapshotPlans, ...snapshotRefusalPlans, ...forkPlans, ...moreSnapshotPlans]
   return {
     wrapper: [
       ...vectorChecks(vectors),
