@@ -33,6 +33,15 @@ export function kernelOf(fill: number, size = 4096): Buffer {
   return bytes
 }
 
+/** An Image of Linux for arm64 by its first 64 bytes (OVMS-IDX-002). */
+export function arm64Kernel(): Buffer {
+  const bytes = Buffer.alloc(4096)
+  bytes.writeUInt32LE(0xd503201f, 0)
+  bytes.writeBigUInt64LE(4096n, 16)
+  bytes.write("ARM\x64", 56, "latin1")
+  return bytes
+}
+
 export interface Changes {
   readonly kernel?: Buffer
   /** Of the OVMS manifest. */

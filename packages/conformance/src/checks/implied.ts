@@ -24,6 +24,8 @@ export function impliedBy({ kind, code, requirement = "", path, expect }: Vector
     ...(REFUSED[`${kind} ${code}`] ?? []),
     ...(JSON_RULES.test(requirement) ? ["OVMS-SEC-014"] : []),
     ...(/\/ram-table-/.test(path) && code === "OVM_SNAPSHOT_INVALID" ? ["OVMS-SNP-054"] : []),
+    ...(/\/bytes-(proto|constructor)/.test(path) ? ["OVMS-SEC-013"] : []),
+    ...(/\/artifact-media-type-parameters$/.test(path) ? ["OVMS-OCI-071"] : []),
     ...(/-schemaVersion-2$/.test(path) ? ["OVMS-VER-001"] : []),
   ]
 }

@@ -1,5 +1,6 @@
 import { guestKernel } from "../artifact/guest.ts"
-import { kernelOf } from "../artifact/make.ts"
+import { readLayout } from "../artifact/layout.ts"
+import { arm64Kernel, kernelOf } from "../artifact/make.ts"
 import { type Check, must } from "../check.ts"
 import { utf8 } from "../registry/content.ts"
 import type { Wrapper } from "../subject/wrapper.ts"
@@ -21,6 +22,12 @@ const CASES: readonly (readonly [string, readonly string[], string, Partial<File
   ["kernel-cut-off", ["OVMS-SRC-023"], "OVM_KERNEL_INVALID", { vmlinuz: kernelOf(1).subarray(0, 3000) }],
   ["elf-cut-off", ["OVMS-SRC-022"], "OVM_KERNEL_INVALID", { vmlinuz: guestKernel().subarray(0, 2000) }],
   ["elf-without-entry", ["OVMS-SRC-022"], "OVM_KERNEL_INVALID", { vmlinuz: withoutEntry() }],
+  [
+    "kernel-of-another-architecture",
+    ["OVMS-IDX-002"],
+    "OVM_KERNEL_INVALID",
+    { source: { ...GOOD.source, architecture: "amd64" }, vmlinuz: arm64Kernel() },
+  ],
   ["disk-odd-size", ["OVMS-SRC-011"], "OVM_DISK_INVALID", { "base.raw": Buffer.alloc(1000, 5) }],
   ["file-empty", ["OVMS-SRC-009"], "OVM_SOURCE_INVALID", { initrd: utf8("") }],
   ["file-missing", ["OVMS-SRC-009", "OVMS-SEC-046"], "OVM_FILE_UNREADABLE", elsewhere("nothing")],
@@ -47,6 +54,28 @@ const ofOtherFormats: Check<Wrapper> = {
   },
 }
 
+const ofItsKernel: Check<Wrapper> = {
+  name: "pack/architecture-of-its-kernel",
+  profile: "core",
+  covers: ["OVMS-IDX-003"],
+  async run(wrapper, call) {
+    const { kernel: _, initrd: __, ...kernelless } = GOOD.source as Readonly<Record<string, unknown>>
+    const cases = [
+      ["arm64", { ...GOOD, vmlinuz: arm64Kernel() }],
+      ["amd64", GOOD],
+      ["amd64", { ...GOOD, source: kernelless }],
+    ] as const
+    for (const [at, [wanted, files]] of cases.entries()) {
+      const { code, stderr, into } = await pack(wrapper, call, files, `layout${at}`)
+      must(code === undefined, `the pack ended with ${code}: ${stderr.trim().slice(0, 300)}`)
+      const { oci, blob } = await readLayout(into)
+      must(oci.config, "there is no config")
+      const { architecture } = JSON.parse((await blob(oci.config)).toString())
+      must(architecture === wanted, `the manifest has the architecture ${architecture}, and not ${wanted}`)
+    }
+  },
+}
+
 export const packRefusals: readonly Check<Wrapper>[] = [
   ...CASES.map(
     ([name, covers, wanted, files]): Check<Wrapper> => ({
@@ -60,4 +89,5 @@ export const packRefusals: readonly Check<Wrapper>[] = [
     }),
   ),
   ofOtherFormats,
+  ofItsKernel,
 ]

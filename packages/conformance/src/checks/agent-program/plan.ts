@@ -1,4 +1,5 @@
-import type { Check, CheckCall } from "../../check.ts"
+import { TYPE } from "../../agent/frame.ts"
+import { type Check, type CheckCall, must } from "../../check.ts"
 import type { Agent, Host } from "../../subject/agent.ts"
 
 /** An agent that has been started for one check, and said hello to. */
@@ -20,7 +21,18 @@ export function hostPlan(
       agent.session(call, async (host) => {
         if (greets) await host.hello()
         await run({ ...call, host })
+        endsOnce(host)
       }),
+  }
+}
+
+/** EXIT is the last frame of a stream (OVMS-AGT-020). */
+function endsOnce({ heard }: Host): void {
+  const ended = new Set<number>()
+  for (const { type, stream } of heard) {
+    if (stream === 0) ended.clear()
+    else must(!ended.has(stream), `something of the stream ${stream} comes after its EXIT`)
+    if (type === TYPE.exit) ended.add(stream)
   }
 }
 

@@ -35,7 +35,7 @@ function piecesOf(text: string): { kind: number; bytes: string }[] {
 }
 
 export const agentCommandPlans: readonly Plan[] = [
-  agentPlan("command", ["OVMS-API-321", "OVMS-AGT-020"], async (stage) => {
+  agentPlan("command", ["OVMS-API-321"], async (stage) => {
     const { runtime, id, agent } = stage
     agent.manner = (words, stream) => {
       if (words[0] !== "exec") return agent.exit(stream)

@@ -1,5 +1,5 @@
 import { guestArtifact } from "../../artifact/guest.ts"
-import { type Artifact, kernelOf, store } from "../../artifact/make.ts"
+import { type Artifact, kernelOf, OCI_MANIFEST, OVMS_MANIFEST, store } from "../../artifact/make.ts"
 import { must } from "../../check.ts"
 import { digestOf, utf8 } from "../../registry/content.ts"
 import { attach, type EvidenceChanges, type Keys, newKeys } from "../../signing/evidence.ts"
@@ -19,8 +19,30 @@ function offered({ registry }: Stage, keys: Keys, evidence: readonly Case[] = [{
   return artifact
 }
 
+/** An index of one machine, signed and attested by `keys`, as a tag; nobody has signed the machine. */
+function indexed({ registry }: Stage, keys: Keys, tag: string): string {
+  const { repository } = registry
+  const artifact = store(repository, guestArtifact(utf8(`${process.hrtime.bigint()}`)))
+  const platform = { os: "linux", architecture: "amd64" }
+  const entry = {
+    mediaType: OCI_MANIFEST,
+    artifactType: OVMS_MANIFEST,
+    digest: artifact.digest,
+    size: artifact.oci.length,
+    platform,
+  }
+  const document = { schemaVersion: 2, mediaType: INDEX, artifactType: OVMS_INDEX, manifests: [entry] }
+  const bytes = utf8(JSON.stringify(document))
+  const subject = { mediaType: INDEX, digest: repository.put(bytes, INDEX, tag), size: bytes.length }
+  for (const changes of [{}, { predicateType: TESTED }])
+    attach(repository, subject, keys, { ...changes, manifest: { subject } })
+  return registry.reference(tag)
+}
+
 const believed = (...keys: readonly Keys[]) => keys.map(({ publicPem }) => ({ pem: publicPem }))
 
+const INDEX = "application/vnd.oci.image.index.v1+json"
+const OVMS_INDEX = "application/vnd.ovms.index.v1+json"
 const TESTED = "https://example.com/tested/v1"
 const tested = (predicate: object, by?: Keys): Case => ({
   changes: { predicateType: TESTED, statement: { predicate } },
@@ -187,5 +209,15 @@ export const policySignedPlans: readonly Plan[] = [
       return true
     }
     await warned("unlisted", "that the registry cannot be asked for signatures")
+  }),
+  policyPlan("index", ["OVMS-IDX-025", "OVMS-IDX-026"], async (stage) => {
+    const [keys, stranger] = [newKeys(), newKeys()]
+    const signed = { type: "signed", keys: believed(keys) }
+    const attested = { ...signed, type: "attested", predicateType: TESTED }
+    await stage.policy({ default: { requirements: [signed] } })
+    await stage.rejects(indexed(stage, stranger, "stranger"))
+    await stage.admits(indexed(stage, keys, "signed"))
+    await stage.policy({ default: { requirements: [attested] } })
+    await stage.rejects(indexed(stage, keys, "attested"))
   }),
 ]

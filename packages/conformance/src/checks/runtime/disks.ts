@@ -239,6 +239,7 @@ export const diskPlans: readonly Plan[] = [
       try {
         await runtime.says(id, /SERIAL \[to the guest\]/)
         await runtime.until("what the guest gives back", async () => heard.includes("to the guest\n"))
+        must(!heard.includes("SERIAL-READY"), "what was written while nobody was connected was kept")
       } finally {
         socket.destroy()
       }

@@ -18,6 +18,8 @@ async function slotsOf(runtime: Runtime, manifest: string): Promise<Slots | unde
   return warm.find(({ reference }) => reference === manifest)
 }
 
+type Timed = Instance & { readonly timings_ms: { readonly total: number } }
+
 /** Has slots of a snapshot as long as `use` takes. */
 async function withSlots(runtime: Runtime, manifest: string, slots: number, use: () => Promise<void>) {
   await runtime.ask("POST /warm", "", { body: { manifest, slots } })
@@ -116,7 +118,7 @@ export const moreSnapshotPlans: readonly Plan[] = [
     covers: ["OVMS-STA-061", "OVMS-STA-063", "OVMS-STA-065", "OVMS-STA-067"],
     async run({ runtime, boot }) {
       const id = await boot("", { standbyAfter: 1000, network: { mode: "user" } })
-      const before = await runtime.status(id)
+      const before = (await runtime.status(id)) as Timed
       const put = await runtime.until("it is put on standby", async () => {
         const instance = await runtime.status(id)
         return instance.reason === "standby" && instance
@@ -128,10 +130,13 @@ export const moreSnapshotPlans: readonly Plan[] = [
       )
       const counted = ticks(await runtime.logs(id))
       await runtime.ask("POST /instances/{instance_id}/resume", id)
-      const after = (await runtime.reaches(id, "running")) as Instance & { timings_ms?: { total?: number } }
+      const after = (await runtime.reaches(id, "running")) as Timed
       must(after.generation_id === before.generation_id, "it has another generation ID than before")
       must(after.network?.mac === before.network?.mac, "it has another MAC address than before")
-      must((after.timings_ms?.total ?? 0) > 0, "timings_ms does not say how long it took to bring it back")
+      must(
+        after.timings_ms.total > 0 && after.timings_ms.total !== before.timings_ms.total,
+        "timings_ms are not those of when it was brought back",
+      )
       const text = await runtime.until("the guest goes on", async () => {
         const all = await runtime.logs(id)
         return ticks(all) > counted && all

@@ -2,7 +2,7 @@ import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
-import { type Artifact, artifactOf, OCI_MANIFEST } from "../../artifact/make.ts"
+import { type Artifact, arm64Kernel, artifactOf, OCI_MANIFEST } from "../../artifact/make.ts"
 import { must } from "../../check.ts"
 import { digestOf, utf8 } from "../../registry/content.ts"
 import { type Plan, refusedCreate, type Scene } from "./plan.ts"
@@ -12,15 +12,6 @@ const INDEX = "application/vnd.oci.image.index.v1+json"
 interface Entry {
   readonly artifact: Artifact
   readonly architecture: string
-}
-
-/** An Image of Linux for arm64 by its first 64 bytes (OVMS-IDX-002). */
-export function arm64Kernel(): Buffer {
-  const bytes = Buffer.alloc(4096)
-  bytes.writeUInt32LE(0xd503201f, 0)
-  bytes.writeBigUInt64LE(4096n, 16)
-  bytes.write("ARM\x64", 56, "latin1")
-  return bytes
 }
 
 /** A layout whose one name stands for an index of these machines. */
