@@ -55,7 +55,8 @@ void session_serve(int fd) {
   // Whoever thinks that an agent of before is still here learns better.
   output_begin();
   output_frame(RESTARTED, 0, 0);
-  bool there = true;
+  // At once: a HELLO that has been waiting has all that was not said yet forgotten.
+  bool there = output_write(fd);
   while (there) {
     static struct pollfd waiting[2 + 3 * MOST_STREAMS];
     bool room = output_room() > MOST_PAYLOAD;
