@@ -1,17 +1,15 @@
-import { accessSync, constants, statSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import type { Socket } from "node:net"
-import { sizeOfDisk } from "../../disk/size.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
-import { guardedSync } from "../../files/guarded.ts"
 import { checkKernel } from "../../kernel.ts"
 import type { MachineLink } from "../../network/machine-link.ts"
 import { refuseFatal } from "../fatal.ts"
 import type { Loaded, Loading } from "../loader.ts"
 import type { Machine } from "../machine.ts"
 import { makeOverlay } from "../overlays.ts"
-import type { GuestModel, RamFile, RamSource, ResumePlan, SnapshotOrigin } from "../plan.ts"
+import type { ResumePlan, SnapshotOrigin } from "../plan.ts"
 import { connectIn } from "../process/socket.ts"
+import { checkDisk, checkRam, fileOf } from "../resume-files.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { checkResume } from "./check-resume.ts"
 import { makeVariables } from "./flashes.ts"
@@ -161,26 +159,6 @@ class QemuLoaded implements Loaded {
   }
 }
 
-/** checkResume has refused everything else. */
-function fileOf(ram: RamSource): RamFile {
-  if ("path" in ram) return ram
-  throw new OvmError("OVM_INTERNAL", "RAM that is served came as far as QEMU")
-}
-
-/**
- * QEMU would make a file that is missing, fill up one that is short, and leave a dead guest on one that it cannot write
- * to.
- */
-function checkRam(ram: string, model: GuestModel): void {
-  const found = guardedSync(() => statSync(ram))
-  if (!found.isFile() || found.size !== model.memory)
-    throw new OvmError(
-      "OVM_SIZE_MISMATCH",
-      `${ram}: the snapshot's RAM has ${found.size} bytes, the machine has ${model.memory}`,
-    )
-  guardedSync(() => accessSync(ram, constants.R_OK | constants.W_OK))
-}
-
 /** Damage that QEMU would not notice: a stream that does not fit the machine, or is cut off, or goes on. */
 async function readState({ state, model }: SnapshotOrigin): Promise<Uint8Array> {
   const bytes = await readFile(state).catch((thrown: unknown) => {
@@ -196,21 +174,4 @@ async function readState({ state, model }: SnapshotOrigin): Promise<Uint8Array> 
     const cause = toOvmError(thrown)
     throw new OvmError(cause.code, `${state}: ${cause.message}`, { cause })
   }
-}
-
-/** QEMU takes a disk of any size, and none for the guest's own. What is served has the size that the plan says. */
-async function checkDisk({ disk, origin }: ResumePlan): Promise<void> {
-  if (!disk) return
-  refuseOtherSize("the plan's disk", disk.size, origin)
-  const top = disk.layers.at(-1)
-  if (!top || !("path" in top)) return
-  refuseOtherSize(`${top.path}: the disk`, await sizeOfDisk(top), origin)
-}
-
-function refuseOtherSize(what: string, size: number, { diskSize }: SnapshotOrigin): void {
-  if (size === diskSize) return
-  throw new OvmError(
-    "OVM_DISK_INVALID",
-    `${what} has ${size} bytes, the snapshot's had ${diskSize ?? "none"}`,
-  )
 }

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import type { Exit, Guest, Machine, MachineRecord, StopMethod, Usage } from "../machine.ts"
+import { readAttempt } from "../process/attempt.ts"
+import { BringBack } from "../process/bring-back.ts"
 import { endsWithin } from "../process/ends-within.ts"
 import { waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
@@ -12,8 +14,7 @@ import { openPortsOf } from "./ports.ts"
 import type { Qmp } from "./qmp.ts"
 import { exitOfQemu } from "./result.ts"
 import { setLink } from "./resumed-network.ts"
-import { readAttempt } from "./snapshot/attempt.ts"
-import { BringBack } from "./snapshot/bring-back.ts"
+import { takeBack } from "./snapshot/attempt.ts"
 import { driveIn, driveOf } from "./snapshot/drive.ts"
 import { tracedReason } from "./trace.ts"
 import type { GuestWatch } from "./watch.ts"
@@ -143,9 +144,13 @@ export class QemuMachine implements Machine {
 
   /** See BringBack, for a machine that has been adopted. Settles once it was tried. */
   async bringBack(): Promise<void> {
-    const back = new BringBack(this.record.directory, this.qmp)
+    const back = this.#bringing()
     if (await back.try()) return
     this.#keepBringing(back)
+  }
+
+  #bringing(): BringBack {
+    return new BringBack(this.record.directory, (attempt) => takeBack(this.qmp, attempt))
   }
 
   #keepBringing(back: BringBack): void {
@@ -201,8 +206,7 @@ export class QemuMachine implements Machine {
       return await taking
     } catch (thrown) {
       // It was tried once already.
-      if (await readAttempt(this.record.directory))
-        this.#keepBringing(new BringBack(this.record.directory, this.qmp))
+      if (await readAttempt(this.record.directory)) this.#keepBringing(this.#bringing())
       throw thrown
     } finally {
       this.#snapshot = undefined

@@ -24,7 +24,8 @@ const missing = await findQemu().then(
 
 const UNDER = { module: join(import.meta.dir, "index.ts"), factory: "qemu", snapshots: true }
 
-vmmSuite("qemu", { ...UNDER, missing, strangeDisk: "virtio-blk" })
+const damaged = { cut: "description", doubled: "follow", begun: "magic" }
+vmmSuite("qemu", { ...UNDER, missing, strangeDisk: "virtio-blk", damaged })
 
 describe.skipIf(missing !== "")(`what only QEMU has ${missing}`, () => {
   const root = mkdtempSync(join(tmpdir(), "ovm-bios-"))

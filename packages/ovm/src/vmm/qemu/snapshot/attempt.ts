@@ -1,70 +1,20 @@
-import { readFile, rm } from "node:fs/promises"
-import { basename, join } from "node:path"
+import { rm } from "node:fs/promises"
+import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError, toOvmError } from "../../../errors.ts"
-import { replaceFile } from "../../../files/replace.ts"
+import { type Attempt, forgetAttempt } from "../../process/attempt.ts"
 import { IDLE, migrationStatus, waitForMigration } from "../migration/progress.ts"
 import { SNAPSHOT_SOCKET } from "../migration/receiver.ts"
 import type { Qmp } from "../qmp.ts"
 import { HOPELESS } from "../watch.ts"
-import { detachOverlay, type OverlayNodes } from "./drive.ts"
+import { detachOverlay } from "./drive.ts"
 
-/** In the instance's directory while a snapshot is being taken: what to take back if nobody ends it. */
-const FILE = "snapshot.json"
 const CANCEL_MS = 10_000
 /** Between two times that a cancelled migration is told to go on. */
 const TELL_MS = 50
 const FINISH_MS = 5000
 /** Between two looks whether a lock is gone. */
 const LOCK_MS = 10
-
-/** A snapshot that is not complete. */
-export interface Attempt {
-  readonly directory: string
-  /** Files to remove. */
-  readonly files: readonly string[]
-  readonly overlay?: { readonly path: string; readonly nodes: OverlayNodes }
-  /** The guest ran before. */
-  readonly running: boolean
-}
-
-/** Notes an attempt before it changes anything. A reader sees all of it or nothing. */
-export async function noteAttempt(attempt: Attempt): Promise<void> {
-  await replaceFile(join(attempt.directory, FILE), JSON.stringify(attempt))
-}
-
-/**
- * What an earlier process began and did not end; undefined also if that cannot be understood. Whatever the note says,
- * it means files in `directory`: they are going to be removed.
- */
-export async function readAttempt(directory: string): Promise<Attempt | undefined> {
-  const note = await readFile(join(directory, FILE), "utf8")
-    .then(JSON.parse)
-    .catch(() => undefined)
-  if (!isAttempt(note)) return undefined
-  const { files, overlay, running } = note
-  const inside = (path: string) => join(directory, basename(path))
-  return {
-    directory,
-    files: files.map(inside),
-    ...(overlay && { overlay: { ...overlay, path: inside(overlay.path) } }),
-    running,
-  }
-}
-
-function isAttempt(value: unknown): value is Omit<Attempt, "directory"> {
-  const { files, overlay, running } = (value ?? {}) as Partial<Attempt>
-  const words = [
-    ...(Array.isArray(files) ? files : [undefined]),
-    ...(overlay ? [overlay.path, overlay.nodes?.file, overlay.nodes?.format, overlay.nodes?.below] : []),
-  ]
-  return typeof running === "boolean" && words.every((word) => typeof word === "string")
-}
-
-/** The attempt is complete, or taken back. */
-export async function forgetAttempt(directory: string): Promise<void> {
-  await rm(join(directory, FILE), { force: true })
-}
 
 /**
  * Brings the machine back to where it was before `attempt`, wherever that stopped, and removes its files. The note

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs"
 import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../../errors.ts"
+import type { OverlayNodes } from "../../process/attempt.ts"
 import { writes } from "../drives.ts"
 import { isFlash } from "../flashes.ts"
 import type { Qmp } from "../qmp.ts"
@@ -39,8 +40,8 @@ export async function driveOf(qmp: Qmp): Promise<Drive | undefined> {
   const [node, size] = [inserted?.["node-name"], inserted?.image?.["virtual-size"]]
   if (node === undefined || size === undefined) return undefined
   // Of the disk itself QEMU tells the whole chain instead of a path, and only the first 4 KiB of that.
-  const name = node.replace(/^layer/, "file")
-  const path = (await allNodes(qmp)).find((one) => one["node-name"] === name)?.file
+  const name = fileNodeOf(node)
+  const path = await fileOfNode(qmp, name)
   if (path === undefined) throw new OvmError("OVM_VMM_FAILED", `QEMU does not tell the file of ${node}`)
   return {
     node,
@@ -60,16 +61,18 @@ export function driveIn(directory: string, drive: Drive | undefined): Drive | un
   return here && existsSync(here) ? { ...drive, path: here } : drive
 }
 
-async function allNodes(qmp: Qmp): Promise<readonly NodeInfo[]> {
-  return (await qmp.execute("query-named-block-nodes", { flat: true })) as readonly NodeInfo[]
+/** The node of the file below a layer's. */
+export function fileNodeOf(layer: string): string {
+  return layer.replace(/^layer/, "file")
 }
 
-/** Names of an overlay's nodes, as in drives.ts. They are no part of a snapshot, so each attempt has its own. */
-export interface OverlayNodes {
-  readonly file: string
-  readonly format: string
-  /** The node that it goes on top of. */
-  readonly below: string
+/** The path by which a node was opened; undefined if there is no such node. */
+export async function fileOfNode(qmp: Qmp, node: string): Promise<string | undefined> {
+  return (await allNodes(qmp)).find((one) => one["node-name"] === node)?.file
+}
+
+async function allNodes(qmp: Qmp): Promise<readonly NodeInfo[]> {
+  return (await qmp.execute("query-named-block-nodes", { flat: true })) as readonly NodeInfo[]
 }
 
 export function overlayNodes(below: string): OverlayNodes {
@@ -119,11 +122,14 @@ const JOB_MS = 60_000
 
 /**
  * Takes the overlay off again, with what was written to it since put into the layer below; works while the guest runs.
- * Nodes that are not there (any more) are no error.
+ * Nodes that are not there (any more) are no error. `topOf` tells the node that the guest writes to.
  */
-export async function detachOverlay(qmp: Qmp, nodes: OverlayNodes): Promise<void> {
-  const drive = await driveOf(qmp)
-  if (drive?.node === nodes.format) {
+export async function detachOverlay(
+  qmp: Qmp,
+  nodes: OverlayNodes,
+  topOf = async (): Promise<string | undefined> => (await driveOf(qmp))?.node,
+): Promise<void> {
+  if ((await topOf()) === nodes.format) {
     // One that was begun, and whose answer came too late, goes on.
     if (!(await revertJob(qmp)))
       await qmp.execute("block-commit", {
@@ -142,7 +148,7 @@ export async function detachOverlay(qmp: Qmp, nodes: OverlayNodes): Promise<void
       if (performance.now() > deadline)
         throw new OvmError("OVM_VMM_TIMEOUT", `QEMU did not take an overlay back within ${JOB_MS} ms`)
     }
-    if ((await driveOf(qmp))?.node === nodes.format)
+    if ((await topOf()) === nodes.format)
       throw new OvmError("OVM_VMM_FAILED", "QEMU could not take an overlay back")
   }
   const known = await allNodes(qmp)

@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises"
 import { guarded } from "../../../files/guarded.ts"
+import { inMemory } from "../../generation-id.ts"
 import { PAGE } from "../migration/format.ts"
 import type { DeviceState } from "../migration/splitter.ts"
 
@@ -30,16 +31,4 @@ export async function isGenerationFixed(
       if (bytesRead < PIECE) return false
     }
   })
-}
-
-/** A UUID as ACPI has it: the first three numbers are little-endian. */
-function inMemory(uuid: string): Buffer {
-  const bytes = Buffer.from(uuid.replaceAll("-", ""), "hex")
-  for (const [from, to] of [
-    [0, 4],
-    [4, 6],
-    [6, 8],
-  ])
-    bytes.subarray(from, to).reverse()
-  return bytes
 }

@@ -1,9 +1,10 @@
-import { chmod, open, stat, writeFile } from "node:fs/promises"
+import { chmod, open, writeFile } from "node:fs/promises"
 import type { Call } from "../../../content/interfaces.ts"
 import { createOverlay } from "../../../disk/overlay.ts"
 import { OvmError, toOvmError } from "../../../errors.ts"
 import type { MachineRecord } from "../../machine.ts"
 import type { GuestModel } from "../../plan.ts"
+import { type Attempt, forgetAttempt, noteAttempt, refuseExisting } from "../../process/attempt.ts"
 import { isAlive } from "../../process/identity.ts"
 import type { LastSink, SnapshotParts, SnapshotSink } from "../../snapshot.ts"
 import { IGNORE_SHARED } from "../migration/format.ts"
@@ -12,11 +13,8 @@ import { listenForStream, type Received, type Receiver, SNAPSHOT_SOCKET } from "
 import { RAM_ID } from "../model.ts"
 import type { Qmp } from "../qmp.ts"
 import {
-  type Attempt,
-  forgetAttempt,
   leavePostmigrate,
   letRun,
-  noteAttempt,
   removeFiles,
   runState,
   snapshotError,
@@ -255,9 +253,4 @@ async function readyState(qmp: Qmp): Promise<boolean> {
 function overlayOf({ overlay }: SnapshotSink, { node }: Drive): NonNullable<Attempt["overlay"]> {
   if (overlay !== undefined) return { path: overlay, nodes: overlayNodes(node) }
   throw new OvmError("OVM_INTERNAL", "a snapshot of a machine with a writable disk needs a new overlay")
-}
-
-async function refuseExisting(path: string | undefined): Promise<void> {
-  if (path === undefined || !(await stat(path).catch(() => undefined))) return
-  throw new OvmError("OVM_STATE_CONFLICT", `${path} exists already`)
 }

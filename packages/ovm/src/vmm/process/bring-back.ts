@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import { toOvmError } from "../../../errors.ts"
-import type { Qmp } from "../qmp.ts"
-import { readAttempt, takeBack } from "./attempt.ts"
+import { toOvmError } from "../../errors.ts"
+import { type Attempt, readAttempt } from "./attempt.ts"
 
 const FIRST_MS = 50
 const LONGEST_MS = 1000
 
 /**
- * A machine that a snapshot left half way, as where another process holds a lock on its new overlay, or QEMU did not
+ * A machine that a snapshot left half way, as where another process holds a lock on its new overlay, or its VMM did not
  * answer: brought back as soon as that can be.
  */
 export class BringBack {
@@ -19,7 +18,7 @@ export class BringBack {
 
   constructor(
     private readonly directory: string,
-    private readonly qmp: Qmp,
+    private readonly takeBack: (attempt: Attempt) => Promise<void>,
   ) {}
 
   /** Tries at once, one after the other. True if the machine is as it was. */
@@ -41,7 +40,7 @@ export class BringBack {
   async #once(): Promise<boolean> {
     try {
       const attempt = await readAttempt(this.directory)
-      if (attempt) await takeBack(this.qmp, attempt)
+      if (attempt) await this.takeBack(attempt)
       this.done = true
     } catch (thrown) {
       this.why = toOvmError(thrown).message

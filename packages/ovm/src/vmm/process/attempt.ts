@@ -1,0 +1,74 @@
+import { readFile, rm, stat } from "node:fs/promises"
+import { basename, join } from "node:path"
+import { OvmError } from "../../errors.ts"
+import { replaceFile } from "../../files/replace.ts"
+
+/** In the instance's directory while a snapshot is being taken: what to take back if nobody ends it. */
+const FILE = "snapshot.json"
+
+/** Names of an overlay's nodes in QEMU's block layer. They are no part of a snapshot, so each attempt has its own. */
+export interface OverlayNodes {
+  readonly file: string
+  readonly format: string
+  /** The node that it goes on top of. */
+  readonly below: string
+}
+
+/** A snapshot that is not complete. */
+export interface Attempt {
+  readonly directory: string
+  /** Files to remove. */
+  readonly files: readonly string[]
+  readonly overlay?: { readonly path: string; readonly nodes: OverlayNodes }
+  /** The guest ran before. */
+  readonly running: boolean
+}
+
+/** Notes an attempt before it changes anything. A reader sees all of it or nothing. */
+export async function noteAttempt(attempt: Attempt): Promise<void> {
+  await replaceFile(join(attempt.directory, FILE), JSON.stringify(attempt))
+}
+
+/**
+ * What an earlier process began and did not end; undefined also if that cannot be understood. Whatever the note says,
+ * it means files in `directory`: they are going to be removed.
+ */
+export async function readAttempt(directory: string): Promise<Attempt | undefined> {
+  const note = await readFile(join(directory, FILE), "utf8")
+    .then(JSON.parse)
+    .catch(() => undefined)
+  if (!isAttempt(note)) return undefined
+  const { files, overlay, running } = note
+  const inside = (path: string) => join(directory, basename(path))
+  return {
+    directory,
+    files: files.map(inside),
+    ...(overlay && { overlay: { ...overlay, path: inside(overlay.path) } }),
+    running,
+  }
+}
+
+function isAttempt(value: unknown): value is Omit<Attempt, "directory"> {
+  const { files, overlay, running } = (value ?? {}) as Partial<Attempt>
+  const words = [
+    ...(Array.isArray(files) ? files : [undefined]),
+    ...(overlay ? [overlay.path, overlay.nodes?.file, overlay.nodes?.format, overlay.nodes?.below] : []),
+  ]
+  return typeof running === "boolean" && words.every((word) => typeof word === "string")
+}
+
+/** The attempt is complete, or taken back. */
+export async function forgetAttempt(directory: string): Promise<void> {
+  await rm(join(directory, FILE), { force: true })
+}
+
+/** What is large, and of no use any more; what cannot be removed stays. */
+export async function removeFiles({ files }: Pick<Attempt, "files">): Promise<void> {
+  for (const path of files) await rm(path, { force: true }).catch(() => {})
+}
+
+/** Throws OVM_STATE_CONFLICT: nothing is written over. */
+export async function refuseExisting(path: string | undefined): Promise<void> {
+  if (path === undefined || !(await stat(path).catch(() => undefined))) return
+  throw new OvmError("OVM_STATE_CONFLICT", `${path} exists already`)
+}
