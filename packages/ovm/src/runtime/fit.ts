@@ -46,7 +46,11 @@ export async function fitOf(
   const booting = bootingOf(request, image, descriptor)
   const vmm = vmms.find(({ name }) => name === descriptor.vmm.name)
   const loader = vmm?.loader
-  if (!loader) throw incompatible(what, [{ field: "/vmm/name", snapshot: descriptor.vmm.name }])
+  const { vmm: asked = vmm?.name } = request.overrides
+  if (!loader || asked !== vmm.name)
+    throw incompatible(what, [
+      { field: "/vmm/name", snapshot: descriptor.vmm.name, ...(asked !== undefined && { host: asked }) },
+    ])
   const capabilities = await vmm.capabilities(call)
   const { overrides } = request
   const network = networkIn(request, loader.macIn(descriptor.devices))
