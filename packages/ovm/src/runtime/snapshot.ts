@@ -170,12 +170,13 @@ export async function settleSnapshot(instance: Instance): Promise<void> {
 function takenOf(
   instance: Instance,
   { base, parent, parentRam, policy, overlays }: Lineage,
-  { origin, generationId, boot }: SnapshotParts,
+  { origin, generationId, boot, hostKernel }: SnapshotParts,
   request: SnapshotRequest,
 ): TakenSnapshot {
-  const { architecture: _, kernel: __, ...host } = hostCpu()
+  const { architecture: _, kernel, ...cpu } = hostCpu()
+  const host = { ...cpu, ...(hostKernel && { kernel }) }
   const { multi_resume = "allow", preload_hint, mlock_required } = { ...policy, ...request }
-  const { format, machineType, cpu, vcpus, memory, devices } = origin.model
+  const { format, machineType, cpu: cpuModel, vcpus, memory, devices } = origin.model
   return {
     lease: instance.id,
     created: new Date().toISOString(),
@@ -189,7 +190,7 @@ function takenOf(
       format,
       machine: machineType,
       accelerator: origin.accelerator,
-      cpuModel: cpu,
+      cpuModel,
     },
     ...(origin.accelerator !== "tcg" && { host }),
     resources: { vcpus, memory },

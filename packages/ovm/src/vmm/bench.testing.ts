@@ -9,7 +9,15 @@ import type { Vmm } from "./vmm.ts"
 export const MiB = 2 ** 20
 
 /** Powers that a VMM may lack, and say so by `check`. */
-export type Lack = "power-off" | "panic" | "result" | "standstill" | "disks" | "linux"
+export type Lack =
+  | "power-off"
+  | "panic"
+  | "result"
+  | "standstill"
+  | "disks"
+  | "linux"
+  | "disks let go"
+  | "kernel read by the guest"
 
 export interface VmmUnderTest {
   /**
@@ -32,6 +40,8 @@ export interface VmmUnderTest {
   readonly snapshots: boolean
   /** Of one with snapshots: what it says of the state of a disk for a machine that has none. */
   readonly strangeDisk?: string
+  /** Of one with snapshots: what is said of a state that is cut off, doubled, or begins with another byte. */
+  readonly damaged?: { readonly cut: string; readonly doubled: string; readonly begun: string }
 }
 
 /** What the parts of the suite share: a VMM, the bare-metal guest, and folders that are looked at in the end. */

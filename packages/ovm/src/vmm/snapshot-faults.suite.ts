@@ -17,6 +17,7 @@ const qcow2 = (path = "") => ({ path, format: "qcow2" as const })
 /** Every way in which a snapshot or a resume may fail leaves the source counting, and nothing behind. */
 export function snapshotFaultsSuite(bench: Bench): void {
   const shots = new SnapshotBench(bench)
+  const { cut, doubled, begun } = bench.under.damaged ?? { cut: "", doubled: "", begun: "" }
 
   test(
     "files that cannot be written: the machine goes on as before",
@@ -188,9 +189,9 @@ export function snapshotFaultsSuite(bench: Bench): void {
         ["OVM_SIZE_MISMATCH", "RAM has", { ram: ram((path) => truncateSync(path, MEMORY + MiB)) }],
         ["OVM_FILE_UNREADABLE", "no-state", { state: join(bench.root, "no-state") }],
         ["OVM_SIZE_MISMATCH", "0 bytes", { state: state(() => Buffer.alloc(0)) }],
-        ["OVM_VMM_FAILED", "description", { state: state((bytes) => bytes.subarray(0, -1)) }],
-        ["OVM_VMM_FAILED", "follow", { state: state((bytes) => Buffer.concat([bytes, bytes])) }],
-        ["OVM_VMM_FAILED", "magic", { state: state((bytes) => bytes.fill(0, 0, 1)) }],
+        ["OVM_VMM_FAILED", cut, { state: state((bytes) => bytes.subarray(0, -1)) }],
+        ["OVM_VMM_FAILED", doubled, { state: state((bytes) => Buffer.concat([bytes, bytes])) }],
+        ["OVM_VMM_FAILED", begun, { state: state((bytes) => bytes.fill(0xff, 0, 1)) }],
         ["OVM_UNSUPPORTED", "/disk", {}, { disk: undefined } as unknown as Partial<ResumePlan>],
         ["OVM_UNSUPPORTED", "/disk", {}, { disk: { ...written, layers: [] } }],
         ["OVM_UNSUPPORTED", "/accelerator", {}, { accelerator: "no such" }],

@@ -30,9 +30,12 @@ export function snapshotReturnSuite(bench: Bench): void {
   })
   const goesOn = (machine: Machine) => until("the guest goes on", () => machine.guest.running)
 
+  const locks = bench.skips("disks let go")
+  const whereLetGo = test.skipIf(locks.skip)
+
   // OVMS-SNP-142, OVMS-SNP-143
-  test(
-    "another process has the new overlay open: said, and gone on from once it has not",
+  whereLetGo(
+    `another process has the new overlay open: said, and gone on from once it has not${locks.note}`,
     async () => {
       for (const how of ["waits", "adopted", "asked"] as const) {
         const { machine } = await shots.counting()
@@ -75,8 +78,8 @@ export function snapshotReturnSuite(bench: Bench): void {
     LONG,
   )
 
-  test(
-    "another process only had a look at the new overlay: the snapshot is taken",
+  whereLetGo(
+    `another process only had a look at the new overlay: the snapshot is taken${locks.note}`,
     async () => {
       const { machine } = await shots.counting()
       const sink = sinkOf(machine)
@@ -89,8 +92,8 @@ export function snapshotReturnSuite(bench: Bench): void {
     LONG,
   )
 
-  test(
-    "a machine that cannot go on can be ended",
+  whereLetGo(
+    `a machine that cannot go on can be ended${locks.note}`,
     async () => {
       const { machine } = await shots.counting()
       const sink = sinkOf(machine)

@@ -47,6 +47,8 @@ export interface SnapshotParts {
   readonly generationId?: string
   /** What the machine was started with, where the guest may still read that: a resume has to give it again. */
   readonly boot?: { readonly args: string }
+  /** It can be gone on from under the same kernel of the host alone. */
+  readonly hostKernel?: true
   /** True if the guest ran, and runs on. */
   readonly running: boolean
   readonly timings: SnapshotTimings

@@ -1,6 +1,7 @@
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
 import type { Machine, MachineRecord } from "../machine.ts"
+import { readAttempt } from "../process/attempt.ts"
 import { endedMachine } from "../process/ended.ts"
 import { isAlive, kill } from "../process/identity.ts"
 import { unreachable } from "../process/machine.ts"
@@ -25,7 +26,10 @@ export async function adoptFirecracker(record: MachineRecord, { signal }: Call =
       api.close()
       return endedMachine(record, exitOfFirecracker)
     }
-    return new FirecrackerMachine(record, { spawn: 0, load: 0 }, { api, running })
+    const machine = new FirecrackerMachine(record, { spawn: 0, load: 0 }, { api, running })
+    // Whoever took a snapshot of it died in the middle.
+    if (await readAttempt(record.directory)) await machine.bringBack()
+    return machine
   } catch (error) {
     leave()
     // It may have ended while we knocked.

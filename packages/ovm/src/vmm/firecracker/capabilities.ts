@@ -3,7 +3,7 @@ import { bootId } from "../../host/boot-id.ts"
 import { known } from "../known.ts"
 import type { Binary } from "../program.ts"
 import type { Capabilities } from "../vmm.ts"
-import { findFirecracker, firecrackerMissing, firecrackerVersion } from "./find.ts"
+import { findFirecracker, firecrackerMissing, firecrackerVersion, snapshotFormat } from "./find.ts"
 import { kvmFault, probeKvm } from "./probe.ts"
 
 /** What the answer depends on: another host start or another Firecracker means asking again. */
@@ -13,13 +13,21 @@ interface Key extends Binary {
   readonly schema: number
 }
 
-const SCHEMA = 1
+const SCHEMA = 2
+
+/** What a machine is called in its snapshots: there is one type. */
+export const MACHINE_TYPE = "firecracker"
+
+export interface FirecrackerCapabilities extends Capabilities {
+  /** How its snapshots are written, such as `firecracker-10`. */
+  readonly snapshotFormat: string
+}
 
 /**
  * Finds Firecracker, asks its version and has it run a guest; the answer is kept in `folder` until the host restarts or
  * another one is installed. What does not work is tried again. Throws OVM_VMM_MISSING with the verdict.
  */
-export async function firecrackerCapabilities(folder: string): Promise<Capabilities> {
+export async function firecrackerCapabilities(folder: string): Promise<FirecrackerCapabilities> {
   const key: Key = { ...findFirecracker(), bootId: bootId(), schema: SCHEMA }
   const fault = kvmFault()
   if (fault) throw firecrackerMissing(fault.reason, fault.hint)
@@ -30,5 +38,7 @@ export async function firecrackerCapabilities(folder: string): Promise<Capabilit
     accelerator: "kvm",
     acceleratorReason: await probeKvm(key.path, folder),
     accelerators: ["kvm"],
+    snapshots: { machineTypes: [MACHINE_TYPE] },
+    snapshotFormat: await snapshotFormat(key),
   }))
 }

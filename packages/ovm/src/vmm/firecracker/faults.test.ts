@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
 import type { LaunchPlan } from "../plan.ts"
-import type { Capabilities } from "../vmm.ts"
+import type { FirecrackerCapabilities } from "./capabilities.ts"
 import { findFirecracker, firecrackerVersion, isInstalled } from "./find.ts"
 import { launchFirecracker } from "./launch.ts"
 import { kvmFault, probeKernel, probeKvm } from "./probe.ts"
@@ -49,13 +49,14 @@ Bun.serve({ unix: "api.sock", async fetch(request) {
   )
 }
 
-const found = (binary: string): Capabilities => ({
+const found = (binary: string): FirecrackerCapabilities => ({
   name: "firecracker",
   version: "1.16.1",
   binary,
   accelerator: "kvm",
   acceleratorReason: "it is only said to be there",
   accelerators: ["kvm"],
+  snapshotFormat: "firecracker-10",
 })
 
 /** How a launch by `binary` is refused; nothing of it is left. */

@@ -27,7 +27,8 @@ export function findFirecracker(env: Environment = process.env): Binary {
 
 /** The version, such as `1.16.1`. Throws OVM_VMM_MISSING if it is of another kind, or does not say. */
 export async function firecrackerVersion({ path }: Binary): Promise<string> {
-  const [, version, major, minor] = /Firecracker v((\d+)\.(\d+)\.\d+)/.exec(await answerOf(path)) ?? []
+  const [, version, major, minor] =
+    /Firecracker v((\d+)\.(\d+)\.\d+)/.exec(await answerOf(path, "--version")) ?? []
   if (!version) throw firecrackerMissing(`${path} does not say its version`)
   if (Number(major) !== OLDEST[0] || Number(minor) < OLDEST[1])
     throw firecrackerMissing(
@@ -36,11 +37,20 @@ export async function firecrackerVersion({ path }: Binary): Promise<string> {
   return version
 }
 
+/**
+ * How its snapshots are written: their format has a version of its own, and one of another first number cannot be read.
+ * Throws OVM_VMM_MISSING if it does not say.
+ */
+export async function snapshotFormat({ path }: Binary): Promise<string> {
+  const major = /^v(\d+)\.\d+\.\d+$/m.exec(await answerOf(path, "--snapshot-version"))?.[1]
+  if (major !== undefined) return `${FIRECRACKER}-${major}`
+  throw firecrackerMissing(`${path} does not say the version of its snapshots`)
+}
+
 /** What it prints; empty if it fails, or takes too long. */
-async function answerOf(path: string): Promise<string> {
+async function answerOf(path: string, option: string): Promise<string> {
   try {
-    return (await promisify(execFile)(path, ["--version"], { timeout: ANSWER_MS, maxBuffer: 64 << 10 }))
-      .stdout
+    return (await promisify(execFile)(path, [option], { timeout: ANSWER_MS, maxBuffer: 64 << 10 })).stdout
   } catch {
     return ""
   }

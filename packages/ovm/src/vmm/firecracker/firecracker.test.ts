@@ -11,6 +11,7 @@ import type { LaunchPlan } from "../plan.ts"
 import { startedIn } from "../process/identity.ts"
 import { spawnKept } from "../process/keeper.ts"
 import { endStray } from "../process/stray.ts"
+import { MEMORY, SnapshotBench } from "../snapshot-bench.testing.ts"
 import { vmmSuite } from "../vmm.suite.ts"
 import { checkFirecracker } from "./check.ts"
 import { firecracker } from "./index.ts"
@@ -34,7 +35,7 @@ const UNDER = {
   module: join(import.meta.dir, "index.ts"),
   factory: "firecracker",
   missing,
-  snapshots: false,
+  snapshots: true,
 }
 
 vmmSuite("firecracker", {
@@ -45,10 +46,14 @@ vmmSuite("firecracker", {
     result: "Firecracker has no port for results",
     standstill: "Firecracker tells its guest of an error in place of waiting for room",
     ...(fault !== undefined && { disks: fault }),
+    "disks let go": "the storage daemon holds its disks through a snapshot",
+    "kernel read by the guest": "Firecracker puts a kernel into memory before its guest begins",
     linux: "Debian's kernel does not come up in a KVM that is emulated in software, as where this was tried",
   },
   asked: "KBD",
   quit: 143,
+  strangeDisk: "disk.raw",
+  damaged: { cut: "bitcode", doubled: "bitcode", begun: "bitcode" },
 })
 
 const note = missing || (fault && `(skipped: ${fault})`) || (qemuImg.present ? "" : qemuImg.note)
@@ -113,6 +118,25 @@ describe.skipIf(note !== "")(`disks of Firecracker ${note}`, () => {
     const plan = bench.planOf("read=0 tick_ms=1 ticks=1", { firstBoot: { path, size: MiB } })
     const text = await bench.until(await bench.vmm.launch(plan))
     expect(text).toContain("SECTOR 0 [first boot first boot")
+  })
+
+  test("a clone has zeros in place of what was told at the first boot, and no path of this host in its state (OVMS-FBC-007)", async () => {
+    const shots = new SnapshotBench(bench)
+    const path = bench.path("first-boot.iso")
+    writeFileSync(path, Buffer.alloc(MiB, "first boot "))
+    const resources = { vcpus: 1, memory: MEMORY }
+    const machine = await bench.vmm.launch(
+      bench.planOf("tick_ms=10 hlt=1", { firstBoot: { path, size: MiB }, resources }),
+    )
+    await bench.until(machine, "TICK 2\r\n")
+    const { origin } = await shots.take(machine, { ram: bench.path("ram"), state: bench.path("state") })
+    await machine.stop({ graceMs: 0 })
+    expect(origin.model.devices).toContain(`virtio-blk,first-boot,size=${MiB}`)
+    expect(readFileSync(origin.state).includes(bench.root)).toBe(false)
+    const clone = await shots.clone(origin)
+    await shots.ticks(clone, 3)
+    expect(readFileSync(join(clone.record.directory, "first-boot.raw")).equals(Buffer.alloc(MiB))).toBe(true)
+    await clone.stop({ graceMs: 0 })
   })
 })
 

@@ -1,28 +1,34 @@
 import type { Call } from "../../content/interfaces.ts"
+import type { Loaded, Loader, Loading } from "../loader.ts"
 import type { Machine, MachineRecord } from "../machine.ts"
-import type { LaunchPlan, Unsupported } from "../plan.ts"
-import type { Capabilities, Vmm } from "../vmm.ts"
+import type { LaunchPlan, ResumePlan, Unsupported } from "../plan.ts"
+import type { Vmm } from "../vmm.ts"
 import { adoptFirecracker } from "./adopt.ts"
-import { firecrackerCapabilities } from "./capabilities.ts"
+import { type FirecrackerCapabilities, firecrackerCapabilities } from "./capabilities.ts"
 import { checkFirecracker } from "./check.ts"
+import { checkResume } from "./check-resume.ts"
 import { isInstalled } from "./find.ts"
 import { launchFirecracker } from "./launch.ts"
+import { modelOf } from "./model.ts"
 
 /** Firecracker ≥ 1.13. `cacheFolder` keeps what was found out about it, and kernels that were unpacked for it. */
-export function firecracker(cacheFolder: string): Vmm {
+export function firecracker(cacheFolder: string): Vmm & { readonly loader: Loader } {
   return new Firecracker(cacheFolder)
 }
 
 class Firecracker implements Vmm {
   readonly name = "firecracker"
+  readonly loader: Loader
 
-  constructor(private readonly cacheFolder: string) {}
+  constructor(private readonly cacheFolder: string) {
+    this.loader = new FirecrackerLoader(cacheFolder)
+  }
 
   installed(): boolean {
     return isInstalled()
   }
 
-  capabilities(): Promise<Capabilities> {
+  capabilities(): Promise<FirecrackerCapabilities> {
     return firecrackerCapabilities(this.cacheFolder)
   }
 
@@ -38,5 +44,32 @@ class Firecracker implements Vmm {
 
   adopt(record: MachineRecord, call?: Call): Promise<Machine> {
     return adoptFirecracker(record, call)
+  }
+}
+
+class FirecrackerLoader implements Loader {
+  constructor(private readonly cacheFolder: string) {}
+
+  async model(plan: LaunchPlan, devices?: readonly string[]) {
+    return modelOf(plan, await firecrackerCapabilities(this.cacheFolder), devices)
+  }
+
+  macIn() {
+    return undefined
+  }
+
+  agentIn() {
+    return false
+  }
+
+  async check(plan: ResumePlan) {
+    await firecrackerCapabilities(this.cacheFolder)
+    return checkResume(plan)
+  }
+
+  async load(plan: ResumePlan, call?: Loading): Promise<Loaded> {
+    // Few machines are ever resumed.
+    const { loadFirecracker } = await import("./load.ts")
+    return await loadFirecracker(await firecrackerCapabilities(this.cacheFolder), plan, call)
   }
 }

@@ -1,10 +1,16 @@
+import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import type { Exit, Guest, Machine, MachineRecord, StopMethod, Usage } from "../machine.ts"
+import { type Attempt, readAttempt } from "../process/attempt.ts"
+import { BringBack } from "../process/bring-back.ts"
 import { endsWithin } from "../process/ends-within.ts"
 import { waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
+import type { LastSink, SnapshotParts } from "../snapshot.ts"
 import type { Api } from "./api.ts"
 import { exitOfFirecracker, type LastAsked } from "./result.ts"
+import { takeBack } from "./snapshot/attempt.ts"
+import { isWritten, monitorOf, shownNode, writtenFile } from "./snapshot/disk.ts"
 import { flushStorage } from "./storage.ts"
 
 const GRACE_MS = 10_000
@@ -15,6 +21,8 @@ const END_MS = 15_000
 const CLOSING_MS = 300
 /** Between two looks whether a process lives whose connection does. */
 const LOOK_MS = 10_000
+/** How long somebody who asks waits for a machine that is tried to be brought back. */
+const SETTLE_MS = 500
 const STATES = { Running: true, Paused: false } as const
 
 /** A machine that runs, over a connection to its API. */
@@ -24,24 +32,37 @@ export class FirecrackerMachine implements Machine {
   readonly #api: Api
   readonly #detached = new AbortController()
   #running: boolean
+  /** Somebody wants it to stand still. */
+  #asleep: boolean
   #ended = false
   #asked: LastAsked | undefined
   #listener = (): void => {}
+  /** There after a snapshot that failed left the machine half way. */
+  #back: BringBack | undefined
+  readonly #over = new AbortController()
+  #snapshot: { readonly abort: AbortController; readonly done: Promise<unknown> } | undefined
 
   constructor(
     readonly record: MachineRecord,
-    readonly timings: Machine["timings"],
+    public timings: Machine["timings"],
     { api, running }: { readonly api: Api; readonly running: boolean },
   ) {
     this.#api = api
     this.#running = running
+    this.#asleep = !running
     this.cut = api.closed
     this.exited = new Promise((resolve) => this.#watchEnd(resolve))
   }
 
   /** Nobody but whoever has this connection tells the guest to stand still. */
   get guest(): Guest {
-    return this.#running ? { running: true } : { running: false, reason: "request" }
+    if (this.#running) return { running: true }
+    const held = this.#snapshot !== undefined || this.#standsBack
+    return { running: false, reason: held && !this.#asleep ? "snapshot" : "request" }
+  }
+
+  get #standsBack(): boolean {
+    return this.#back !== undefined && !this.#back.done
   }
 
   onGuest(listener: () => void): void {
@@ -53,24 +74,114 @@ export class FirecrackerMachine implements Machine {
   }
 
   async pause(): Promise<void> {
+    this.#usable()
     await this.#become("Paused")
-    if (this.record.own?.shown && this.record.overlay !== undefined) await flushStorage(this.record)
+    this.#asleep = true
+    if (isWritten(this.record)) await flushStorage(this.record)
   }
 
   async resume(): Promise<void> {
+    await this.settle()
+    this.#usable()
     await this.#become("Resumed")
+    this.#asleep = false
+  }
+
+  async settle(): Promise<void> {
+    const timer = new AbortController()
+    const late = sleep(SETTLE_MS, undefined, { signal: timer.signal }).catch(() => {})
+    await Promise.race([this.#back?.try(), late])
+    timer.abort()
+  }
+
+  async snapshot(into: LastSink, { signal }: { readonly signal?: AbortSignal } = {}): Promise<SnapshotParts> {
+    this.#usable()
+    const abort = new AbortController()
+    const signals = signal ? AbortSignal.any([signal, abort.signal]) : abort.signal
+    const taking = this.#take(into, signals)
+    this.#snapshot = { abort, done: taking.catch(() => {}) }
+    try {
+      return await taking
+    } catch (thrown) {
+      // It was tried once already.
+      if (await readAttempt(this.record.directory)) this.#keepBringing(this.#bringing())
+      throw thrown
+    } finally {
+      this.#snapshot = undefined
+      this.#listener()
+    }
+  }
+
+  /** Loaded where it is used: few machines are ever snapshotted. */
+  async #take(into: LastSink, signal: AbortSignal): Promise<SnapshotParts> {
+    const { snapshotFirecracker } = await import("./snapshot/take.ts")
+    const source = {
+      ...{ record: this.record, api: this.#api, running: this.#running },
+      become: (state: "Paused" | "Resumed") => this.#become(state),
+      takeBack: (attempt: Attempt) => this.#takeBack(attempt),
+    }
+    return await snapshotFirecracker(source, into, { signal })
+  }
+
+  async overlay(): Promise<string | undefined> {
+    this.#usable()
+    const { directory } = this.record
+    if (!isWritten(this.record)) return undefined
+    const qmp = await monitorOf(directory)
+    try {
+      return await writtenFile(qmp, await shownNode(qmp), directory)
+    } finally {
+      qmp.close()
+    }
+  }
+
+  /** See BringBack, for a machine that has been adopted. Settles once it was tried. */
+  async bringBack(): Promise<void> {
+    const back = this.#bringing()
+    if (!(await back.try())) this.#keepBringing(back)
+  }
+
+  #bringing(): BringBack {
+    return new BringBack(this.record.directory, (attempt) => this.#takeBack(attempt))
+  }
+
+  #keepBringing(back: BringBack): void {
+    this.#back = back
+    back
+      .untilDone(AbortSignal.any([this.#detached.signal, this.#over.signal]))
+      .finally(() => this.#listener())
+      .catch(() => {})
+  }
+
+  async #takeBack(attempt: Attempt): Promise<boolean> {
+    const through = await takeBack(this.#api, attempt)
+    this.#running = attempt.running
+    this.#listener()
+    return through
+  }
+
+  /** Lets a guest that has just been loaded go on. Throws OVM_VMM_FAILED, OVM_VMM_TIMEOUT. */
+  async letGo(): Promise<void> {
+    await this.#api.ask("PATCH", "/vm", { state: "Resumed" })
+    this.#running = true
+    this.#asleep = false
+    this.#listener()
   }
 
   async stop(
     options: { readonly graceMs?: number; readonly signal?: AbortSignal } = {},
   ): Promise<StopMethod> {
     const { graceMs = GRACE_MS, signal } = options
+    // A snapshot that is being taken is given up.
+    this.#snapshot?.abort.abort()
+    await this.#snapshot?.done
+    await this.settle()
     if (this.#ended || !(await isAlive(this.record))) return "already"
     // A guest that has just booted may not listen yet, so the keys are pressed again and again.
     const deadline = performance.now() + graceMs
     for (let left = graceMs; left > 0; left = deadline - performance.now()) {
       // A paused guest cannot hear it.
-      if (!this.#running && !(await this.#try(() => this.resume()))) break
+      if (!(await this.#try(() => this.#become("Resumed")))) break
       if (!(await this.#try(() => this.#press()))) break
       if (await endsWithin(this.exited, Math.min(left, PRESS_MS), signal)) return "guest"
     }
@@ -104,16 +215,25 @@ export class FirecrackerMachine implements Machine {
   }
 
   async #become(state: "Paused" | "Resumed"): Promise<void> {
-    if (this.#ended || this.#detached.signal.aborted)
-      throw new OvmError(
-        "OVM_STATE_CONFLICT",
-        `the machine in ${this.record.directory} has ended or was let go`,
-      )
     const running = state === "Resumed"
     if (running === this.#running) return
     await this.#api.ask("PATCH", "/vm", { state })
     this.#running = running
     this.#listener()
+  }
+
+  #usable(): void {
+    const { directory } = this.record
+    if (this.#ended || this.#detached.signal.aborted)
+      throw new OvmError("OVM_STATE_CONFLICT", `the machine in ${directory} has ended or was let go`)
+    if (this.#standsBack)
+      throw new OvmError(
+        "OVM_STATE_CONFLICT",
+        `the machine in ${directory} is not back yet from a snapshot that failed: ${this.#back?.why}`,
+        { hint: "it is tried again by itself" },
+      )
+    if (this.#snapshot)
+      throw new OvmError("OVM_STATE_CONFLICT", `a snapshot of the machine in ${directory} is being taken`)
   }
 
   async #watchEnd(settle: (exit: Exit) => void): Promise<void> {
@@ -127,6 +247,7 @@ export class FirecrackerMachine implements Machine {
     // Let go of: whoever takes the machine over learns of its end.
     if (signal.aborted) return
     this.#ended = true
+    this.#over.abort()
     this.#api.close()
     settle(await exitOfFirecracker(this.record, status, this.#asked))
   }

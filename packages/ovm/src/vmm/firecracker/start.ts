@@ -5,7 +5,7 @@ import type { Call } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
 import { grantedDevices } from "../granted.ts"
 import type { MachineRecord } from "../machine.ts"
-import type { LaunchPlan } from "../plan.ts"
+import type { GuestModel, LaunchPlan } from "../plan.ts"
 import { readExit } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
@@ -37,6 +37,9 @@ interface Starting {
   readonly plan: LaunchPlan
   /** What the guest writes to. */
   readonly overlay: string | undefined
+  readonly model: GuestModel
+  /** It goes on from a snapshot. */
+  readonly resumed?: true
 }
 
 export interface StartedFirecracker {
@@ -51,7 +54,7 @@ export interface StartedFirecracker {
  * is through, Firecracker is killed, and what it said itself is the reason.
  */
 export async function startFirecracker<T>(
-  { found, plan, overlay }: Starting,
+  { found, plan, overlay, model, resumed }: Starting,
   { signal }: Call,
   then: (started: StartedFirecracker) => Promise<T>,
 ): Promise<T> {
@@ -61,7 +64,7 @@ export async function startFirecracker<T>(
   const spawned = performance.now()
   const argv = [found.binary, "--api-sock", API_SOCKET, "--id", "ovm", "--log-path", LOG, "--level", "Error"]
   const { disk } = plan
-  const shown = disk && isShown(plan)
+  const shown = disk !== undefined && isShown(plan)
   const { group } = await spawnKept(shown ? besideStorage(argv, { directory, disk, overlay }) : argv, plan)
   const aborted = Promise.withResolvers<never>()
   aborted.promise.catch(() => {})
@@ -80,11 +83,16 @@ export async function startFirecracker<T>(
     const identity = await startedIn(directory)
     if (!identity) throw new OvmError("OVM_VMM_FAILED", `no pid of Firecracker was left in ${directory}`)
     const { name, accelerator } = found
-    const what = { vmm: name, version, accelerator, ...identity }
+    const what = { vmm: name, version, accelerator, model, ...identity }
+    const own = {
+      ...(shown && { shown }),
+      ...(disk && { diskSize: disk.size, ephemeral: disk.ephemeral === true }),
+      ...(resumed && { resumed }),
+    }
     const record = {
       ...{ ...what, ...grantedDevices(plan, checkFirecracker(plan)) },
       ...(overlay !== undefined && { overlay }),
-      ...(shown && { own: { shown } }),
+      own,
     }
     if (shown) await Promise.race([storageReady(directory), aborted.promise])
     return await Promise.race([then({ record, api, spawn }), aborted.promise])

@@ -10,6 +10,7 @@ import { readExit, readStderr } from "../process/exit.ts"
 import { endStray, isInhabited } from "../process/stray.ts"
 import { findBinary } from "../program.ts"
 import { diskChain } from "../qemu/drives.ts"
+import { QMP_SOCKET } from "../qemu/qmp.ts"
 
 // Firecracker knows raw files alone. QEMU's storage daemon shows a chain of layers as one, over FUSE, so that what a
 // guest writes stays a qcow2 (docs/design/0061-firecracker.md).
@@ -46,7 +47,7 @@ export function besideStorage(
   { directory, disk, overlay }: { directory: string; disk: DiskPlan; overlay?: string | undefined },
 ): string[] {
   const file = join(directory, SHOWN)
-  rmSync(join(directory, READY), { force: true })
+  for (const name of [SHOWN, READY, QMP_SOCKET]) rmSync(join(directory, name), { force: true })
   writeFileSync(file, "", { mode: 0o600 })
   const { nodes, top } = diskChain(disk, overlay)
   const shown = {
@@ -57,7 +58,9 @@ export function besideStorage(
     writable: overlay !== undefined,
   }
   const options = nodes.map((word) => (word === "-blockdev" ? "--blockdev" : word))
-  const storage = [PROGRAMS[0], ...options, "--export", JSON.stringify(shown), "--pidfile", READY]
+  // By which a snapshot has it write to another file.
+  const monitor = ["--chardev", `socket,id=qmp,path=${QMP_SOCKET},server=on,wait=off`, "--monitor", "qmp"]
+  const storage = [PROGRAMS[0], ...options, "--export", JSON.stringify(shown), ...monitor, "--pidfile", READY]
   const both = `setpriv --pdeathsig TERM ${storage.map(quoted).join(" ")} >&2 & exec "$@"`
   return ["unshare", "--mount", "--propagation", "private", "sh", "-c", both, "sh", ...argv]
 }

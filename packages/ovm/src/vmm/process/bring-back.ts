@@ -18,7 +18,7 @@ export class BringBack {
 
   constructor(
     private readonly directory: string,
-    private readonly takeBack: (attempt: Attempt) => Promise<void>,
+    private readonly takeBack: (attempt: Attempt) => Promise<unknown>,
   ) {}
 
   /** Tries at once, one after the other. True if the machine is as it was. */

@@ -1,0 +1,102 @@
+import { statSync } from "node:fs"
+import { OvmError, toOvmError } from "../../errors.ts"
+import { guardedSync } from "../../files/guarded.ts"
+import { refuseFatal } from "../fatal.ts"
+import type { Loaded, Loading } from "../loader.ts"
+import type { Machine, MachineRecord } from "../machine.ts"
+import { makeOverlay } from "../overlays.ts"
+import type { ResumePlan } from "../plan.ts"
+import { checkDisk, checkRam, fileOf } from "../resume-files.ts"
+import type { FirecrackerCapabilities } from "./capabilities.ts"
+import { checkResume } from "./check-resume.ts"
+import { placeDrives } from "./drives.ts"
+import { generationOf, setGeneration } from "./generation.ts"
+import { FirecrackerMachine } from "./machine.ts"
+import { firstBootSize, modelOf } from "./model.ts"
+import { LONGEST_START_MS, startFirecracker } from "./start.ts"
+
+/** Bytes: a machine's is some 20 KiB, and Firecracker reads no more (src/vmm/src/snapshot/mod.rs of its sources). */
+const MAX_STATE = 10_000_000
+
+/** Loader.load of Firecracker. */
+export async function loadFirecracker(
+  found: FirecrackerCapabilities,
+  plan: ResumePlan,
+  call: Loading = {},
+): Promise<Loaded> {
+  refuseFatal(checkResume(plan))
+  const { model, ram: source, state } = plan.origin
+  const ram = fileOf(source)
+  checkRam(ram.path, model)
+  checkState(state)
+  await checkDisk(plan)
+  const overlay = await makeOverlay(plan)
+  placeDrives(plan, firstBootSize(model.devices))
+  const starting = {
+    found,
+    plan,
+    overlay,
+    model: modelOf(plan, found, model.devices),
+    resumed: true as const,
+  }
+  return await startFirecracker(starting, call, async ({ record, api, spawn }) => {
+    const before = performance.now()
+    const from = {
+      snapshot_path: state,
+      mem_backend: { backend_type: "File", backend_path: ram.path },
+      resume_vm: false,
+    }
+    await api.ask("PUT", "/snapshot/load", from, LONGEST_START_MS)
+    const timings = { spawn, load: performance.now() - before }
+    const machine = new FirecrackerMachine(renewed(record, plan), timings, { api, running: false })
+    if (call.goesOn) await machine.letGo()
+    return new FirecrackerLoaded(machine, call.goesOn === true)
+  })
+}
+
+/** Firecracker has given the guest a generation ID; where one was chosen, the guest sees that in its place. */
+function renewed(record: MachineRecord, { generationId: wanted, resources }: ResumePlan): MachineRecord {
+  const { pid } = record
+  if (wanted !== undefined && setGeneration(pid, resources.memory, wanted))
+    return { ...record, generationId: wanted }
+  const generationId = generationOf(pid, resources.memory)
+  return { ...record, ...(generationId !== undefined && { generationId }) }
+}
+
+class FirecrackerLoaded implements Loaded {
+  readonly record
+  readonly timings
+  readonly exited
+
+  constructor(
+    private readonly machine: FirecrackerMachine,
+    private readonly runs: boolean,
+  ) {
+    this.record = machine.record
+    this.timings = machine.timings
+    this.exited = machine.exited
+  }
+
+  async resume(): Promise<Machine> {
+    const began = performance.now()
+    try {
+      if (!this.runs) await this.machine.letGo()
+    } catch (thrown) {
+      await this.discard()
+      throw toOvmError(thrown)
+    }
+    this.machine.timings = { ...this.timings, resume: performance.now() - began }
+    return this.machine
+  }
+
+  async discard(): Promise<void> {
+    await this.machine.stop({ graceMs: 0 })
+  }
+}
+
+/** Firecracker finds by a checksum what was changed or cut off; what is none of its states it has few words for. */
+function checkState(state: string): void {
+  const { size } = guardedSync(() => statSync(state))
+  if (size === 0 || size > MAX_STATE)
+    throw new OvmError("OVM_SIZE_MISMATCH", `${state}: a device state of ${size} bytes cannot be`)
+}
