@@ -11,6 +11,7 @@
 // Where the image's own first program is, for the one that stands in its place.
 #define REAL_INIT "/.ovm-init"
 
+enum { VSOCK_PORT = 20310 };
 enum { HEADER = 16, MOST_PAYLOAD = 65536, NONCE = 16, MOST_STREAMS = 256 };
 // Bytes that may be under way on a stream's channel, each way, before they were granted.
 enum { INPUT_WINDOW = 65536, OUTPUT_WINDOW = 262144 };
@@ -76,6 +77,10 @@ void places_make(void);
 
 // port.c: the channel to the host; -1 while there is none.
 int port_open(void);
+
+// vsock.c: one that listens, and the next stream of the host's; -1 where there is none.
+int vsock_listen(void);
+int vsock_accept(int listening);
 
 // request.c: what an OPEN asks for. The texts are those of the frame.
 enum { MOST_TEXTS = 4096 };

@@ -30,18 +30,31 @@ static void wait_for_host(void) {
   while (waitpid(-1, NULL, WNOHANG) > 0) continue;
 }
 
-// The port comes when its driver does, and its host may go and come back: what that says meanwhile waits in the port.
+// The port comes when its driver does. A guest whose host comes by vsock has none, and is served by that meanwhile.
+static int wait_for_port(void) {
+  int fd = -1, listening = -1;
+  for (int wait = LOOK_MS; fd < 0; wait += wait < LONGEST_LOOK_MS ? wait / 8 : 0) {
+    places_open();
+    if (listening < 0) listening = vsock_listen();
+    struct pollfd host = {listening, POLLIN, 0};
+    int stream = (fd = port_open()) < 0 && poll(&host, 1, wait) > 0 ? vsock_accept(listening) : -1;
+    if (stream >= 0) {
+      session_serve(stream);
+      close(stream);
+    }
+    while (waitpid(-1, NULL, WNOHANG) > 0) continue;
+  }
+  if (listening >= 0) close(listening);
+  return fd;
+}
+
+// Its host may go and come back: what that says meanwhile waits in the port.
 _Noreturn static void serve_port(void) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGIO);
   sigprocmask(SIG_BLOCK, &set, NULL);
-  int fd = -1;
-  for (int wait = LOOK_MS; fd < 0; wait += wait < LONGEST_LOOK_MS ? wait / 8 : 0) {
-    places_open();
-    fd = port_open();
-    if (fd < 0) poll(NULL, 0, wait);
-  }
+  int fd = wait_for_port();
   fcntl(fd, F_SETOWN, getpid());
   fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
   for (;; wait_for_host())
