@@ -1,0 +1,181 @@
+// What a machine on Firecracker costs beside the same calls by hand: a start to its guest's first line, and one from a
+// loaded slot beside the bare PATCH. `make bench-vmm`, where Firecracker can be used.
+import { spawn } from "node:child_process"
+import { copyFileSync, mkdirSync, symlinkSync } from "node:fs"
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
+import { buildGuest } from "@ovms/testkit/guest.ts"
+import { packGuest } from "@ovms/testkit/image.ts"
+import { connect } from "../packages/ovm/src/api/client.ts"
+import type { Runtime } from "../packages/ovm/src/runtime/interfaces.ts"
+import { Api } from "../packages/ovm/src/vmm/firecracker/api.ts"
+import { OVM, output, untilSaid, withHome } from "./programs.ts"
+import { compare, median, spread } from "./turns.ts"
+import { yielding } from "./vmm-by-hand.ts"
+
+const ROUNDS = Number(process.argv[2] ?? 30)
+const MORE_MS = 1
+const ARGS = "tick_ms=60000 hlt=1"
+const FIRST_LINE = "GUEST-READY"
+const [PLAIN, WARM] = ["localhost/bench/fc:1", "localhost/bench/fc:warm"]
+
+if (!Bun.which("firecracker")) {
+  console.log("firecracker is not on PATH: what it costs is not measured")
+  process.exit(0)
+}
+const guest = await buildGuest()
+let count = 0
+
+/** Starts it and waits until it runs: with a slot the answer says so. */
+async function started(runtime: Runtime, manifest: string, overrides = {}): Promise<string> {
+  const { instance_id, status } = await runtime.start({ manifest, overrides })
+  let state: string = status
+  for (; state === "starting"; { state } = await runtime.status(instance_id)) await Bun.sleep(10)
+  if (state !== "running") throw new Error(`the machine is ${state}`)
+  return instance_id
+}
+
+/** By ovm's daemon, from the request to the guest's first line. */
+async function byOvm(runtime: Runtime): Promise<number> {
+  const began = performance.now()
+  const { instance_id: id } = await runtime.start({ manifest: PLAIN, overrides: { vmm: "firecracker" } })
+  await untilSaid(await runtime.logs(id, { follow: true }), FIRST_LINE)
+  const took = performance.now() - began
+  await runtime.remove(id, { force: true })
+  return took
+}
+
+/** A Firecracker in a folder of its own, which yields as those of ovm's machines do. */
+async function bare(home: string) {
+  const folder = join(home, `hand-${count++}`)
+  mkdirSync(folder)
+  const args = ["--api-sock", "api.sock", "--level", "Error"]
+  const options = { cwd: folder, detached: true, stdio: ["ignore", "pipe", "inherit"] as const }
+  const child = await yielding(spawn("firecracker", args, { ...options, stdio: [...options.stdio] }))
+  return { folder, child }
+}
+
+/** One curl makes all the calls. */
+async function byHand(home: string): Promise<number> {
+  const began = performance.now()
+  const { folder, child } = await bare(home)
+  const calls = [
+    ["boot-source", { kernel_image_path: guest, boot_args: ARGS }],
+    ["machine-config", { vcpu_count: 1, mem_size_mib: 32 }],
+    ["entropy", {}],
+    ["actions", { action_type: "InstanceStart" }],
+  ] as const
+  const args = calls.flatMap(([path, body], index) => [
+    ...(index > 0 ? ["--next"] : []),
+    ...["-fsS", "--unix-socket", "api.sock", "--retry", "200", "--retry-delay", "0", "--retry-all-errors"],
+    ...["-X", "PUT", "-d", JSON.stringify(body), `http://localhost/${path}`],
+  ])
+  while (
+    !(await Bun.file(join(folder, "api.sock"))
+      .stat()
+      .then(
+        () => true,
+        () => false,
+      ))
+  )
+    await Bun.sleep(1)
+  spawn("curl", args, { cwd: folder, stdio: ["ignore", "ignore", "inherit"] })
+  if (child.stdout) await untilSaid(child.stdout, FIRST_LINE)
+  const took = performance.now() - began
+  child.kill("SIGKILL")
+  return took
+}
+
+/** From the request to the answer that the guest runs, with a slot that waits. */
+async function fromSlot(runtime: Runtime): Promise<number> {
+  while (!(await runtime.info()).warm.every(({ ready, wanted }) => ready === wanted)) await Bun.sleep(5)
+  const began = performance.now()
+  const id = await started(runtime, WARM)
+  const took = performance.now() - began
+  if ((await runtime.status(id)).timings_ms.spawn !== undefined) throw new Error("there was no slot")
+  await runtime.remove(id, { force: true })
+  return took
+}
+
+/** The PATCH alone, of a Firecracker that has loaded the same snapshot. */
+async function barePatch(
+  home: string,
+  files: { readonly ram: string; readonly state: string },
+): Promise<number> {
+  const { folder, child } = await bare(home)
+  symlinkSync(guest, join(folder, "vmlinux"))
+  let api: Api | undefined
+  while (!api) {
+    await Bun.sleep(5)
+    api = await Api.dial(folder)
+  }
+  const memory = { backend_type: "File", backend_path: files.ram }
+  await api.ask("PUT", "/snapshot/load", {
+    snapshot_path: files.state,
+    mem_backend: memory,
+    resume_vm: false,
+  })
+  await Bun.sleep(50)
+  const began = performance.now()
+  await api.ask("PATCH", "/vm", { state: "Resumed" })
+  const took = performance.now() - began
+  child.kill("SIGKILL")
+  api.close()
+  return took
+}
+
+/** The files that a clone was loaded from: the RAM that it maps, and the state by what was asked. */
+async function filesOf(runtime: Runtime, home: string): Promise<{ ram: string; state: string }> {
+  const id = await started(runtime, WARM)
+  const [pid] = (await readFile(join(home, "instances", id, "pid"), "utf8")).split(" ")
+  const ram = /(\/\S*\/cache\/\S+)$/m.exec(await readFile(`/proc/${pid}/maps`, "utf8"))?.[1]
+  await runtime.remove(id, { force: true })
+  const { snapshot } = JSON.parse(
+    output([OVM, "inspect", "--json", WARM], { ...process.env, OVM_HOME: home }),
+  )
+  const state = join(home, "store/blobs", snapshot.state.ref.replace(":", "/"))
+  if (!ram) throw new Error("the clone maps no file of the cache")
+  const kept = { ram: join(home, "hand.ram"), state }
+  copyFileSync(ram, kept.ram)
+  return kept
+}
+
+await withHome(async (env, home) => {
+  const settings = { defaults: { network: "none" }, limits: { warmMemory: 256 << 20 } }
+  await Bun.write(join(home, "daemon.json"), JSON.stringify(settings))
+  await packGuest(join(home, "store"), PLAIN, ARGS)
+  output([OVM, "daemon", "--detach"], env)
+  const runtime = connect(join(home, "ovm.sock"))
+  const times: Record<"ovm" | "hand" | "slot" | "patch", number[]> = {
+    ovm: [],
+    hand: [],
+    slot: [],
+    patch: [],
+  }
+  for (let round = 0; round <= ROUNDS; round++) {
+    times.ovm.push(await byOvm(runtime))
+    times.hand.push(await byHand(home))
+  }
+  const source = await started(runtime, PLAIN, { vmm: "firecracker" })
+  await runtime.snapshot({ instance_id: source, tag: "warm" })
+  await runtime.remove(source, { force: true })
+  const files = await filesOf(runtime, home)
+  await runtime.warm({ manifest: WARM, slots: 1 })
+  for (let round = 0; round <= ROUNDS; round++) {
+    times.slot.push(await fromSlot(runtime))
+    times.patch.push(await barePatch(home, files))
+  }
+  // The first of each warms caches.
+  for (const all of Object.values(times)) all.shift()
+  compare(
+    "POST /start to the first line, on Firecracker",
+    times.ovm,
+    { name: "the same calls by curl", took: times.hand },
+    1.1,
+  )
+  spread("POST /start to running, warm slot on Firecracker", times.slot)
+  spread("  the bare PATCH /vm", times.patch)
+  const more = median(times.slot) - median(times.patch)
+  console.log(`  ${more.toFixed(2)} ms more (bound ${MORE_MS} ms: ${more <= MORE_MS ? "holds" : "MISSED"})`)
+})
+process.exit(0)
