@@ -46,26 +46,33 @@ export class TapLink implements MachineLink {
     this.#vmm.letGo()
   }
 
-  /**
-   * Joins it to the bridge, which sends there what is for `mac`, and learns nothing from what comes from there: nobody
-   * gets another one's frames by saying its address, nor is let through with another one's. Opens its ports. Throws
-   * OVM_HOST_FAILED, OVM_PORT_IN_USE.
-   */
-  async start({ mac, forwards }: Pick<Connected, "mac" | "forwards">): Promise<void> {
-    const name = this.#name
-    await runProgram("ip", ["link", "set", "dev", name, "addrgenmode", "none"])
-    await runProgram("ip", ["link", "set", "dev", name, "master", this.#place.interface])
-    await runProgram("bridge", ["fdb", "replace", mac, "dev", name, "master", "static"])
-    await runProgram("bridge", ["link", "set", "dev", name, "learning", "off", "locked", "on"])
-    await runProgram("ip", ["link", "set", "dev", name, "up"])
-    const [link] = JSON.parse(await runProgram("ip", ["-j", "link", "show", "dev", name]))
-    const to = { address: this.#place.address, index: Number(link?.ifindex) }
-    await beginForwards(this.#directory, to, forwards)
+  /** Throws what joinBridge does. */
+  async start(whom: Pick<Connected, "mac" | "forwards">): Promise<void> {
+    await joinBridge(this.#name, { place: this.#place, directory: this.#directory }, whom)
   }
 
   [Symbol.dispose](): void {
     this.handedOver()
   }
+}
+
+/**
+ * Joins the interface `name` to a bridge, which sends there what is for `mac`, and learns nothing from what comes from
+ * there: nobody gets another one's frames by saying its address, nor is let through with another one's. Opens its
+ * ports. Throws OVM_HOST_FAILED, OVM_PORT_IN_USE.
+ */
+export async function joinBridge(
+  name: string,
+  { place, directory }: { readonly place: Place; readonly directory: string },
+  { mac, forwards }: Pick<Connected, "mac" | "forwards">,
+): Promise<void> {
+  await runProgram("ip", ["link", "set", "dev", name, "addrgenmode", "none"])
+  await runProgram("ip", ["link", "set", "dev", name, "master", place.interface])
+  await runProgram("bridge", ["fdb", "replace", mac, "dev", name, "master", "static"])
+  await runProgram("bridge", ["link", "set", "dev", name, "learning", "off", "locked", "on"])
+  await runProgram("ip", ["link", "set", "dev", name, "up"])
+  const [link] = JSON.parse(await runProgram("ip", ["-j", "link", "show", "dev", name]))
+  await beginForwards(directory, { address: place.address, index: Number(link?.ifindex) }, forwards)
 }
 
 function openDevice(): number {

@@ -53,16 +53,18 @@ function* disk(plan: LaunchPlan, fault: () => string | undefined): Iterable<Unsu
 }
 
 function* lacking(plan: LaunchPlan): Iterable<Unsupported> {
-  const { disks = [], volumes = [], shares = [], ignition, network, agent, uefi, tpm } = plan
+  const { disks = [], volumes = [], shares = [], ignition, network, uefi, tpm } = plan
   if (uefi) yield fatal("/metadata/platform/uefi", "Firecracker has no firmware")
   if (tpm) yield fatal("/metadata/platform/tpm", "Firecracker has no TPM")
   if (disks.length > 0) yield fatal("/disks", "Firecracker gives disks no serial number to be known by")
   if (volumes.length > 0) yield fatal("volumes", "Firecracker gives disks no serial number to be known by")
   if (shares.length > 0) yield fatal("shares", "Firecracker has no folders of the host")
   if (ignition) yield fatal("config/ignition", "Firecracker has no fw_cfg")
-  if (agent) yield fatal("/agent", "Firecracker has no virtio-serial, by which an agent is reached")
-  if (network && network.mode !== "none")
-    yield fatal("/network", "this adapter of Firecracker connects machines to nothing: --network none")
+  if (network?.mode === "user")
+    yield fatal(
+      "/network",
+      "this adapter of Firecracker connects machines to networks of the host alone: --network NAME, or none",
+    )
 }
 
 function* devices(plan: LaunchPlan): Iterable<Unsupported> {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { qemuImg } from "@ovms/testkit/disks.ts"
@@ -140,6 +141,47 @@ describe.skipIf(note !== "")(`disks of Firecracker ${note}`, () => {
   })
 })
 
+const noBridge = missing || bridgeMissing()
+describe.skipIf(noBridge !== "")(`a network of the host ${noBridge}`, () => {
+  const bench = new Bench(mkdtempSync(join(tmpdir(), "ovm-firecracker-net-")), UNDER)
+  const bridge = `fcbr${process.pid}`
+  const joined = () => readdirSync(`/sys/class/net/${bridge}/brif`)
+  beforeAll(async () => {
+    await bench.open(await buildGuest())
+    execFileSync("ip", ["link", "add", "name", bridge, "type", "bridge"])
+  })
+  afterAll(async () => {
+    await Promise.all(bench.folders.map(endStray))
+    execFileSync("ip", ["link", "del", "dev", bridge])
+    rmSync(bench.root, { recursive: true })
+  })
+
+  test("a machine has a place of its own on the bridge as long as its VMM lives, and its clone's leads nowhere", async () => {
+    const shots = new SnapshotBench(bench)
+    const mac = "02:00:00:00:00:17"
+    const network = {
+      ...{ mode: "bridge" as const, mac, forwards: [], outbound: true },
+      bridge: { name: "lan", interface: bridge, address: "10.88.0.2" },
+    }
+    const resources = { vcpus: 1, memory: MEMORY }
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=10 hlt=1", { network, resources }))
+    await bench.until(machine, "TICK 2\r\n")
+    const [name = ""] = joined()
+    expect(name).toStartWith("ovmtap-")
+    const known = execFileSync("bridge", ["fdb", "show", "dev", name]).toString()
+    expect(known).toContain(`${mac} master ${bridge} static`)
+    const { origin } = await shots.take(machine, { ram: bench.path("ram"), state: bench.path("state") })
+    expect(bench.vmm.loader?.macIn(origin.model.devices)).toBe(mac)
+    const clone = await shots.clone(origin)
+    await shots.ticks(clone, 3)
+    expect(joined()).toEqual([name])
+    process.kill(machine.record.pid, "SIGKILL")
+    await machine.exited
+    await until("its interface is gone", joined, { is: ({ length }) => length === 0 })
+    await clone.stop({ graceMs: 0 })
+  })
+})
+
 describe.skipIf(missing !== "")(`a Firecracker that was left half way ${missing}`, () => {
   test("has no machine, and is ended by whoever takes it over", async () => {
     const directory = mkdtempSync(join(tmpdir(), "ovm-firecracker-left-"))
@@ -159,6 +201,15 @@ describe.skipIf(missing !== "")(`a Firecracker that was left half way ${missing}
     }
   })
 })
+
+function bridgeMissing(): string {
+  try {
+    execFileSync("unshare", ["-n", "ip", "link", "add", "name", "b0", "type", "bridge"], { stdio: "ignore" })
+    return existsSync("/dev/net/tun") ? "" : "(skipped: there is no /dev/net/tun)"
+  } catch {
+    return "(skipped: bridges cannot be made here)"
+  }
+}
 
 test("a host that cannot show layers says what it lacks", () => {
   const reason = storageFault({ PATH: "/nowhere" })

@@ -4,12 +4,14 @@ import type { Machine, MachineRecord } from "../machine.ts"
 import type { LaunchPlan, ResumePlan, Unsupported } from "../plan.ts"
 import type { Vmm } from "../vmm.ts"
 import { adoptFirecracker } from "./adopt.ts"
+import { agentIn } from "./agent.ts"
 import { type FirecrackerCapabilities, firecrackerCapabilities } from "./capabilities.ts"
 import { checkFirecracker } from "./check.ts"
 import { checkResume } from "./check-resume.ts"
 import { isInstalled } from "./find.ts"
 import { launchFirecracker } from "./launch.ts"
 import { modelOf } from "./model.ts"
+import { macIn } from "./network.ts"
 
 /** Firecracker ≥ 1.13. `cacheFolder` keeps what was found out about it, and kernels that were unpacked for it. */
 export function firecracker(cacheFolder: string): Vmm & { readonly loader: Loader } {
@@ -54,12 +56,12 @@ class FirecrackerLoader implements Loader {
     return modelOf(plan, await firecrackerCapabilities(this.cacheFolder), devices)
   }
 
-  macIn() {
-    return undefined
+  macIn(devices: readonly string[]) {
+    return macIn(devices)
   }
 
-  agentIn() {
-    return false
+  agentIn(devices: readonly string[]) {
+    return agentIn(devices)
   }
 
   async check(plan: ResumePlan) {

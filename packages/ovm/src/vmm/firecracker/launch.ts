@@ -3,6 +3,7 @@ import { refuseFatal } from "../fatal.ts"
 import type { Machine } from "../machine.ts"
 import { makeOverlay } from "../overlays.ts"
 import type { LaunchPlan } from "../plan.ts"
+import { GUEST_CID, VSOCK_SOCKET } from "./agent.ts"
 import type { Api } from "./api.ts"
 import type { FirecrackerCapabilities } from "./capabilities.ts"
 import { checkFirecracker } from "./check.ts"
@@ -11,6 +12,7 @@ import { generationOf } from "./generation.ts"
 import { vmlinuxOf } from "./kernel.ts"
 import { FirecrackerMachine } from "./machine.ts"
 import { modelOf } from "./model.ts"
+import { attachNetwork } from "./network.ts"
 import { LONGEST_START_MS, startFirecracker } from "./start.ts"
 
 const MiB = 2 ** 20
@@ -50,6 +52,8 @@ async function configure(api: Api, plan: LaunchPlan): Promise<void> {
   const { vcpus, memory } = resources
   await api.ask("PUT", "/machine-config", { vcpu_count: vcpus, mem_size_mib: memory / MiB })
   await attachDrives(api, plan)
+  await attachNetwork(api, plan)
   // Linux draws from it, and once it is there a new generation ID has it reseed.
   await api.ask("PUT", "/entropy", {})
+  if (plan.agent) await api.ask("PUT", "/vsock", { guest_cid: GUEST_CID, uds_path: VSOCK_SOCKET })
 }

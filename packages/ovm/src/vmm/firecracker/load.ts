@@ -13,6 +13,7 @@ import { placeDrives } from "./drives.ts"
 import { generationOf, setGeneration } from "./generation.ts"
 import { FirecrackerMachine } from "./machine.ts"
 import { firstBootSize, modelOf } from "./model.ts"
+import { looseNetwork } from "./network.ts"
 import { LONGEST_START_MS, startFirecracker } from "./start.ts"
 
 /** Bytes: a machine's is some 20 KiB, and Firecracker reads no more (src/vmm/src/snapshot/mod.rs of its sources). */
@@ -45,6 +46,7 @@ export async function loadFirecracker(
       snapshot_path: state,
       mem_backend: { backend_type: "File", backend_path: ram.path },
       resume_vm: false,
+      ...looseNetwork(model.devices),
     }
     await api.ask("PUT", "/snapshot/load", from, LONGEST_START_MS)
     const timings = { spawn, load: performance.now() - before }

@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
+import { hasForwards } from "../../network/named/forwarder.ts"
 import type { Exit, Guest, Machine, MachineRecord, StopMethod, Usage } from "../machine.ts"
 import { type Attempt, readAttempt } from "../process/attempt.ts"
 import { BringBack } from "../process/bring-back.ts"
 import { endsWithin } from "../process/ends-within.ts"
 import { waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
+import { networkPortsOf } from "../process/network-ports.ts"
 import type { LastSink, SnapshotParts } from "../snapshot.ts"
+import { agentOf } from "./agent.ts"
 import type { Api } from "./api.ts"
 import { exitOfFirecracker, type LastAsked } from "./result.ts"
 import { takeBack } from "./snapshot/attempt.ts"
@@ -29,6 +32,7 @@ const STATES = { Running: true, Paused: false } as const
 export class FirecrackerMachine implements Machine {
   readonly exited: Promise<Exit>
   readonly cut: Promise<void>
+  readonly agent: Machine["agent"]
   readonly #api: Api
   readonly #detached = new AbortController()
   #running: boolean
@@ -51,7 +55,13 @@ export class FirecrackerMachine implements Machine {
     this.#running = running
     this.#asleep = !running
     this.cut = api.closed
+    this.agent = agentOf(record)
     this.exited = new Promise((resolve) => this.#watchEnd(resolve))
+  }
+
+  get ports(): Machine["ports"] {
+    const { directory } = this.record
+    return hasForwards(directory) ? networkPortsOf(directory) : undefined
   }
 
   /** Nobody but whoever has this connection tells the guest to stand still. */

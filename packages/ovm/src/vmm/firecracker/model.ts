@@ -1,5 +1,7 @@
 import type { GuestModel, LaunchPlan } from "../plan.ts"
+import { AGENT_DEVICE, agentIn } from "./agent.ts"
 import { type FirecrackerCapabilities, MACHINE_TYPE } from "./capabilities.ts"
+import { networkDevices, networkOf } from "./network.ts"
 
 /** What a guest sees of the disk that tells it of its first boot (spec/first-boot.md): its size in bytes. */
 const FIRST_BOOT = /^virtio-blk,first-boot,size=([1-9]\d{0,8})$/
@@ -14,10 +16,10 @@ export function firstBootSize(devices: readonly string[]): number | undefined {
 export function modelOf(
   plan: LaunchPlan,
   { snapshotFormat }: Pick<FirecrackerCapabilities, "snapshotFormat">,
-  snapshot: readonly string[] = [],
+  snapshot?: readonly string[],
 ): GuestModel {
   const { resources, disk } = plan
-  const firstBoot = plan.firstBoot?.size ?? firstBootSize(snapshot)
+  const firstBoot = plan.firstBoot?.size ?? firstBootSize(snapshot ?? [])
   return {
     format: snapshotFormat,
     machineType: MACHINE_TYPE,
@@ -29,7 +31,9 @@ export function modelOf(
       ...["serial", "i8042", "vmgenid"],
       ...(disk ? [`virtio-blk${disk.writable ? "" : ",read-only"}`] : []),
       ...(firstBoot === undefined ? [] : [`virtio-blk,first-boot,size=${firstBoot}`]),
+      ...(snapshot ? networkOf(snapshot) : networkDevices(plan)),
       "virtio-rng",
+      ...((snapshot ? agentIn(snapshot) : plan.agent) ? [AGENT_DEVICE] : []),
     ],
   }
 }

@@ -13,6 +13,7 @@ import { startedIn } from "../process/identity.ts"
 import { spawnKept } from "../process/keeper.ts"
 import { lastWords } from "../process/last-words.ts"
 import type { Capabilities } from "../vmm.ts"
+import { VSOCK_SOCKET } from "./agent.ts"
 import { API_SOCKET, Api } from "./api.ts"
 import { checkFirecracker } from "./check.ts"
 import { isShown } from "./drives.ts"
@@ -60,7 +61,8 @@ export async function startFirecracker<T>(
 ): Promise<T> {
   if (signal?.aborted) throw interrupted()
   const { directory } = plan
-  rmSync(join(directory, API_SOCKET), { force: true })
+  // It fails on what it left behind.
+  for (const name of [API_SOCKET, VSOCK_SOCKET]) rmSync(join(directory, name), { force: true })
   const spawned = performance.now()
   const argv = [found.binary, "--api-sock", API_SOCKET, "--id", "ovm", "--log-path", LOG, "--level", "Error"]
   const { disk } = plan
