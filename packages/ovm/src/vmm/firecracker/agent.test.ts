@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { createServer, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { channelIn, VSOCK_SOCKET } from "./agent.ts"
+import { channelIn } from "./agent.ts"
+import { VSOCK_SOCKET } from "./vsock.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "ovm-vsock-"))
 afterAll(() => rmSync(folder, { recursive: true }))

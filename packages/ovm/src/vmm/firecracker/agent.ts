@@ -1,13 +1,9 @@
 import type { Duplex } from "node:stream"
 import type { MachineRecord } from "../machine.ts"
 import { connectIn } from "../process/socket.ts"
+import { AGENT_DEVICE, VSOCK_SOCKET } from "./vsock.ts"
 
-/** In a model: the way to an agent inside the guest (spec/agent.md). */
-export const AGENT_DEVICE = "virtio-vsock,agent"
-/** In the machine's directory, where Firecracker works: of the one vsock device that a machine may have. */
-export const VSOCK_SOCKET = "vsock.sock"
-/** The guest's address on it (OVMS-AGT-004: its port). */
-export const GUEST_CID = 3
+/** Of the guest (OVMS-AGT-004). */
 const PORT = 20_310
 /** Firecracker gives a guest that does not answer two seconds. */
 const ANSWER_MS = 5000

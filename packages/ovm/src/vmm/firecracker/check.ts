@@ -8,6 +8,7 @@ const MIN_MEMORY = 8 * MiB
 const MAX_MEMORY = 2 ** 40
 /** Linux's COMMAND_LINE_SIZE on x86 with the closing NUL, and what Firecracker adds. */
 const MAX_ARGS = 1900
+const KNOWN = new Set(["rng", "vsock"])
 
 /** Everything that Firecracker cannot honour of `plan`, all at once (Vmm.check; spec/runtimes/firecracker.md). */
 export function checkFirecracker(plan: LaunchPlan, fault = storageFault): readonly Unsupported[] {
@@ -68,14 +69,18 @@ function* lacking(plan: LaunchPlan): Iterable<Unsupported> {
 }
 
 function* devices(plan: LaunchPlan): Iterable<Unsupported> {
+  let sockets = 0
   for (const [index, { type, required, mmioAddr }] of plan.devices.entries()) {
     const pointer = `/devices/${index}`
+    const isSecond = type === "vsock" && ++sockets > 1
     // Each of its machines has a source of entropy.
-    if (type !== "rng")
+    if (isSecond || !KNOWN.has(type))
       yield {
         pointer: `${pointer}/type`,
         severity: required ? "fatal" : "degraded",
-        reason: `Firecracker has no device of type ${JSON.stringify(type)}`,
+        reason: isSecond
+          ? 'a machine has one device of type "vsock" [OVMS-DEV-031]'
+          : `Firecracker has no device of type ${JSON.stringify(type)}`,
       }
     else if (mmioAddr !== undefined)
       yield {

@@ -14,6 +14,7 @@ import { spawnKept } from "../process/keeper.ts"
 import { endStray } from "../process/stray.ts"
 import { MEMORY, SnapshotBench } from "../snapshot-bench.testing.ts"
 import { vmmSuite } from "../vmm.suite.ts"
+import { channelIn } from "./agent.ts"
 import { checkFirecracker } from "./check.ts"
 import { firecracker } from "./index.ts"
 import { storageFault } from "./storage.ts"
@@ -119,6 +120,27 @@ describe.skipIf(note !== "")(`disks of Firecracker ${note}`, () => {
     const plan = bench.planOf("read=0 tick_ms=1 ticks=1", { firstBoot: { path, size: MiB } })
     const text = await bench.until(await bench.vmm.launch(plan))
     expect(text).toContain("SECTOR 0 [first boot first boot")
+  })
+
+  test("a vsock device is a socket of the host, of each clone its own [OVMS-DEV-030]", async () => {
+    const shots = new SnapshotBench(bench)
+    const devices = [{ type: "vsock", name: "talk", required: true }]
+    const plan = bench.planOf("tick_ms=10 hlt=1", { devices, resources: { vcpus: 1, memory: MEMORY } })
+    const machine = await bench.vmm.launch(plan)
+    await bench.until(machine, "TICK 2\r\n")
+    const socket = { type: "vsock", name: "talk", file: "vsock.sock" }
+    expect(machine.record.devices).toEqual([socket])
+    expect(machine.agent).toBeUndefined()
+    const { origin } = await shots.take(machine, { ram: bench.path("ram"), state: bench.path("state") })
+    const loaded = await shots.load(shots.resumePlan(origin, undefined, { devices }))
+    const clone = await loaded.resume()
+    expect(clone.record.devices).toEqual([socket])
+    for (const { record } of [machine, clone]) {
+      // This guest has no driver, and so nobody listens.
+      expect(statSync(join(record.directory, "vsock.sock")).isSocket()).toBe(true)
+      expect(await channelIn(record.directory)).toBeUndefined()
+    }
+    await shots.end(machine, clone)
   })
 
   test("a clone has zeros in place of what was told at the first boot, and no path of this host in its state (OVMS-FBC-007)", async () => {
@@ -231,7 +253,7 @@ test("a host that cannot show layers says what it lacks", () => {
   expect(checkFirecracker({ ...plan, disk: plain }, () => "it lacks something")).toEqual([])
 })
 
-test("a source of entropy is there, and a device of another type is refused by name [OVMS-MAN-057, OVMS-MAN-059]", () => {
+test("a source of entropy is there, and a device of another type is refused by name [OVMS-MAN-057, OVMS-MAN-059, OVMS-DEV-031]", () => {
   const plan = {
     id: "devices",
     directory: "/nowhere",
@@ -242,6 +264,8 @@ test("a source of entropy is there, and a device of another type is refused by n
       { type: "ivshmem", name: "frames", size: MiB, required: true },
       { type: "gpu", name: "extra", required: false },
       { type: "rng", name: "placed", required: true, mmioAddr: "0x1" },
+      { type: "vsock", name: "talk", required: true },
+      { type: "vsock", name: "more", required: true },
     ],
     consoleLimit: 4096,
   }
@@ -249,5 +273,6 @@ test("a source of entropy is there, and a device of another type is refused by n
     "fatal /devices/1/type",
     "degraded /devices/2/type",
     "degraded /devices/3/mmio_addr",
+    "fatal /devices/5/type",
   ])
 })

@@ -3,7 +3,6 @@ import { refuseFatal } from "../fatal.ts"
 import type { Machine } from "../machine.ts"
 import { makeOverlay } from "../overlays.ts"
 import type { LaunchPlan } from "../plan.ts"
-import { GUEST_CID, VSOCK_SOCKET } from "./agent.ts"
 import type { Api } from "./api.ts"
 import type { FirecrackerCapabilities } from "./capabilities.ts"
 import { checkFirecracker } from "./check.ts"
@@ -14,6 +13,7 @@ import { FirecrackerMachine } from "./machine.ts"
 import { modelOf } from "./model.ts"
 import { attachNetwork } from "./network.ts"
 import { LONGEST_START_MS, startFirecracker } from "./start.ts"
+import { attachVsock } from "./vsock.ts"
 
 const MiB = 2 ** 20
 /** In the machine's directory: a snapshot has the names in it, and is to tell nobody where on this host they are. */
@@ -55,5 +55,5 @@ async function configure(api: Api, plan: LaunchPlan): Promise<void> {
   await attachNetwork(api, plan)
   // Linux draws from it, and once it is there a new generation ID has it reseed.
   await api.ask("PUT", "/entropy", {})
-  if (plan.agent) await api.ask("PUT", "/vsock", { guest_cid: GUEST_CID, uds_path: VSOCK_SOCKET })
+  await attachVsock(api, plan)
 }

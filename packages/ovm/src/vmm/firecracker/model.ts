@@ -1,7 +1,7 @@
 import type { GuestModel, LaunchPlan } from "../plan.ts"
-import { AGENT_DEVICE, agentIn } from "./agent.ts"
 import { type FirecrackerCapabilities, MACHINE_TYPE } from "./capabilities.ts"
 import { networkDevices, networkOf } from "./network.ts"
+import { vsockDevices } from "./vsock.ts"
 
 /** What a guest sees of the disk that tells it of its first boot (spec/first-boot.md): its size in bytes. */
 const FIRST_BOOT = /^virtio-blk,first-boot,size=([1-9]\d{0,8})$/
@@ -33,7 +33,7 @@ export function modelOf(
       ...(firstBoot === undefined ? [] : [`virtio-blk,first-boot,size=${firstBoot}`]),
       ...(snapshot ? networkOf(snapshot) : networkDevices(plan)),
       "virtio-rng",
-      ...((snapshot ? agentIn(snapshot) : plan.agent) ? [AGENT_DEVICE] : []),
+      ...vsockDevices(plan, snapshot),
     ],
   }
 }

@@ -13,11 +13,11 @@ import { startedIn } from "../process/identity.ts"
 import { spawnKept } from "../process/keeper.ts"
 import { lastWords } from "../process/last-words.ts"
 import type { Capabilities } from "../vmm.ts"
-import { VSOCK_SOCKET } from "./agent.ts"
 import { API_SOCKET, Api } from "./api.ts"
 import { checkFirecracker } from "./check.ts"
 import { isShown } from "./drives.ts"
 import { besideStorage, storageReady } from "./storage.ts"
+import { VSOCK_SOCKET, withSocket } from "./vsock.ts"
 
 /** From spawn to the first answer: some 20 ms, and a minute where forty of them share two processors. */
 export const LONGEST_START_MS = 120_000
@@ -92,7 +92,7 @@ export async function startFirecracker<T>(
       ...(resumed && { resumed }),
     }
     const record = {
-      ...{ ...what, ...grantedDevices(plan, checkFirecracker(plan)) },
+      ...{ ...what, ...withSocket(grantedDevices(plan, checkFirecracker(plan))) },
       ...(overlay !== undefined && { overlay }),
       own,
     }

@@ -1,0 +1,37 @@
+import type { MachineDevice } from "../machine.ts"
+import type { LaunchPlan } from "../plan.ts"
+import type { Api } from "./api.ts"
+
+/** In the machine's directory, where Firecracker works: of the one vsock device that a machine may have. */
+export const VSOCK_SOCKET = "vsock.sock"
+/** The guest's address on it. */
+const GUEST_CID = 3
+/** In a model: one for the agent, which the machine's own programs may use as well, and one for those alone. */
+export const AGENT_DEVICE = "virtio-vsock,agent"
+const OWN_DEVICE = "virtio-vsock"
+
+/** As in a model; `snapshot` are the devices of a machine that goes on. */
+export function vsockDevices(
+  { agent, devices }: LaunchPlan,
+  snapshot?: readonly string[],
+): readonly string[] {
+  if (snapshot) return snapshot.filter((device) => device === AGENT_DEVICE || device === OWN_DEVICE)
+  if (agent) return [AGENT_DEVICE]
+  return devices.some(({ type }) => type === "vsock") ? [OWN_DEVICE] : []
+}
+
+/** Throws what asking does. */
+export async function attachVsock(api: Api, plan: LaunchPlan): Promise<void> {
+  if (vsockDevices(plan).length === 0) return
+  await api.ask("PUT", "/vsock", { guest_cid: GUEST_CID, uds_path: VSOCK_SOCKET })
+}
+
+/** What the host has of a machine's devices. */
+export function withSocket({ devices = [] }: { readonly devices?: readonly MachineDevice[] }): {
+  readonly devices?: readonly MachineDevice[]
+} {
+  if (devices.length === 0) return {}
+  return {
+    devices: devices.map((device) => (device.type === "vsock" ? { ...device, file: VSOCK_SOCKET } : device)),
+  }
+}
