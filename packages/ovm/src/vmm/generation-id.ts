@@ -11,7 +11,7 @@ export function inMemory(uuid: string): Buffer {
 }
 
 /** The UUID of 16 bytes that ACPI has. */
-export function uuidOf(bytes: Uint8Array): string {
+export function uuidIn(bytes: Uint8Array): string {
   return turned(Buffer.from(bytes))
     .toString("hex")
     .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5")

@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream"
 import type { MachineRecord } from "../machine.ts"
 import { connectIn } from "../process/socket.ts"
-import { AGENT_DEVICE, VSOCK_SOCKET } from "./vsock.ts"
+import { VSOCK_AGENT, VSOCK_SOCKET } from "./vsock.ts"
 
 /** Of the guest (OVMS-AGT-004). */
 const PORT = 20_310
@@ -11,16 +11,16 @@ const ANSWER_MS = 5000
 const LONGEST_ANSWER = 32
 
 /** Loader.agentIn of Firecracker. */
-export function agentIn(devices: readonly string[]): boolean {
-  return devices.includes(AGENT_DEVICE)
+export function agentInFirecracker(devices: readonly string[]): boolean {
+  return devices.includes(VSOCK_AGENT)
 }
 
 /** Machine.agent of Firecracker: undefined for a machine without. */
-export function agentOf({
+export function agentOfFirecracker({
   directory,
   model,
 }: MachineRecord): (() => Promise<Duplex | undefined>) | undefined {
-  return agentIn(model?.devices ?? []) ? () => channelIn(directory) : undefined
+  return agentInFirecracker(model?.devices ?? []) ? () => channelIn(directory) : undefined
 }
 
 /**

@@ -2,7 +2,7 @@ import type { ResumePlan, Unsupported } from "../plan.ts"
 import { checkFirecracker } from "./check.ts"
 
 /** Loader.check of Firecracker: what the plan alone gives, but for what is about booting; and what of a snapshot. */
-export function checkResume(plan: ResumePlan): readonly Unsupported[] {
+export function checkLoad(plan: ResumePlan): readonly Unsupported[] {
   const planned = checkFirecracker(plan).filter(({ pointer }) => !/^\/(kernel|initrd)/.test(pointer))
   return [...planned, ...disk(plan), ...ram(plan)]
 }

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readFileSync, readSync, writeSync } from "node:fs"
-import { inMemory, uuidOf } from "../generation-id.ts"
+import { inMemory, uuidIn } from "../generation-id.ts"
 
 // Firecracker gives each of its machines a VM generation ID, a new one where it goes on from a snapshot, and tells it
 // to nobody but the guest, whose ACPI tables say where in memory it is.
@@ -69,7 +69,7 @@ function guestIn(pid: number, fd: number, memory: number): Memory | undefined {
 
 function idIn(memory: Memory | undefined): string | undefined {
   const at = memory && placeIn(memory)
-  return at === undefined ? undefined : uuidOf(read(memory?.fd ?? -1, (memory?.base ?? 0) + at, LENGTH))
+  return at === undefined ? undefined : uuidIn(read(memory?.fd ?? -1, (memory?.base ?? 0) + at, LENGTH))
 }
 
 /** The guest may have written there: whatever it says, it means a place in the same area. */

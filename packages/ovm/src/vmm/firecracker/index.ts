@@ -4,14 +4,14 @@ import type { Machine, MachineRecord } from "../machine.ts"
 import type { LaunchPlan, ResumePlan, Unsupported } from "../plan.ts"
 import type { Vmm } from "../vmm.ts"
 import { adoptFirecracker } from "./adopt.ts"
-import { agentIn } from "./agent.ts"
+import { agentInFirecracker } from "./agent.ts"
 import { type FirecrackerCapabilities, firecrackerCapabilities } from "./capabilities.ts"
 import { checkFirecracker } from "./check.ts"
-import { checkResume } from "./check-resume.ts"
+import { checkLoad } from "./check-resume.ts"
 import { isInstalled } from "./find.ts"
 import { launchFirecracker } from "./launch.ts"
-import { modelOf } from "./model.ts"
-import { macIn } from "./network.ts"
+import { modelOfFirecracker } from "./model.ts"
+import { macInFirecracker } from "./network.ts"
 
 /** Firecracker ≥ 1.13. `cacheFolder` keeps what was found out about it, and kernels that were unpacked for it. */
 export function firecracker(cacheFolder: string): Vmm & { readonly loader: Loader } {
@@ -53,20 +53,20 @@ class FirecrackerLoader implements Loader {
   constructor(private readonly cacheFolder: string) {}
 
   async model(plan: LaunchPlan, devices?: readonly string[]) {
-    return modelOf(plan, await firecrackerCapabilities(this.cacheFolder), devices)
+    return modelOfFirecracker(plan, await firecrackerCapabilities(this.cacheFolder), devices)
   }
 
   macIn(devices: readonly string[]) {
-    return macIn(devices)
+    return macInFirecracker(devices)
   }
 
   agentIn(devices: readonly string[]) {
-    return agentIn(devices)
+    return agentInFirecracker(devices)
   }
 
   async check(plan: ResumePlan) {
     await firecrackerCapabilities(this.cacheFolder)
-    return checkResume(plan)
+    return checkLoad(plan)
   }
 
   async load(plan: ResumePlan, call?: Loading): Promise<Loaded> {

@@ -10,7 +10,7 @@ import { attachDrives, place, placeDrives } from "./drives.ts"
 import { generationOf } from "./generation.ts"
 import { vmlinuxOf } from "./kernel.ts"
 import { FirecrackerMachine } from "./machine.ts"
-import { modelOf } from "./model.ts"
+import { modelOfFirecracker } from "./model.ts"
 import { attachNetwork } from "./network.ts"
 import { LONGEST_START_MS, startFirecracker } from "./start.ts"
 import { attachVsock } from "./vsock.ts"
@@ -32,7 +32,7 @@ export async function launchFirecracker(
   placeDrives(plan)
   place(plan, kernel, KERNEL)
   if (plan.initrd) place(plan, plan.initrd.path, INITRD)
-  const starting = { found, plan, overlay, model: modelOf(plan, found) }
+  const starting = { found, plan, overlay, model: modelOfFirecracker(plan, found) }
   return await startFirecracker(starting, call, async ({ record, api, spawn }) => {
     const before = performance.now()
     await configure(api, plan)

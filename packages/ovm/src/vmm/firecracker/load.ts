@@ -8,11 +8,11 @@ import { makeOverlay } from "../overlays.ts"
 import type { ResumePlan } from "../plan.ts"
 import { checkDisk, checkRam, fileOf } from "../resume-files.ts"
 import type { FirecrackerCapabilities } from "./capabilities.ts"
-import { checkResume } from "./check-resume.ts"
+import { checkLoad } from "./check-resume.ts"
 import { placeDrives } from "./drives.ts"
 import { generationOf, setGeneration } from "./generation.ts"
 import { FirecrackerMachine } from "./machine.ts"
-import { firstBootSize, modelOf } from "./model.ts"
+import { firstBootSizeIn, modelOfFirecracker } from "./model.ts"
 import { looseNetwork } from "./network.ts"
 import { LONGEST_START_MS, startFirecracker } from "./start.ts"
 
@@ -25,19 +25,19 @@ export async function loadFirecracker(
   plan: ResumePlan,
   call: Loading = {},
 ): Promise<Loaded> {
-  refuseFatal(checkResume(plan))
+  refuseFatal(checkLoad(plan))
   const { model, ram: source, state } = plan.origin
   const ram = fileOf(source)
   checkRam(ram.path, model)
   checkState(state)
   await checkDisk(plan)
   const overlay = await makeOverlay(plan)
-  placeDrives(plan, firstBootSize(model.devices))
+  placeDrives(plan, firstBootSizeIn(model.devices))
   const starting = {
     found,
     plan,
     overlay,
-    model: modelOf(plan, found, model.devices),
+    model: modelOfFirecracker(plan, found, model.devices),
     resumed: true as const,
   }
   return await startFirecracker(starting, call, async ({ record, api, spawn }) => {

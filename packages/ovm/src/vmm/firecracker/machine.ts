@@ -9,10 +9,10 @@ import { waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import { networkPortsOf } from "../process/network-ports.ts"
 import type { LastSink, SnapshotParts } from "../snapshot.ts"
-import { agentOf } from "./agent.ts"
+import { agentOfFirecracker } from "./agent.ts"
 import type { Api } from "./api.ts"
 import { exitOfFirecracker, type LastAsked } from "./result.ts"
-import { takeBack } from "./snapshot/attempt.ts"
+import { takeBackFirecracker } from "./snapshot/attempt.ts"
 import { isWritten, monitorOf, shownNode, writtenFile } from "./snapshot/disk.ts"
 import { flushStorage } from "./storage.ts"
 
@@ -55,7 +55,7 @@ export class FirecrackerMachine implements Machine {
     this.#running = running
     this.#asleep = !running
     this.cut = api.closed
-    this.agent = agentOf(record)
+    this.agent = agentOfFirecracker(record)
     this.exited = new Promise((resolve) => this.#watchEnd(resolve))
   }
 
@@ -164,7 +164,7 @@ export class FirecrackerMachine implements Machine {
   }
 
   async #takeBack(attempt: Attempt): Promise<boolean> {
-    const through = await takeBack(this.#api, attempt)
+    const through = await takeBackFirecracker(this.#api, attempt)
     this.#running = attempt.running
     this.#listener()
     return through

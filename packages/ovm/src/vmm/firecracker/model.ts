@@ -1,25 +1,25 @@
 import type { GuestModel, LaunchPlan } from "../plan.ts"
 import { type FirecrackerCapabilities, MACHINE_TYPE } from "./capabilities.ts"
-import { networkDevices, networkOf } from "./network.ts"
+import { interfaceIn, interfaceOf } from "./network.ts"
 import { vsockDevices } from "./vsock.ts"
 
 /** What a guest sees of the disk that tells it of its first boot (spec/first-boot.md): its size in bytes. */
 const FIRST_BOOT = /^virtio-blk,first-boot,size=([1-9]\d{0,8})$/
 
 /** Bytes of that disk, if the machine has one. */
-export function firstBootSize(devices: readonly string[]): number | undefined {
+export function firstBootSizeIn(devices: readonly string[]): number | undefined {
   const size = devices.map((device) => FIRST_BOOT.exec(device)?.[1]).find(Boolean)
   return size === undefined ? undefined : Number(size)
 }
 
 /** Loader.model of Firecracker: everything that a guest can see of the machine that is made of `plan`. */
-export function modelOf(
+export function modelOfFirecracker(
   plan: LaunchPlan,
   { snapshotFormat }: Pick<FirecrackerCapabilities, "snapshotFormat">,
   snapshot?: readonly string[],
 ): GuestModel {
   const { resources, disk } = plan
-  const firstBoot = plan.firstBoot?.size ?? firstBootSize(snapshot ?? [])
+  const firstBoot = plan.firstBoot?.size ?? firstBootSizeIn(snapshot ?? [])
   return {
     format: snapshotFormat,
     machineType: MACHINE_TYPE,
@@ -31,7 +31,7 @@ export function modelOf(
       ...["serial", "i8042", "vmgenid"],
       ...(disk ? [`virtio-blk${disk.writable ? "" : ",read-only"}`] : []),
       ...(firstBoot === undefined ? [] : [`virtio-blk,first-boot,size=${firstBoot}`]),
-      ...(snapshot ? networkOf(snapshot) : networkDevices(plan)),
+      ...(snapshot ? interfaceIn(snapshot) : interfaceOf(plan)),
       "virtio-rng",
       ...vsockDevices(plan, snapshot),
     ],

@@ -7,17 +7,17 @@ const DEVICE = /^virtio-net,mac=((?:[0-9a-f]{2}:){5}[0-9a-f]{2})$/
 const ID = "net"
 
 /** Loader.macIn of Firecracker. */
-export function macIn(devices: readonly string[]): string | undefined {
-  return networkOf(devices).map((device) => DEVICE.exec(device)?.[1])[0]
+export function macInFirecracker(devices: readonly string[]): string | undefined {
+  return interfaceIn(devices).map((device) => DEVICE.exec(device)?.[1])[0]
 }
 
 /** As in a model, of a new machine: one that is connected to nothing has no interface. */
-export function networkDevices({ network }: LaunchPlan): readonly string[] {
+export function interfaceOf({ network }: LaunchPlan): readonly string[] {
   return network?.bridge ? [`virtio-net,mac=${network.mac}`] : []
 }
 
 /** Those of a snapshot's devices that are its network. */
-export function networkOf(devices: readonly string[]): readonly string[] {
+export function interfaceIn(devices: readonly string[]): readonly string[] {
   return devices.filter((device) => DEVICE.test(device))
 }
 
@@ -36,7 +36,7 @@ export async function attachNetwork(api: Api, { network, directory }: LaunchPlan
 
 /** The part of PUT /snapshot/load: the guest's interface leads nowhere, as it has another one's MAC address. */
 export function looseNetwork(devices: readonly string[]): Readonly<Record<string, unknown>> {
-  if (macIn(devices) === undefined) return {}
+  if (macInFirecracker(devices) === undefined) return {}
   return { network_overrides: [{ iface_id: ID, host_dev_name: interfaceName() }] }
 }
 

@@ -7,7 +7,7 @@ export const VSOCK_SOCKET = "vsock.sock"
 /** The guest's address on it. */
 const GUEST_CID = 3
 /** In a model: one for the agent, which the machine's own programs may use as well, and one for those alone. */
-export const AGENT_DEVICE = "virtio-vsock,agent"
+export const VSOCK_AGENT = "virtio-vsock,agent"
 const OWN_DEVICE = "virtio-vsock"
 
 /** As in a model; `snapshot` are the devices of a machine that goes on. */
@@ -15,8 +15,8 @@ export function vsockDevices(
   { agent, devices }: LaunchPlan,
   snapshot?: readonly string[],
 ): readonly string[] {
-  if (snapshot) return snapshot.filter((device) => device === AGENT_DEVICE || device === OWN_DEVICE)
-  if (agent) return [AGENT_DEVICE]
+  if (snapshot) return snapshot.filter((device) => device === VSOCK_AGENT || device === OWN_DEVICE)
+  if (agent) return [VSOCK_AGENT]
   return devices.some(({ type }) => type === "vsock") ? [OWN_DEVICE] : []
 }
 

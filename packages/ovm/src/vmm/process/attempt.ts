@@ -63,7 +63,7 @@ export async function forgetAttempt(directory: string): Promise<void> {
 }
 
 /** What is large, and of no use any more; what cannot be removed stays. */
-export async function removeFiles({ files }: Pick<Attempt, "files">): Promise<void> {
+export async function removeFilesOf({ files }: Pick<Attempt, "files">): Promise<void> {
   for (const path of files) await rm(path, { force: true }).catch(() => {})
 }
 

@@ -11,7 +11,7 @@ import { monitorOf, shownNode, writtenFile } from "./disk.ts"
  * only has to go on. Says whether it is. What Firecracker was asked before is answered first. Throws OVM_VMM_FAILED or
  * OVM_VMM_TIMEOUT: then the note stays.
  */
-export async function takeBack(api: Api, attempt: Attempt): Promise<boolean> {
+export async function takeBackFirecracker(api: Api, attempt: Attempt): Promise<boolean> {
   const { directory, files, overlay, running } = attempt
   if (running) await api.ask("PATCH", "/vm", { state: "Resumed" })
   const through = overlay !== undefined && (await withMonitor(directory, (qmp) => settle(qmp, attempt)))

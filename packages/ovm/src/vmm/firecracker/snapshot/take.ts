@@ -11,7 +11,7 @@ import {
   forgetAttempt,
   noteAttempt,
   refuseExisting,
-  removeFiles,
+  removeFilesOf,
 } from "../../process/attempt.ts"
 import { isAlive } from "../../process/identity.ts"
 import type { Qmp } from "../../qemu/qmp.ts"
@@ -28,7 +28,7 @@ const MiB = 2 ** 20
 const LEAST_CREATE_MS = 20_000
 const CREATE_RATE = 32 << 10
 
-export interface Source {
+export interface FirecrackerSource {
   readonly record: MachineRecord
   readonly api: Api
   readonly running: boolean
@@ -47,7 +47,7 @@ interface Written {
 
 /** Snapshotter.snapshot of Firecracker (docs/design/0078-firecracker-snapshots.md). */
 export async function snapshotFirecracker(
-  source: Source,
+  source: FirecrackerSource,
   into: LastSink,
   { signal }: Call = {},
 ): Promise<SnapshotParts> {
@@ -103,7 +103,10 @@ interface Taken {
   readonly frozen: string | undefined
 }
 
-async function partsOf({ record, running }: Source, { into, laps, frozen }: Taken): Promise<SnapshotParts> {
+async function partsOf(
+  { record, running }: FirecrackerSource,
+  { into, laps, frozen }: Taken,
+): Promise<SnapshotParts> {
   const { vmm, version, accelerator, model, own } = record
   if (!model) throw new OvmError("OVM_INTERNAL", "a machine without a model was snapshotted")
   // What could not be looked through is as it was written.
@@ -152,7 +155,7 @@ async function makeEmpty(path: string): Promise<void> {
  * written, which Firecracker knows while none is swapped out; what was loaded from a file is written whole.
  */
 async function create(
-  { record, api }: Source,
+  { record, api }: FirecrackerSource,
   { ram, state }: LastSink,
   { memory }: GuestModel,
 ): Promise<void> {
@@ -181,7 +184,7 @@ function refuseAborted(signal: AbortSignal | undefined): void {
 
 /** What is to be thrown for `thrown`, once the machine is as it was before; undefined if the snapshot is through. */
 async function undo(
-  { record, takeBack }: Source,
+  { record, takeBack }: FirecrackerSource,
   attempt: Attempt | undefined,
   thrown: unknown,
 ): Promise<OvmError | undefined> {
@@ -197,7 +200,7 @@ async function undo(
   try {
     return (await takeBack(attempt)) ? undefined : said()
   } catch (failure) {
-    await removeFiles(attempt)
+    await removeFilesOf(attempt)
     if (!(await isAlive(record))) return said()
     return said(`; and the machine is not back yet, which is tried again: ${toOvmError(failure).message}`)
   }
