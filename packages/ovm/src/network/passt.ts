@@ -14,10 +14,22 @@ export function findPasst(env: Record<string, string | undefined> = process.env)
   return folders.map((folder) => join(folder, "passt")).find(isProgram)
 }
 
-/** Without `--no-map-gw` the guest's gateway would be the host's loopback. Exported for its test. */
+/** Without it the guest's gateway would be the host's loopback. */
+const NO_GATEWAY = "--no-map-gw"
+
+/** Exported for its test. */
 export function passtArguments(forwards: readonly PortForward[]): string[] {
   const ports = forwards.flatMap((forward) => specifier(forward, forwards) ?? [])
-  return ["--quiet", "--no-map-gw", ...ports, "--fd", String(CONNECTION)]
+  return ["--quiet", NO_GATEWAY, ...ports, "--fd", String(CONNECTION)]
+}
+
+/**
+ * Whether its clients are on this host's loopback, by UDP: the guest sees the gateway in their place, and its answers
+ * find back only by a passt that takes the gateway for the loopback. That one has the port alone, and its filter lets
+ * out by it only what answers a client.
+ */
+export function isAnsweredApart({ protocol, address }: Pick<PortForward, "protocol" | "address">): boolean {
+  return protocol === "udp" && /^127\.|^::1$/.test(address)
 }
 
 /** A third to a half of the memory, and nothing that leads out, or that the first passt of a machine says already. */
@@ -39,7 +51,9 @@ export async function startPortPasst(
   forward: PortForward,
   connection: number,
 ): Promise<void> {
-  const args = [OTHER[forward.protocol], ...PORT_ALONE, ...passtArguments([forward])]
+  const usual = passtArguments([forward])
+  const own = isAnsweredApart(forward) ? usual.filter((argument) => argument !== NO_GATEWAY) : usual
+  const args = [OTHER[forward.protocol], ...PORT_ALONE, ...own]
   const fault = await startBackground(
     { program, args, descriptors: [connection] },
     new AbortController().signal,

@@ -7,6 +7,7 @@ import { grantedDevices } from "../granted.ts"
 import type { Machine, MachineRecord } from "../machine.ts"
 import { makeFurther, makeOverlay } from "../overlays.ts"
 import type { LaunchPlan, Unsupported } from "../plan.ts"
+import { startLink } from "../process/added-ports.ts"
 import { readExit } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
@@ -56,7 +57,8 @@ export async function launchExec(
     kept = await spawnLinked(link, prepared.argv, plan)
     const identity = await Promise.race([identityIn(directory), aborted.promise])
     const spawned = performance.now()
-    if (link && network) await Promise.race([link.start(connectionOf(network)), aborted.promise])
+    if (link && network)
+      await Promise.race([startLink(link, directory, connectionOf(network)), aborted.promise])
     // What it says of itself is for the record, and asked while the VMM comes up.
     const told = await Promise.race([adapter.ask("capabilities"), aborted.promise])
     const found = capabilitiesIn(adapter.name, told)

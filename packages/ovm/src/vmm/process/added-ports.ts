@@ -4,8 +4,10 @@ import { OvmError } from "../../errors.ts"
 import { waits } from "../../host/libc.ts"
 import { FILTER_SOCKET, portText } from "../../network/filter.ts"
 import { forwardText, type PortForward, type Protocol } from "../../network/forward.ts"
+import { NetworkLink } from "../../network/link.ts"
+import type { Connected, MachineLink } from "../../network/machine-link.ts"
 import { openPorts } from "../../network/open-ports.ts"
-import { findPasst, startPortPasst } from "../../network/passt.ts"
+import { findPasst, isAnsweredApart, startPortPasst } from "../../network/passt.ts"
 import type { OpenPorts } from "../machine.ts"
 import { answerOn, askFilter, watchFilter } from "./filter-socket.ts"
 import { connectionIn } from "./socket.ts"
@@ -43,6 +45,16 @@ export function addedPortsOf(directory: string, carried?: Promise<void>): OpenPo
     },
     changed: async (signal) => await watchFilter(directory, signal),
   }
+}
+
+/**
+ * Starts the link of the machine in `directory`, and opens all of its ports: those that need a passt of their own by
+ * that. Throws what MachineLink.start and OpenPorts.open throw.
+ */
+export async function startLink(link: MachineLink, directory: string, whom: Connected): Promise<void> {
+  const apart = link instanceof NetworkLink ? whom.forwards.filter(isAnsweredApart) : []
+  await link.start({ ...whom, forwards: whom.forwards.filter((forward) => !apart.includes(forward)) })
+  await Promise.all(apart.map((forward) => openBy(directory, forward)))
 }
 
 /** The connection is the filter's way to the passt: whoever is killed in between leaves no port. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { MachineLink } from "../../network/machine-link.ts"
 import type { GuestModel, LaunchPlan } from "../plan.ts"
+import { startLink } from "../process/added-ports.ts"
 import { agentIn } from "./agent.ts"
 import { carrierOf, NIC } from "./network.ts"
 import type { Qmp } from "./qmp.ts"
@@ -36,7 +37,7 @@ export interface ResumedNetwork {
 
 /** Undefined for a guest that has no interface, or one that is connected to nothing. */
 export function resumedNetwork(
-  { network }: LaunchPlan,
+  { network, directory }: LaunchPlan,
   { devices }: Pick<GuestModel, "devices">,
 ): ResumedNetwork | undefined {
   if (carrierOf(network, devices) === "none") return undefined
@@ -45,7 +46,7 @@ export function resumedNetwork(
     ports: (network?.forwards ?? []).length > 0,
     connect: async (qmp, link) => {
       if (!agent) await sleep(UNLINKED_MS)
-      if (network) await link?.start(network)
+      if (network && link) await startLink(link, directory, network)
       if (!agent) await setLink(qmp, true)
     },
   }

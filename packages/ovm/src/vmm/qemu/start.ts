@@ -10,6 +10,7 @@ import { TapLink } from "../../network/named/tap.ts"
 import { findPasst } from "../../network/passt.ts"
 import type { MachineRecord } from "../machine.ts"
 import type { LaunchPlan } from "../plan.ts"
+import { startLink } from "../process/added-ports.ts"
 import { readExit } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
@@ -83,7 +84,8 @@ export async function startQemu<T>(
   try {
     // A guest that runs has its ports open. QEMU 7.2 may lose a command that comes while it answers the first one: so
     // the monitor is asked for everything at once, and nothing is waited for after its first word.
-    if (portsFirst && plan.network) await Promise.race([link?.start(plan.network), aborted.promise])
+    if (portsFirst && plan.network && link)
+      await Promise.race([startLink(link, plan.directory, plan.network), aborted.promise])
     qmp = await Promise.race([firstContact(plan.directory, watch), aborted.promise])
     patience = ALIVE_MS
     qmp.closed.then(() => {
