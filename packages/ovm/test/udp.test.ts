@@ -63,6 +63,7 @@ test.skipIf(Boolean(skip))(
     execFileSync("musl-gcc", ["-static", "-xc", "-o", program, "-"], { input: SAYS_AGAIN })
     const ports = ["-p", "5353:53/udp", "-p", "0.0.0.0:5354:53/udp", "-p", "80"]
     await box.ok(["run", "-d", "--agent", "--name", "web", ...ports, "net:1"])
+    await box.ok(["exec", "--wait", "300", "web", "true"])
     await box.ok(["cp", program, "web:/bin/says-again"])
     await box.ok(["exec", "web", "sh", "-c", "setsid says-again </dev/null >/dev/null 2>&1 &"])
     const answer = (port: number) => onHost("python3", "-c", ask("127.0.0.1", port)).trim()
