@@ -54,7 +54,8 @@ export function addedPortsOf(directory: string, carried?: Promise<void>): OpenPo
 export async function startLink(link: MachineLink, directory: string, whom: Connected): Promise<void> {
   const apart = link instanceof NetworkLink ? whom.forwards.filter(isAnsweredApart) : []
   await link.start({ ...whom, forwards: whom.forwards.filter((forward) => !apart.includes(forward)) })
-  await Promise.all(apart.map((forward) => openBy(directory, forward)))
+  // One after the other: the filter hears only so many at a time.
+  for (const forward of apart) await openBy(directory, forward)
 }
 
 /** The connection is the filter's way to the passt: whoever is killed in between leaves no port. */
