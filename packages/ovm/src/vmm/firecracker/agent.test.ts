@@ -16,7 +16,11 @@ async function through(answer: (socket: Socket, asked: string) => void, ms?: num
   const channel = await channelIn(folder, ms)
   if (!channel) return undefined
   let text = ""
-  for await (const bytes of channel) text += bytes
+  // As whoever speaks with an agent does.
+  channel.on("data", (bytes) => {
+    text += bytes
+  })
+  await new Promise((resolve) => channel.once("close", resolve))
   return text
 }
 

@@ -52,5 +52,7 @@ export async function channelIn(directory: string, ms = ANSWER_MS): Promise<Dupl
   }
   const rest = heard.subarray(heard.indexOf("\n") + 1)
   if (rest.length > 0) socket.unshift(rest)
+  // Once whoever is given it listens.
+  setImmediate(() => socket.resume())
   return socket
 }
