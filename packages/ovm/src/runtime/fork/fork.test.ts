@@ -187,6 +187,16 @@ describe.skipIf(guestMissing !== "")(`fork ${guestMissing}`, () => {
     expect(await readdir(join(root, "instances"))).toHaveLength(3)
   })
 
+  test("a machine whose only disk tells it of its first boot is forked as well", async () => {
+    const diskless = "localhost/tests/diskless:1"
+    await packGuest(join(root, "store"), diskless, "tick_ms=20 hlt=1")
+    const overrides = { config: { hostname: "alone" } }
+    const { instance_id } = await runtime.start({ manifest: diskless, overrides })
+    const before = await ticksAfter(instance_id, 0)
+    const [child] = await children(instance_id, { count: 1 })
+    await ticksAfter(child?.instance_id ?? "", before)
+  })
+
   test("no more than there may be, and none of them else (OVMS-API-450)", async () => {
     await runtime.close()
     await open({ limits: { running: 3 } })

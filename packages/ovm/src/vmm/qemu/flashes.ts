@@ -77,11 +77,6 @@ function node(name: string, { path, format }: Flash, readOnly: boolean): Record<
   return { driver: format, "node-name": name, "read-only": readOnly, file }
 }
 
-/** Whether a node of QEMU's is a flash, and no disk. */
-export function isFlash(node: string): boolean {
-  return node === CODE_NODE || node === VARIABLES_NODE
-}
-
 /** What a guest sees of its firmware, and its snapshots depend on: how large the flashes are. */
 export function flashDevices(plan: LaunchPlan): readonly string[] {
   const firmware = plan.uefi && findFirmware(wantedFirmware(plan))

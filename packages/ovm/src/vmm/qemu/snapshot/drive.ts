@@ -4,7 +4,6 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../../errors.ts"
 import type { OverlayNodes } from "../../process/attempt.ts"
 import { writes } from "../drives.ts"
-import { isFlash } from "../flashes.ts"
 import type { Qmp } from "../qmp.ts"
 
 /** What the guest's disk is now. */
@@ -20,6 +19,8 @@ export interface Drive {
 }
 
 interface BlockInfo {
+  /** The path of the device that the guest has it by. */
+  readonly qdev?: string
   readonly inserted?: {
     readonly "node-name"?: string
     readonly ro?: boolean
@@ -28,15 +29,18 @@ interface BlockInfo {
   }
 }
 
+/** Where QEMU has the device of drives.ts. */
+const FIRST_DISK = "/machine/peripheral/disk/"
+
 interface NodeInfo {
   readonly "node-name"?: string
   readonly file?: string
 }
 
-/** The guest's only disk (qapi/block-core.json, query-block); undefined without one. */
+/** The guest's first disk (qapi/block-core.json, query-block); undefined without one. */
 export async function driveOf(qmp: Qmp): Promise<Drive | undefined> {
   const all = (await qmp.execute("query-block")) as readonly BlockInfo[]
-  const { inserted } = all.find(({ inserted }) => !isFlash(inserted?.["node-name"] ?? "")) ?? {}
+  const { inserted } = all.find(({ qdev }) => qdev?.startsWith(FIRST_DISK)) ?? {}
   const [node, size] = [inserted?.["node-name"], inserted?.image?.["virtual-size"]]
   if (node === undefined || size === undefined) return undefined
   // Of the disk itself QEMU tells the whole chain instead of a path, and only the first 4 KiB of that.
