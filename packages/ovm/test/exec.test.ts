@@ -48,7 +48,11 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
   test("an agent comes with the machine, runs in its root, and is seen [OVMS-API-320, OVMS-API-328, OVMS-AGT-001, OVMS-AGT-031]", async () => {
     const { ready, since } = await runtime.ready(id, { timeoutMs: PATIENCE })
     expect(ready).toBe(true)
-    expect((await box.json(["status", "web"])).agent).toEqual({ ready: true, since, program: { name: "ovm" } })
+    expect((await box.json(["status", "web"])).agent).toEqual({
+      ready: true,
+      since,
+      program: { name: "ovm" },
+    })
     expect(await box.ok(["status", "web"])).toContain("answers since")
     // OVMS-AGT-095, OVMS-AGT-096: in the root of its disk, and never before.
     const first = ["cat", "/etc/layer", "/proc/sys/kernel/ostype"]
