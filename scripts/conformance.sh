@@ -11,13 +11,15 @@ status=0
 suite() {
   kind=$1
   shift
-  node "$root/packages/conformance/dist/ovms-conformance.js" "$kind" "$@" --name "$version" \
+  node "$root/packages/conformance/dist/ovms-conformance.js" "$kind" "$@" --name "${named:-$version}" \
     --report "$cache/conformance/$kind" || { ended=$?; [ $ended -lt $status ] || status=$ended; }
 }
 
 suite wrapper "$root/examples/conformance/ovm-wrapper" "$@"
 suite runtime --start "$root/examples/conformance/ovm-runtime" "$@"
+named="ovm-vmm-pyqemu of $version"
 suite adapter "$root/examples/adapters/python/ovm-vmm-pyqemu" "$@"
+named=
 suite agent "$root/examples/conformance/ovm-agent" "$@"
 if [ $# = 0 ]; then
   bun "$root/scripts/conformance-registries.ts" ${PUBLISH:+--write} || [ $status != 0 ] || status=1
