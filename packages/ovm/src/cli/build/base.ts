@@ -35,9 +35,9 @@ export async function baseCalled(text: string, call: BaseCall): Promise<Base> {
 async function named(text: string, call: BaseCall): Promise<Base> {
   const reference = parseReference(text)
   await using here = await openHere(`${reference}`, {})
-  if (!here && reference.host === undefined)
-    throw new Wrong(`there is no image ${reference} on this host, and the name says no registry to look in`)
-  if (!here && reference.host !== undefined) {
+  if (!here) {
+    if (reference.host === undefined)
+      throw new Wrong(`there is no image ${reference} on this host, and the name says no registry to look in`)
     const container = containerIn(
       await findSource(`docker://${reference}`, call),
       { text, place: text },

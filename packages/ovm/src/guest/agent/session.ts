@@ -1,14 +1,13 @@
 import { randomBytes } from "node:crypto"
 import type { Duplex } from "node:stream"
 import { OvmError } from "../../errors.ts"
+import { callUntil } from "./calling.ts"
 import { type AgentFrame, FrameReader, frameOf, HEADER, MOST_PAYLOAD, TYPE } from "./frame.ts"
 import { AgentStream } from "./stream.ts"
 
 const MAGIC = Buffer.from("OVMAGNT1")
 const NONCE = 16
-/** An agent may come long after its channel: it is called again and again, ever less often. */
 const FIRST_CALL_MS = 200
-const LAST_CALL_MS = 60_000
 /** Things that an agent does at once. */
 const MOST_STREAMS = 200
 
@@ -74,18 +73,7 @@ export class OwnSession implements AgentSession {
     session.closed.then(() => welcome.resolve(false))
     const hello = frameOf(TYPE.hello, 0, MAGIC, nonce)
     channel.write(new Uint8Array(HEADER + MOST_PAYLOAD))
-    let wait = FIRST_CALL_MS
-    let timer: NodeJS.Timeout | undefined
-    const call = () => {
-      // Nobody takes it yet: it will be there.
-      if (channel.writableLength === 0) channel.write(hello)
-      wait = Math.min(wait * 2, LAST_CALL_MS)
-      timer = setTimeout(call, wait)
-    }
-    channel.write(hello)
-    timer = setTimeout(call, wait)
-    const answered = await welcome.promise
-    clearTimeout(timer)
+    const answered = await callUntil(channel, hello, { firstWaitMs: FIRST_CALL_MS, answer: welcome.promise })
     return answered ? session : undefined
   }
 

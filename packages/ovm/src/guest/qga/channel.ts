@@ -2,15 +2,14 @@ import { randomInt } from "node:crypto"
 import type { Duplex } from "node:stream"
 import { OvmError } from "../../errors.ts"
 import { isObject } from "../../objects.ts"
+import { callUntil } from "../agent/calling.ts"
 
 /** Bytes of one answer: a piece of a file (files.ts) and what is around it, with room. */
 const MOST_LINE = 256 << 10
 /** Before an answer to guest-sync-delimited, which can be told by it from whatever came before. */
 const SENTINEL = 0xff
 const NEWLINE = 0x0a
-/** It may come long after its channel: it is called again and again, ever less often. */
 const FIRST_CALL_MS = 500
-const LAST_CALL_MS = 60_000
 /** Shown of its words. */
 const MOST_WORDS = 1000
 const MOST_ID = 2 ** 47
@@ -54,18 +53,7 @@ export class QgaChannel {
     line.closed.then(() => answer.resolve(false))
     // The first byte ends whatever was half said to it.
     const call = Buffer.concat([Buffer.of(SENTINEL), lineOf("guest-sync-delimited", { id })])
-    let wait = FIRST_CALL_MS
-    let timer: NodeJS.Timeout | undefined
-    const again = () => {
-      // Nobody takes it yet: it will be there.
-      if (channel.writableLength === 0) channel.write(call)
-      wait = Math.min(wait * 2, LAST_CALL_MS)
-      timer = setTimeout(again, wait)
-    }
-    channel.write(call)
-    timer = setTimeout(again, wait)
-    const answered = await answer.promise
-    clearTimeout(timer)
+    const answered = await callUntil(channel, call, { firstWaitMs: FIRST_CALL_MS, answer: answer.promise })
     line.#synced = undefined
     return answered ? line : undefined
   }
