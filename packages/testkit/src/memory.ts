@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
@@ -25,6 +25,14 @@ export function resident(path: string): number {
     encoding: "utf8",
   })
   return Number(stdout.trim())
+}
+
+/**
+ * Bytes that this process has had read from disks, ahead or not (`read_bytes` of proc_pid_io(5)). Other than what is
+ * resident it never becomes less: a kernel may drop at once what it has read.
+ */
+export function readFromDisks(): number {
+  return Number(/^read_bytes: (\d+)$/m.exec(readFileSync("/proc/self/io", "utf8"))?.[1])
 }
 
 /** Takes the file out of memory, where its file system can do without: dd knows how. */

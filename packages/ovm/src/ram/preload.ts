@@ -4,8 +4,8 @@ import { readAhead } from "../host/libc.ts"
 import { chunkRuns } from "./extents.ts"
 import { CHUNK } from "./format.ts"
 
-/** As much as the kernel takes at once. */
-const MOST = 8
+/** Bytes that the kernel takes at once for any disk: of more it leaves away what is above the disk's own bound. */
+const AT_ONCE = 128 << 10
 
 /**
  * Has the kernel read the sparse RAM file `path` into memory (OVMS-SNP-100), which it does while a VMM starts. Holes
@@ -15,7 +15,7 @@ export function preloadRam(path: string): Promise<void> {
   return guarded(async () => {
     await using file = await open(path, "r")
     const { size } = await file.stat()
-    for (const { first, count, hole } of chunkRuns(file.fd, size, MOST))
-      if (!hole) readAhead(file.fd, first * CHUNK, count * CHUNK)
+    for (const { first, count, hole } of chunkRuns(file.fd, size, 1))
+      for (let at = 0; !hole && at < count * CHUNK; at += AT_ONCE) readAhead(file.fd, first * CHUNK + at, AT_ONCE)
   })
 }
