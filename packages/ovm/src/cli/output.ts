@@ -41,13 +41,17 @@ export async function printBytes(bytes: Uint8Array, to: "stdout" | "stderr" = "s
 export function isTerminal(stream: "stdin" | "stdout" | "stderr"): boolean {
   const descriptor = { stdin: 0, stdout: 1, stderr: 2 }[stream]
   try {
-    if (!fstatSync(descriptor).isCharacterDevice()) return false
+    const found = fstatSync(descriptor)
+    if (!found.isCharacterDevice() || found.rdev >> 8 === MEMORY_DEVICES) return false
   } catch {
     return false // It is closed.
   }
   // Loaded only for devices: it takes longer than all else that a short command does.
   return process.getBuiltinModule("node:tty").isatty(descriptor)
 }
+
+/** The major number of /dev/null and its like (Linux: admin-guide/devices.txt). */
+const MEMORY_DEVICES = 1
 
 export function isClosedPipe(thrown: unknown): boolean {
   return (thrown as NodeJS.ErrnoException | undefined)?.code === "EPIPE"

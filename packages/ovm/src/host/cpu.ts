@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
-import { arch, release } from "node:os"
+import { release } from "node:os"
+import { hostArchitecture } from "./architecture.ts"
 
 /** What of this host matters to a machine that runs on its CPU (spec/snapshot.md: `host`). */
 export interface HostCpu {
@@ -19,7 +20,7 @@ let known: HostCpu | undefined
 /** Read once a process: none of it changes while the host is up. What the host does not tell is left out. */
 export function hostCpu(): HostCpu {
   known ??= {
-    architecture: arch() === "x64" ? "amd64" : arch(),
+    architecture: hostArchitecture(),
     ...parseCpuinfo(readFileSync("/proc/cpuinfo", "utf8")),
     kernel: release(),
   }

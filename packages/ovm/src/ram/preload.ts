@@ -16,6 +16,7 @@ export function preloadRam(path: string): Promise<void> {
     await using file = await open(path, "r")
     const { size } = await file.stat()
     for (const { first, count, hole } of chunkRuns(file.fd, size, 1))
-      for (let at = 0; !hole && at < count * CHUNK; at += AT_ONCE) readAhead(file.fd, first * CHUNK + at, AT_ONCE)
+      for (let at = 0; !hole && at < count * CHUNK; at += AT_ONCE)
+        readAhead(file.fd, first * CHUNK + at, AT_ONCE)
   })
 }

@@ -1,4 +1,4 @@
-import { hostCpu } from "../../host/cpu.ts"
+import { hostArchitecture } from "../../host/architecture.ts"
 import type { OvmsManifest } from "../machine/manifest.ts"
 
 /** `OS/ARCHITECTURE` in the words of OCI (spec/platforms.md). */
@@ -11,7 +11,7 @@ export function platformOf({ os, architecture }: Pick<OvmsManifest, "os" | "arch
 
 /** Machines that this host runs without emulating every instruction. */
 export function hostPlatform(): Platform {
-  return `linux/${hostCpu().architecture}`
+  return `linux/${hostArchitecture()}`
 }
 
 /** Undefined for what is not of the form OS/ARCHITECTURE. */
