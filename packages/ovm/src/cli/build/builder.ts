@@ -15,10 +15,12 @@ export const BUILD_LABEL = "ovms.build"
 const BOOT_MS = 600_000
 
 export interface BuilderOptions {
-  /** What the machine is started from. */
+  /** What the machine is started from, or the snapshot that it goes on from. */
   readonly reference: string
   /** Of the build. */
   readonly id: string
+  /** Whether `reference` is a snapshot: it has memory, CPUs and arguments. */
+  readonly resumes?: boolean
   readonly memory?: number
   readonly cpus?: number
   /** Of its kernel, in place of the image's. */
@@ -27,25 +29,28 @@ export interface BuilderOptions {
 
 /** A machine that steps are done in. It is gone once this is disposed of. */
 export class Builder implements AsyncDisposable {
-  /** What was committed of it last. */
-  #below: string | undefined
-
   private constructor(
     private readonly runtime: Runtime,
     private readonly instance: string,
+    /** What it was started from. */
+    readonly reference: string,
+    /** The image that has all that was written, but for what was since. */
+    private below: string,
   ) {}
 
-  /** Throws what a start can, and OVM_AGENT_UNAVAILABLE. */
+  /** `below` is the image that the machine is of. Throws what a start can, and OVM_AGENT_UNAVAILABLE. */
   static async start(
     runtime: Runtime,
-    { reference, id, memory, cpus, args }: BuilderOptions,
+    below: string,
+    { reference, id, resumes = false, memory, cpus, args }: BuilderOptions,
     call: Call,
   ): Promise<Builder> {
     const overrides = {
       name: `build-${randomUUID().slice(0, 8)}`,
       labels: { [BUILD_LABEL]: id },
       agent: true,
-      resume: false,
+      // What was never done in it is not to be missing.
+      ...(resumes ? { coldBootOnMismatch: false } : { resume: false }),
       // Nobody needs what it has written but for the layers that are made of it.
       ephemeral: true,
       autoRemove: true,
@@ -55,7 +60,7 @@ export class Builder implements AsyncDisposable {
       ...(args !== undefined && { args }),
     }
     const { instance_id } = await runtime.start({ manifest: reference, overrides }, call)
-    const builder = new Builder(runtime, instance_id)
+    const builder = new Builder(runtime, instance_id, reference, below)
     try {
       await upOf(runtime, instance_id, call)
       const { ready } = await runtime.ready(instance_id, { ...call, timeoutMs: BOOT_MS })
@@ -119,10 +124,14 @@ export class Builder implements AsyncDisposable {
 
   /** Makes a layer of what was written since the last one, and an image with it that is called `name`. */
   async commit(name: string, call: Call): Promise<number> {
-    const onto = this.#below === undefined ? {} : { onto: this.#below }
-    const { size } = await this.runtime.commit(this.instance, { name, freeze: true, ...onto }, call)
-    this.#below = name
+    const { size } = await this.runtime.commit(this.instance, { name, freeze: true, onto: this.below }, call)
+    this.below = name
     return size
+  }
+
+  /** Takes a snapshot of it, which is called by that tag of the repository that it was started from. */
+  async snapshot(tag: string, call: Call): Promise<void> {
+    await this.runtime.snapshot({ instance_id: this.instance, tag }, call)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

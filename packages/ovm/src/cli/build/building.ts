@@ -5,9 +5,9 @@ import type { Runtime } from "../../runtime/interfaces.ts"
 import { useDaemon } from "../daemon.ts"
 import { formatSize } from "../format.ts"
 import { printable, printError } from "../output.ts"
-import { quietArgs } from "./beginning.ts"
-import { Builder } from "./builder.ts"
+import type { Builder } from "./builder.ts"
 import { copyInto, makeFolder } from "./copying.ts"
+import { Machines } from "./machines.ts"
 import { writeMain } from "./main-file.ts"
 import { Steps } from "./steps-kept.ts"
 import type { BuildPlace } from "./workplace.ts"
@@ -37,7 +37,7 @@ export class Building {
   readonly done: Done[] = []
   readonly #steps: Steps
   readonly #images = new Map<string, Promise<string>>()
-  #runtime: Promise<Runtime> | undefined
+  #daemon: Promise<Runtime> | undefined
 
   constructor(
     private readonly place: BuildPlace,
@@ -87,12 +87,25 @@ export class Building {
   }
 
   async #run({ name }: PlannedStage, from: string, steps: readonly PlannedStep[]): Promise<string> {
-    await using machines = new Machines((reference) => this.#machine(reference))
+    const { memory, cpus, cache } = this.options
+    await using machines = new Machines({
+      runtime: () => this.#runtime(),
+      id: this.place.id,
+      steps: this.#steps,
+      ...(memory !== undefined && { memory }),
+      ...(cpus !== undefined && { cpus }),
+      cache,
+      say: (text) => this.#say(text),
+    })
+    // The one that is most likely to be another one the next time.
+    const last = steps.findLastIndex(({ work }) => work.kind === "run")
     let image = from
-    for (const step of steps) {
+    let builder: Builder | undefined
+    for (const [at, step] of steps.entries()) {
       const { line, text, key } = step
       this.#say(`${this.#at(line, name)} ${text}`)
-      const builder = await machines.of(from)
+      builder ??= await machines.begin(from, { ...this.call, keeps: last >= 0 })
+      if (at === last) await machines.keep(builder, image, this.call)
       const written = await this.#perform(builder, step, machines)
       const made = this.#steps.name(key)
       const size = written ? await builder.commit(made, this.call) : undefined
@@ -119,7 +132,8 @@ export class Building {
         if (status === 0) return true
         throw this.#failed(line, `it ended with status ${status}`, { exit_code: status })
       }
-      const machineOf = async (stage: PlannedStage | Base) => await machines.of(await this.image(stage))
+      const machineOf = async (stage: PlannedStage | Base) =>
+        await machines.of(await this.image(stage), this.call)
       await copyInto(builder, work, { ...call, machineOf })
       return true
     } catch (thrown) {
@@ -135,17 +149,13 @@ export class Building {
     })
   }
 
-  async #machine(reference: string): Promise<Builder> {
-    const { call, place, options } = this
-    this.#runtime ??= useDaemon(call).then(async (runtime) => {
-      await place.sweep(runtime, call)
+  /** The daemon, once what builds have left that were killed is gone. */
+  #runtime(): Promise<Runtime> {
+    this.#daemon ??= useDaemon(this.call).then(async (runtime) => {
+      await this.place.sweep(runtime, this.call)
       return runtime
     })
-    const { memory, cpus } = options
-    const wanted = { ...(memory !== undefined && { memory }), ...(cpus !== undefined && { cpus }) }
-    const args = await quietArgs(reference, call)
-    const how = { reference, id: place.id, ...wanted, ...(args !== undefined && { args }) }
-    return await Builder.start(await this.#runtime, how, call)
+    return this.#daemon
   }
 
   #at(line: number, stage: string): string {
@@ -165,20 +175,3 @@ const OF_THE_GUEST: readonly string[] = [
   "OVM_GUEST_NOT_READY",
   "OVM_INSTANCE_UNKNOWN",
 ]
-
-/** Machines by what they were started from; all of them end together. */
-class Machines implements AsyncDisposable {
-  readonly #started = new Map<string, Builder>()
-
-  constructor(private readonly start: (reference: string) => Promise<Builder>) {}
-
-  async of(reference: string): Promise<Builder> {
-    const found = this.#started.get(reference) ?? (await this.start(reference))
-    this.#started.set(reference, found)
-    return found
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#started.values()].map((builder) => builder[Symbol.asyncDispose]()))
-  }
-}

@@ -21,7 +21,12 @@ export class Steps {
   }
 
   name(key: string): string {
-    return `${STEP_NAMES}:${hexOf(digestOf(`${this.secret} ${key}`))}`
+    return `${STEP_NAMES}:${this.tag(key)}`
+  }
+
+  /** That nobody else can tell ahead. */
+  tag(key: string): string {
+    return hexOf(digestOf(`${this.secret} ${key}`))
   }
 
   /** Index of the last of these steps that is here; -1 for none. */
