@@ -32,6 +32,11 @@ def read_snapshot(data, faults, artifact=False):
             add("/ram/changed", "OVMS-SNP-120")
         if isinstance(s.get("created"), str) and "/created" not in bad and not real_date(s["created"]):
             add("/created", "OVMS-SNP-013")
+        if isinstance(s.get("disks"), list):
+            names = [d.get("name") for d in s["disks"] if isinstance(d, dict)]
+            for n, d in enumerate(s["disks"]):
+                if isinstance(d, dict) and isinstance(d.get("name"), str) and d["name"] in names[:n]:
+                    add(f"/disks/{n}/name", "OVMS-SNP-176")
         if artifact and "base" not in s:
             add("/base", "OVMS-SNP-082")
     return s if len(faults) == since else None
@@ -64,7 +69,7 @@ def read_snapshot_artifact(oci_bytes, snapshot_of, faults):
         return None
     if "subject" in oci and oci["subject"]["digest"] != s["base"]["digest"]:
         add("/subject", "OVMS-SNP-003", code="OVM_BASE_MISMATCH")
-    parts = {"snapshot": found[0][1]["digest"], "overlays": []}
+    parts = {"snapshot": found[0][1]["digest"]}
 
     def part(pointer, ref, fits):
         hit = pick(oci, ref, fits)
@@ -97,13 +102,22 @@ def read_snapshot_artifact(oci_bytes, snapshot_of, faults):
                 add("/ram/changed", "OVMS-SNP-121", document="snapshot")
     if part("/state/ref", s["state"]["ref"], lambda t: t == f"{T}vmstate.v1"):
         parts["state"] = s["state"]["ref"]
-    for n, o in enumerate(s["overlays"]):
-        hit = part(f"/overlays/{n}/ref", o["ref"], lambda t: t in DISK_T)
-        if hit:
-            parts["overlays"].append(o["ref"])
-            if hit[1]["size"] != o["size"]:
-                add(f"/overlays/{n}/size", "OVMS-SNP-032", document="snapshot")
-            disk_rules(oci, hit[0], hit[1], "qcow2", lambda p, r: add(p, r, code="OVM_ARTIFACT_INVALID"))
+
+    def chain(at, overlays):
+        refs = []
+        for n, o in enumerate(overlays):
+            hit = part(f"{at}/overlays/{n}/ref", o["ref"], lambda t: t in DISK_T)
+            if hit:
+                refs.append(o["ref"])
+                if hit[1]["size"] != o["size"]:
+                    add(f"{at}/overlays/{n}/size", "OVMS-SNP-032", document="snapshot")
+                disk_rules(oci, hit[0], hit[1], "qcow2", lambda p, r: add(p, r, code="OVM_ARTIFACT_INVALID"))
+        return refs
+
+    parts["overlays"] = chain("", s["overlays"])
+    if "disks" in s:
+        disks = [(d["name"], chain(f"/disks/{n}", d["overlays"])) for n, d in enumerate(s["disks"])]
+        parts["disks"] = [{"name": name, "overlays": refs} for name, refs in disks]
     for name, value in (oci.get("annotations") or {}).items():
         if name.startswith("ovms.snapshot.") and name[14:] in ANNOTATED:
             node = s

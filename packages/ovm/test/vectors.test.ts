@@ -222,12 +222,15 @@ async function accept(name: string, vector: Vector): Promise<void> {
       ).toEqual(vector.expect.machines)
     }
     if (vector.kind === "snapshot-artifact") {
-      const { ram, table, state, overlays = [] } = judgeSnapshot(vector).artifact?.parts ?? {}
+      const { ram, table, state, overlays = [], disks = [] } = judgeSnapshot(vector).artifact?.parts ?? {}
+      const digests = (chain: typeof overlays) => chain.map(({ descriptor }) => descriptor.digest)
+      const further = disks.map(({ name, overlays }) => ({ name, overlays: digests(overlays) }))
       const found: unknown = {
         ram: ram?.digest,
         ...(table && { table: table.digest }),
         state: state?.digest,
-        overlays: overlays.map(({ descriptor }) => descriptor.digest),
+        overlays: digests(overlays),
+        ...(further.length > 0 && { disks: further }),
       }
       expect(found).toEqual(vector.expect)
     }

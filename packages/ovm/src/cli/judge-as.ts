@@ -81,12 +81,18 @@ function judgeArtifact(ociBytes: Uint8Array, manifestBytes: Uint8Array): Judged 
 function judgeSnapshot(ociBytes: Uint8Array, snapshotBytes: Uint8Array): Judged {
   const { artifact, faults } = validateSnapshotArtifact(ociBytes, snapshotBytes)
   if (!artifact) return { faults }
-  const { ram, table, state, overlays } = artifact.parts
+  const { ram, table, state, overlays, disks } = artifact.parts
   const found = {
     ram: ram.digest,
     ...(table && { table: table.digest }),
     state: state.digest,
     overlays: overlays.map(({ descriptor }) => descriptor.digest),
+    ...(disks.length > 0 && {
+      disks: disks.map(({ name, overlays }) => ({
+        name,
+        overlays: overlays.map(({ descriptor }) => descriptor.digest),
+      })),
+    }),
   }
   return { faults, found }
 }

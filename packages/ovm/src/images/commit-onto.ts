@@ -16,8 +16,7 @@ export async function assertOnto(started: OpenImage, below: OpenImage, written: 
     started.image.disks.length === below.image.disks.length
   const disks = started.image.disks.map(async ({ name, layers }) => {
     const other = below.image.disks.find((disk) => disk.name === name)
-    const overlay = written.disks.get(name)
-    return other !== undefined && (await continues(layers, other.layers, overlay ? [overlay] : []))
+    return other !== undefined && (await continues(layers, other.layers, written.disks.get(name) ?? []))
   })
   if (fits && (await Promise.all(disks)).every(Boolean)) return
   const { reference } = below.image

@@ -6,6 +6,7 @@ import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { OvmError } from "../errors.ts"
 import { chainOf } from "./machine.ts"
+import { preparedDisk } from "./snapshot-disk.ts"
 
 /**
  * Stores the machine whose snapshot `reference` stands for as it was at that instant, without its RAM: the image that
@@ -24,15 +25,22 @@ export async function commitSnapshot(
       detail: [{ pointer: "/instance", reason: "an image is one already" }],
       hint: `ovm tag ${reference} NAME gives an image another name`,
     })
-  const { base, overlays, snapshot } = await readSnapshot(store, target, call)
-  if (overlays.length === 0)
+  const { base, overlays, disks, snapshot } = await readSnapshot(store, target, call)
+  if (overlays.length === 0 && disks.length === 0)
     throw new OvmError("OVM_UNSUPPORTED", `${reference} has no disk that its guest could write to`, {
       detail: [{ pointer: "/instance", reason: "nothing was written" }],
     })
   const machine = await readArtifact(store, base, call)
   const below = await chainOf({ store, reference }, machine.layers, call)
   await chainOf({ store, reference }, overlays, call, below)
-  const added = overlays.map(({ descriptor }) => descriptor)
-  const { descriptor } = await writeFurther(store, machine, { added, created: snapshot.created }, call)
-  return { descriptor, size: added.reduce((sum, { size }) => sum + size, 0) }
+  await Promise.all(
+    disks.map((written) => preparedDisk({ store, reference }, machine.disks, written, call)),
+  )
+  const blobs = (chain: typeof overlays) => chain.map(({ descriptor }) => descriptor)
+  const added = blobs(overlays)
+  const further = new Map(disks.map(({ name, overlays }) => [name, blobs(overlays)]))
+  const additions = { added, disks: further, created: snapshot.created }
+  const { descriptor } = await writeFurther(store, machine, additions, call)
+  const all = [added, ...further.values()].flat()
+  return { descriptor, size: all.reduce((sum, { size }) => sum + size, 0) }
 }

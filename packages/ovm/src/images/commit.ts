@@ -11,8 +11,8 @@ import type { OpenImage } from "./open.ts"
 export interface Written {
   /** To the first disk, the lowest first. */
   readonly first: readonly string[]
-  /** To each further disk that was written to, by its name. */
-  readonly disks: ReadonlyMap<string, string>
+  /** The same of each further disk that was written to, by its name. */
+  readonly disks: ReadonlyMap<string, readonly string[]>
   /** The flash of its UEFI firmware. */
   readonly variables?: string
 }
@@ -33,10 +33,10 @@ export async function commitMachine(
   const layerOf = (overlays: readonly string[], below: typeof layers) =>
     withCompact(overlays, below, (content) => store.ingest(content, DISK_TYPE, call), call)
   const added = written.first.length > 0 ? [await layerOf(written.first, layers)] : []
-  const further = new Map<string, Descriptor>()
+  const further = new Map<string, readonly Descriptor[]>()
   for (const { name, layers } of disks) {
-    const overlay = written.disks.get(name)
-    if (overlay !== undefined) further.set(name, await layerOf([overlay], layers))
+    const overlays = written.disks.get(name) ?? []
+    if (overlays.length > 0) further.set(name, [await layerOf(overlays, layers)])
   }
   const { variables: flash } = written
   const variables = flash && (await store.ingest(fileBytes(flash, call), VARIABLES_TYPE, call))
@@ -44,7 +44,7 @@ export async function commitMachine(
   const additions = { added, disks: further, created, ...(variables && { variables }) }
   const { descriptor } = await writeFurther(store, opened.machine, additions, call)
   await store.lease(lease).add(descriptor)
-  const size = [...added, ...further.values(), ...(variables ? [variables] : [])].reduce(
+  const size = [...added, ...[...further.values()].flat(), ...(variables ? [variables] : [])].reduce(
     (sum, layer) => sum + layer.size,
     0,
   )

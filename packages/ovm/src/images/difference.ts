@@ -8,7 +8,7 @@ type Blob = Pick<Descriptor, "digest" | "size">
 
 /** What became of one blob between two versions. */
 export interface PartChange {
-  /** `kernel`, `initrd`, `disk 0`, `disk NAME 0`, `variables`; of a snapshot `ram`, `state`, `overlay 0`. */
+  /** `kernel`, `initrd`, `disk 0`, `disk NAME 0`, `variables`; of a snapshot `ram`, `state`, `overlay 0`, `overlay NAME 0`. */
   readonly part: string
   readonly change: "same" | "changed" | "added" | "removed"
   readonly from?: Blob
@@ -65,6 +65,8 @@ function partsOf({ machine, snapshot }: Root): Map<string, Descriptor> {
   parts.set("ram", snapshot.ram)
   parts.set("state", snapshot.state)
   for (const [at, { descriptor }] of snapshot.overlays.entries()) parts.set(`overlay ${at}`, descriptor)
+  for (const { name, overlays } of snapshot.disks)
+    for (const [at, { descriptor }] of overlays.entries()) parts.set(`overlay ${name} ${at}`, descriptor)
   return parts
 }
 

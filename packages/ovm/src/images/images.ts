@@ -274,7 +274,8 @@ export class Images {
     const lease = store.lease(leaseOf(taken.lease))
     await lease.add(descriptor)
     const snapshot = await readSnapshot(store, descriptor, call)
-    const overlays = snapshot.overlays.map((overlay) => overlay.descriptor)
+    const chains = [snapshot.overlays, ...snapshot.disks.map((disk) => disk.overlays)]
+    const overlays = chains.flat().map((overlay) => overlay.descriptor)
     if (overlays.length > 0) await lease.add(...overlays)
     await store.tag(descriptor, name, call)
     // The snapshot is there now, whatever becomes of this.

@@ -157,10 +157,10 @@ export class OpenImage {
    */
   async resume(snapshot: Snapshot, call: Call = {}): Promise<PreparedSnapshot> {
     const { store, premises, image } = this
-    const { chain, lease } = this.opened
+    const { chain, lease, root } = this.opened
     if (snapshot !== this.snapshot) await store.lease(lease).add(snapshot.descriptor)
     const from = { store, cache: premises.cache }
-    const base = { reference: image.reference, chain }
+    const base = { reference: image.reference, chain, disks: root.machine.disks }
     return await prepareSnapshot(from, snapshot, base, { ...call, holder: lease })
   }
 

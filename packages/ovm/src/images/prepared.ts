@@ -50,4 +50,6 @@ export interface PreparedSnapshot {
   readonly virtualSize: number
   /** The overlays among them, as descriptors: what a snapshot of a clone refers to again. */
   readonly overlays: readonly Descriptor[]
+  /** Further disks that the guest can write to. */
+  readonly disks: readonly (Pick<PreparedDisk, "name" | "layers"> & Pick<PreparedSnapshot, "overlays">)[]
 }

@@ -1,4 +1,5 @@
 import { rename, rm } from "node:fs/promises"
+import type { Artifact } from "../artifact/machine/read.ts"
 import { isSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import { type SnapshotSource, writeSnapshot } from "../artifact/snapshot/write.ts"
 import type { Cache } from "../cache/cache.ts"
@@ -13,6 +14,7 @@ import { compressRam } from "../ram/compress.ts"
 import { memoryDigestOf, ramDerivation } from "../ram/derive.ts"
 import { type Chain, chainOf, localFile, virtualSizeOf } from "./machine.ts"
 import type { PreparedSnapshot } from "./prepared.ts"
+import { preparedDisk } from "./snapshot-disk.ts"
 
 const RECIPE = "ram"
 
@@ -24,7 +26,7 @@ const RECIPE = "ram"
 export async function prepareSnapshot(
   { store, cache }: { readonly store: LayoutStore; readonly cache: Cache },
   snapshot: Snapshot,
-  base: { readonly reference: string; readonly chain: Chain },
+  base: Base,
   options: Call & { readonly holder: string },
 ): Promise<PreparedSnapshot> {
   const { descriptor, snapshot: facts, overlays } = snapshot
@@ -42,7 +44,11 @@ export async function prepareSnapshot(
     }),
     { ...options, source: ref },
   )
-  const chain = await chainOf({ store, reference: base.reference }, overlays, options, base.chain)
+  const { reference } = base
+  const chain = await chainOf({ store, reference }, overlays, options, base.chain)
+  const disks = await Promise.all(
+    snapshot.disks.map((written) => preparedDisk({ store, reference }, base.disks, written, options)),
+  )
   return {
     descriptor: facts,
     digest: descriptor.digest,
@@ -51,7 +57,16 @@ export async function prepareSnapshot(
     layers: chain.files,
     virtualSize: virtualSizeOf(chain),
     overlays: overlays.map((overlay) => overlay.descriptor),
+    disks,
   }
+}
+
+/** The machine that a snapshot is of, as files. */
+interface Base {
+  readonly reference: string
+  readonly chain: Chain
+  /** Those beside its first. */
+  readonly disks: Artifact["disks"]
 }
 
 /** What a VMM left of a machine at one instant, as files, and what is known of them. */

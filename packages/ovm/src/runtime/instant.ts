@@ -3,7 +3,7 @@ import { MOST_OVERLAYS } from "../artifact/snapshot/limits.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { Machine } from "../vmm/machine.ts"
-import type { LastSink, SnapshotParts, Snapshotter } from "../vmm/snapshot.ts"
+import type { InstantSink, SnapshotParts, Snapshotter } from "../vmm/snapshot.ts"
 import { refuseFurther } from "./disks.ts"
 import type { Instance } from "./instance.ts"
 import type { Lineage } from "./record.ts"
@@ -42,7 +42,7 @@ export interface Taken {
 export async function takeInstant(
   instance: Instance,
   { machine, lineage }: Takable,
-  sink: LastSink,
+  sink: InstantSink,
   call: Call & { readonly held: boolean },
 ): Promise<Taken> {
   const parts = await takeParts(instance, machine, sink, call)
@@ -63,7 +63,7 @@ const RUN_ON_MS = 5
 async function takeParts(
   instance: Instance,
   machine: Machine & Snapshotter,
-  sink: LastSink,
+  sink: InstantSink,
   { held, ...call }: Call & { readonly held: boolean },
 ): Promise<SnapshotParts> {
   for (let attempt = 1; ; attempt++) {

@@ -4,19 +4,24 @@ import type { RamFile, SnapshotOrigin } from "./plan.ts"
 /** The optional power of a machine to be snapshotted, cold-booted or resumed, running or paused. */
 export interface Snapshotter {
   /**
-   * Takes RAM, device state and disk at one instant. The machine goes on afterwards, or stays paused if it was; it
-   * writes to `into.overlay` from then on, and what it wrote to until then (`disk.frozen`) is never written again.
+   * Takes RAM, device state and disks at one instant. The machine goes on afterwards, or stays paused if it was; it
+   * writes to the overlays of `into` from then on, and what it wrote to until then (`frozen`) is never written again.
    * After any failure the machine is as it was and none of the files is left. One at a time. At an instant that no
    * clone could go on from, if only for a moment, OVM_STATE_CONFLICT has the requirement OVMS-SNP-136 in its detail.
    * Throws OVM_STATE_CONFLICT, OVM_UNSUPPORTED, OVM_NO_SPACE, OVM_PERMISSION_DENIED, OVM_VMM_FAILED, OVM_VMM_TIMEOUT,
    * OVM_INTERRUPTED.
    */
-  snapshot(into: LastSink, call?: Call): Promise<SnapshotParts>
+  snapshot(into: InstantSink, call?: Call): Promise<SnapshotParts>
   /**
    * The file that the guest's writes go to now; undefined if it cannot write. Whoever was killed in mid-snapshot asks
    * this after `adopt`, which has taken back what was not complete.
    */
   overlay(): Promise<string | undefined>
+  /**
+   * The same of each further disk that it can write to, by name. Absent where what is written to those is in no
+   * snapshot: no machine that has some is snapshotted then.
+   */
+  furtherOverlays?(): Promise<ReadonlyMap<string, string>>
 }
 
 /**
@@ -30,9 +35,18 @@ export interface SnapshotSink {
   readonly overlay?: string
 }
 
-/** Of a machine that is paused and is ended afterwards: what it writes to is left as it is at this instant. */
-export interface LastSink extends SnapshotSink {
+/** What is asked of an instant besides. */
+export interface InstantSink extends SnapshotSink {
+  /** The machine is paused, and is ended afterwards: what it writes to is left as it is at this instant. */
   readonly last?: true
+  /** As `overlay`, for each further disk that the machine can write to, by its name. */
+  readonly disks?: ReadonlyMap<string, string>
+}
+
+/** What the guest wrote to until that instant, and what it writes to since. */
+export interface Frozen {
+  readonly frozen: string
+  readonly overlay: string
 }
 
 /** Everything that a snapshot's descriptor needs of the VMM. Sizes in bytes. */
@@ -42,7 +56,9 @@ export interface SnapshotParts {
   readonly ramData: number
   readonly stateSize: number
   /** Absent if the guest has no disk that it can write to. */
-  readonly disk?: { readonly frozen: string; readonly overlay: string }
+  readonly disk?: Frozen
+  /** The same of further disks, by name; absent where there is none that it can write to. */
+  readonly disks?: ReadonlyMap<string, Frozen>
   /** The source's, which it keeps. */
   readonly generationId?: string
   /** What the machine was started with, where the guest may still read that: a resume has to give it again. */

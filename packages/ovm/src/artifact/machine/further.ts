@@ -25,8 +25,8 @@ const CREATED_ANNOTATION = "org.opencontainers.image.created"
 export interface Additions {
   /** To the first disk, the lowest first. */
   readonly added: readonly Descriptor[]
-  /** To further disks by name, one layer each: the first one of a disk that was empty. */
-  readonly disks?: ReadonlyMap<string, Descriptor>
+  /** To further disks by name, the lowest first: the first ones of a disk that was empty. */
+  readonly disks?: ReadonlyMap<string, readonly Descriptor[]>
   /** What its UEFI firmware starts with; that of the other one unless given. */
   readonly variables?: Descriptor
   /** RFC 3339. */
@@ -49,15 +49,17 @@ export async function writeFurther(
   const made = added.map((layer, at) => titled(layer, `disk${layers.length + at}.qcow2`))
   const chains = disks.map(({ name, layers = [] }) => {
     const below = layers.map(({ descriptor }) => descriptor)
-    const one = further.get(name)
-    return one ? [...below, titled(one, `disk-${name}-${below.length}.qcow2`)] : below
+    const more = (further.get(name) ?? []).map((layer, at) =>
+      titled(layer, `disk-${name}-${below.length + at}.qcow2`),
+    )
+    return [...below, ...more]
   })
   const variables = kept ? titledVariables(kept) : base.variables
   const diskLayers = [...(manifest.diskLayers ?? []), ...made.map(refOf)]
   const described: OvmsManifest = {
     ...manifest,
     ...(diskLayers.length > 0 && { diskLayers }),
-    ...(manifest.disks && { disks: manifest.disks.map((disk) => withLayer(disk, further.get(disk.name))) }),
+    ...(manifest.disks && { disks: manifest.disks.map((disk) => withLayers(disk, further.get(disk.name))) }),
     ...(kept && { firmware: { variables: { ref: kept.digest, size: kept.size } } }),
     metadata: { ...manifest.metadata, created },
   }
@@ -98,9 +100,9 @@ function refOf({ digest, size }: Descriptor): LayerRef {
   return { ref: digest, format: "qcow2", size }
 }
 
-/** One that was empty has the layer alone, which says its size. */
-function withLayer(disk: FurtherDisk, layer: Descriptor | undefined): FurtherDisk {
-  if (!layer) return disk
+/** One that was empty has these layers alone, which say its size. */
+function withLayers(disk: FurtherDisk, added: readonly Descriptor[] = []): FurtherDisk {
+  if (added.length === 0) return disk
   const { size: _, layers = [], ...others } = disk
-  return { ...others, layers: [...layers, refOf(layer)] }
+  return { ...others, layers: [...layers, ...added.map(refOf)] }
 }

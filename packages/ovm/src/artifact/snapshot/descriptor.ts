@@ -49,7 +49,9 @@ export interface SnapshotDescriptor {
   }
   readonly state: { readonly ref: Digest }
   /** What was written to the disk since the base, the lowest first. */
-  readonly overlays: readonly { readonly ref: Digest; readonly format: "qcow2"; readonly size: number }[]
+  readonly overlays: readonly OverlayRef[]
+  /** The same of each further disk that the guest can write to. */
+  readonly disks?: readonly { readonly name: string; readonly overlays: readonly OverlayRef[] }[]
   readonly uniqueness: { readonly vmgenid: boolean; readonly multiResume: "allow" | "deny" }
   readonly scrub?: {
     readonly checked: boolean
@@ -60,6 +62,12 @@ export interface SnapshotDescriptor {
       readonly offsets?: readonly number[]
     }[]
   }
+}
+
+export interface OverlayRef {
+  readonly ref: Digest
+  readonly format: "qcow2"
+  readonly size: number
 }
 
 export interface SnapshotVmm {
@@ -94,7 +102,12 @@ export function validateSnapshot(bytes: Uint8Array): SnapshotVerdict {
   const broken = schemaFaults(SCHEMA, read.value)
   if (broken.length > 0) return { faults: broken }
   const snapshot = read.value as SnapshotDescriptor
-  const faults = [...memoryFaults(snapshot), ...parentFaults(snapshot), ...hostFaults(snapshot)]
+  const faults = [
+    ...memoryFaults(snapshot),
+    ...parentFaults(snapshot),
+    ...hostFaults(snapshot),
+    ...nameFaults(snapshot),
+  ]
   return faults.length > 0 ? { faults } : { snapshot, faults }
 }
 
@@ -118,6 +131,15 @@ function memoryFaults({ ram, resources }: SnapshotDescriptor): Fault[] {
 function parentFaults({ ram, parent }: SnapshotDescriptor): Fault[] {
   if (!ram.changed || parent) return []
   return [snapshotFault("/ram/changed", "OVMS-SNP-120", "changed is there, but there is no parent")]
+}
+
+function nameFaults({ disks = [] }: SnapshotDescriptor): Fault[] {
+  const names = disks.map(({ name }) => name)
+  return names.flatMap((name, index) =>
+    names.indexOf(name) < index
+      ? [snapshotFault(`/disks/${index}/name`, "OVMS-SNP-176", `there are two disks called ${name}`)]
+      : [],
+  )
 }
 
 /** Under TCG the guest sees nothing of the host's CPU (OVMS-SNP-018). */

@@ -11,13 +11,15 @@ export interface SnapshotModel {
   readonly ram: Pick<Descriptor, "digest" | "size">
   readonly state: Pick<Descriptor, "digest" | "size">
   readonly overlays: readonly Pick<Descriptor, "digest" | "size">[]
+  /** The same of further disks, by name. */
+  readonly disks?: readonly (Pick<SnapshotModel, "overlays"> & { readonly name: string })[]
   /** All blobs of the snapshot, without those of its base. */
   readonly size: number
   readonly snapshot: SnapshotDescriptor
 }
 
 export function snapshotModel(snapshot: Snapshot, reference?: string): SnapshotModel {
-  const { oci, ram, state, overlays } = snapshot
+  const { oci, ram, state, overlays, disks } = snapshot
   const blob = ({ digest, size }: Descriptor) => ({ digest, size })
   return {
     ...(reference !== undefined && { reference }),
@@ -26,6 +28,12 @@ export function snapshotModel(snapshot: Snapshot, reference?: string): SnapshotM
     ram: blob(ram),
     state: blob(state),
     overlays: overlays.map(({ descriptor }) => blob(descriptor)),
+    ...(disks.length > 0 && {
+      disks: disks.map(({ name, overlays }) => ({
+        name,
+        overlays: overlays.map(({ descriptor }) => blob(descriptor)),
+      })),
+    }),
     size: [oci.config, ...oci.layers].reduce((sum, { size }) => sum + size, 0),
     snapshot: snapshot.snapshot,
   }
@@ -40,14 +48,8 @@ export function snapshotLines(model: SnapshotModel): string[] {
     { text: `ram  ${blobText(model.ram)}, ${ram.compression} of ${bytesText(ram.size)}` },
     ...(ram.changed ? [{ text: `changed  ${ram.changed.pages} pages since the parent` }] : []),
     { text: `state  ${blobText(model.state)}` },
-    ...(model.overlays.length > 0
-      ? [
-          {
-            text: "overlays",
-            below: model.overlays.map((overlay, index) => `${index}  ${blobText(overlay)}`),
-          },
-        ]
-      : []),
+    ...overlayEntries("overlays", model.overlays),
+    ...(model.disks ?? []).flatMap(({ name, overlays }) => overlayEntries(`overlays of ${name}`, overlays)),
     {
       text: `vmm  ${vmm.name} ${vmm.version}, ${vmm.accelerator}`,
       below: [
@@ -63,6 +65,11 @@ export function snapshotLines(model: SnapshotModel): string[] {
   ]
   const title = `${model.reference ?? model.digest}  (snapshot of ${created})`
   return [title, `digest  ${model.digest}, ${bytesText(model.size)} beside the base`, ...tree(entries)]
+}
+
+function overlayEntries(text: string, overlays: SnapshotModel["overlays"]): TreeEntry[] {
+  if (overlays.length === 0) return []
+  return [{ text, below: overlays.map((overlay, index) => `${index}  ${blobText(overlay)}`) }]
 }
 
 function resumeText({ uniqueness, ram }: SnapshotDescriptor): string {

@@ -17,7 +17,14 @@ export interface SnapshotBlobs {
   readonly changed?: Descriptor
   readonly state: Descriptor
   /** Above the base's chain, the lowest first. */
-  readonly overlays: readonly { readonly descriptor: Descriptor; readonly format: DiskFormat }[]
+  readonly overlays: readonly OverlayBlob[]
+  /** The same of further disks, by name. */
+  readonly disks: readonly { readonly name: string; readonly overlays: readonly OverlayBlob[] }[]
+}
+
+export interface OverlayBlob {
+  readonly descriptor: Descriptor
+  readonly format: DiskFormat
 }
 
 const TERMS = {
@@ -46,16 +53,21 @@ export function mapSnapshotBlobs(oci: OciManifest, snapshot: SnapshotDescriptor)
   const table = memory.table && finder.typed("/ram/table", memory.table, RAM_TABLE_TYPE)
   const changed = memory.changed && finder.typed("/ram/changed/ref", memory.changed.ref, RAM_PAGES_TYPE)
   const state = finder.typed("/state/ref", snapshot.state.ref, STATE_TYPE)
-  const overlays = snapshot.overlays.flatMap(
-    (overlay, index) => finder.disk(`/overlays/${index}`, overlay) ?? [],
-  )
+  const found = (at: string, overlays: SnapshotDescriptor["overlays"]) =>
+    overlays.flatMap((overlay, index) => finder.disk(`${at}/overlays/${index}`, overlay) ?? [])
+  const overlays = found("", snapshot.overlays)
+  const disks = (snapshot.disks ?? []).map(({ name, overlays }, index) => ({
+    name,
+    overlays: found(`/disks/${index}`, overlays),
+  }))
   const faults = [
     ...finder.faults,
     ...tableFaults(oci, snapshot, ram, table),
     ...pagesFaults(snapshot, changed),
   ]
   if (faults.length > 0 || !ram || !state) return { faults }
-  return { parts: { ram, ...(table && { table }), ...(changed && { changed }), state, overlays }, faults }
+  const parts = { ram, ...(table && { table }), ...(changed && { changed }), state, overlays, disks }
+  return { parts, faults }
 }
 
 /**

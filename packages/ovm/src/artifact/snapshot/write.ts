@@ -18,7 +18,7 @@ import {
   TITLE_ANNOTATION,
 } from "../types.ts"
 import { CREATED_ANNOTATION, snapshotAnnotations } from "./annotations.ts"
-import type { SnapshotDescriptor } from "./descriptor.ts"
+import type { OverlayRef, SnapshotDescriptor } from "./descriptor.ts"
 import { validateSnapshotArtifact } from "./mapping.ts"
 
 /** What the files of a snapshot are, and all that its descriptor says beside them. */
@@ -49,9 +49,13 @@ export interface SnapshotSource
    * Those of the parent first, which are in the store already, each as its descriptor; then the file of the new one.
    */
   readonly overlays: readonly (Descriptor | string)[]
+  /** The same of each further disk that the machine can write to, in the order of the base. */
+  readonly disks?: readonly { readonly name: string; readonly overlays: readonly (Descriptor | string)[] }[]
 }
 
 interface Blob {
+  /** Of an overlay: which disk it is of, by name; the first has none. */
+  readonly overlay?: { readonly disk?: string }
   readonly descriptor: Descriptor
   /** A path, bytes, or nothing where the store has it. */
   readonly content?: string | Uint8Array
@@ -100,16 +104,10 @@ async function pushFile(store: Pusher & Partial<FilePusher>, target: Descriptor,
   else await store.push(target, fileBytes(path, call), call)
 }
 
-/** In the order of the layers: RAM, table, changed pages if there is a map of them, state, overlays. */
-async function blobsOf({ ram, state, overlays }: SnapshotSource, call: Call): Promise<Blob[]> {
+/** In the order of the layers: RAM, table, changed pages if there is a map of them, state, overlays disk by disk. */
+async function blobsOf({ ram, state, overlays, disks = [] }: SnapshotSource, call: Call): Promise<Blob[]> {
   const table = documentOf(RAM_TABLE_TYPE, ram.table)
   const pages = ram.changed && documentOf(RAM_PAGES_TYPE, ram.changed.map)
-  const titled = (descriptor: Descriptor, title: string, more: Record<string, string> = {}) => ({
-    mediaType: descriptor.mediaType,
-    digest: descriptor.digest,
-    size: descriptor.size,
-    annotations: { [TITLE_ANNOTATION]: title, ...more },
-  })
   const blobs: Blob[] = [
     {
       descriptor: titled(
@@ -123,23 +121,46 @@ async function blobsOf({ ram, state, overlays }: SnapshotSource, call: Call): Pr
     ...(pages ? [{ descriptor: titled(pages.descriptor, "ram.pages"), content: pages.bytes }] : []),
     { descriptor: titled(await describeFile(state, STATE_TYPE, call), "vmstate.bin"), content: state },
   ]
-  for (const [index, overlay] of overlays.entries()) {
-    const descriptor = typeof overlay === "string" ? await describeFile(overlay, DISK_TYPE, call) : overlay
-    const title = `overlay${index}.qcow2`
-    blobs.push({
-      descriptor: titled({ ...descriptor, mediaType: DISK_TYPE }, title, { [FORMAT_ANNOTATION]: "qcow2" }),
-      ...(typeof overlay === "string" && { content: overlay }),
-    })
-  }
+  blobs.push(...(await overlayBlobs({ overlays }, call)))
+  for (const { name: disk, overlays } of disks) blobs.push(...(await overlayBlobs({ disk, overlays }, call)))
   return blobs
+}
+
+function titled(descriptor: Descriptor, title: string, more: Record<string, string> = {}): Descriptor {
+  const { mediaType, digest, size } = descriptor
+  return { mediaType, digest, size, annotations: { [TITLE_ANNOTATION]: title, ...more } }
+}
+
+async function overlayBlobs(
+  { disk, overlays }: Pick<SnapshotSource, "overlays"> & { readonly disk?: string },
+  call: Call,
+): Promise<Blob[]> {
+  return await Promise.all(
+    overlays.map(async (overlay, index) => {
+      const descriptor = typeof overlay === "string" ? await describeFile(overlay, DISK_TYPE, call) : overlay
+      const title = `${disk === undefined ? "" : `disk-${disk}-`}overlay${index}.qcow2`
+      return {
+        overlay: disk === undefined ? {} : { disk },
+        descriptor: titled({ ...descriptor, mediaType: DISK_TYPE }, title, { [FORMAT_ANNOTATION]: "qcow2" }),
+        ...(typeof overlay === "string" && { content: overlay }),
+      }
+    }),
+  )
+}
+
+/** Of the disk of that name; of the first without one. */
+function overlayRefs(blobs: readonly Blob[], disk?: string): OverlayRef[] {
+  return blobs
+    .filter(({ overlay }) => overlay && overlay.disk === disk)
+    .map(({ descriptor: { digest: ref, size } }) => ({ ref, format: "qcow2", size }))
 }
 
 function descriptorOf(source: SnapshotSource, blobs: readonly Blob[]): SnapshotDescriptor {
   const descriptors = blobs.map(({ descriptor }) => descriptor)
   const [pages] = source.ram.changed ? descriptors.splice(2, 1) : []
-  const [ram, table, state, ...overlays] = descriptors
+  const [ram, table, state] = descriptors
   if (!ram || !table || !state) throw new TypeError("a snapshot has RAM, a table and device state")
-  const { created, parent, vmm, host, resources, devices, boot, uniqueness, scrub } = source
+  const { created, parent, vmm, host, resources, devices, boot, disks = [], uniqueness, scrub } = source
   const { compression, digest, preload_hint, mlock_required } = source.ram
   return {
     schemaVersion: 1,
@@ -168,7 +189,10 @@ function descriptorOf(source: SnapshotSource, blobs: readonly Blob[]): SnapshotD
       ...(mlock_required !== undefined && { mlock_required }),
     },
     state: { ref: state.digest },
-    overlays: overlays.map(({ digest: ref, size }) => ({ ref, format: "qcow2", size })),
+    overlays: overlayRefs(blobs),
+    ...(disks.length > 0 && {
+      disks: disks.map(({ name }) => ({ name, overlays: overlayRefs(blobs, name) })),
+    }),
     uniqueness,
     ...(scrub && { scrub }),
   }

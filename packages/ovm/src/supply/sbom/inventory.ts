@@ -42,7 +42,7 @@ export interface Part {
   readonly of: "machine" | "snapshot"
   /** Of a disk layer or overlay. */
   readonly format?: "qcow2" | "raw"
-  /** Of a layer of a further disk: that disk's name. */
+  /** Of a layer or overlay of a further disk: that disk's name. */
   readonly disk?: string
   /** Of a kernel: everything that its header says. */
   readonly version?: string
@@ -80,8 +80,10 @@ export async function takeInventory(
     if (format && disk === undefined && (role === "disk" || snapshot))
       first.push({ path: await pathOf(files, descriptor), format })
   const scans = first.length > 0 ? [await scanDisk(first, options.folder, options)] : []
-  for (const { name, layers = [] } of machine.disks)
+  for (const { name, layers: below = [] } of machine.disks) {
+    const layers = [...below, ...(snapshot?.disks.find((disk) => disk.name === name)?.overlays ?? [])]
     if (layers.length > 0) scans.push(await scanFurther(files, { name, layers }, options))
+  }
   const { name, version } = machine.manifest
   return {
     kind: snapshot ? "snapshot" : "machine",
@@ -143,11 +145,17 @@ async function machineParts(files: LocalStore, machine: Artifact, options: Call)
   ]
 }
 
-function snapshotParts({ ram, table, changed, state, overlays }: Snapshot, of: Part["of"]): Part[] {
+function snapshotParts({ ram, table, changed, state, overlays, disks }: Snapshot, of: Part["of"]): Part[] {
   return [
     ...overlays.map(
       ({ descriptor, format }, index) =>
         ({ role: "overlay", title: `disk overlay ${index}`, descriptor, of, format }) as const,
+    ),
+    ...disks.flatMap(({ name: disk, overlays }) =>
+      overlays.map(({ descriptor, format }, index) => {
+        const title = `disk ${disk} overlay ${index}`
+        return { role: "overlay", title, descriptor, of, format, disk } as const
+      }),
     ),
     { role: "ram", title: "RAM", descriptor: ram, of },
     ...(table

@@ -8,7 +8,7 @@ import { endsWithin } from "../process/ends-within.ts"
 import { waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import { networkPortsOf } from "../process/network-ports.ts"
-import type { LastSink, SnapshotParts } from "../snapshot.ts"
+import type { InstantSink, SnapshotParts } from "../snapshot.ts"
 import { agentOfFirecracker } from "./agent.ts"
 import type { Api } from "./api.ts"
 import { exitOfFirecracker, type LastAsked } from "./result.ts"
@@ -104,7 +104,7 @@ export class FirecrackerMachine implements Machine {
     timer.abort()
   }
 
-  async snapshot(into: LastSink, { signal }: { readonly signal?: AbortSignal } = {}): Promise<SnapshotParts> {
+  async snapshot(into: InstantSink, { signal }: { readonly signal?: AbortSignal } = {}): Promise<SnapshotParts> {
     this.#usable()
     const abort = new AbortController()
     const signals = signal ? AbortSignal.any([signal, abort.signal]) : abort.signal
@@ -123,7 +123,7 @@ export class FirecrackerMachine implements Machine {
   }
 
   /** Loaded where it is used: few machines are ever snapshotted. */
-  async #take(into: LastSink, signal: AbortSignal): Promise<SnapshotParts> {
+  async #take(into: InstantSink, signal: AbortSignal): Promise<SnapshotParts> {
     const { snapshotFirecracker } = await import("./snapshot/take.ts")
     const source = {
       ...{ record: this.record, api: this.#api, running: this.#running },

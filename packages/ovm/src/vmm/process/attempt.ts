@@ -14,14 +14,28 @@ export interface OverlayNodes {
   readonly below: string
 }
 
+/** What is made to go on top of a disk. */
+export interface NewOverlay {
+  readonly path: string
+  readonly nodes: OverlayNodes
+}
+
 /** A snapshot that is not complete. */
 export interface Attempt {
   readonly directory: string
   /** Files to remove. */
   readonly files: readonly string[]
-  readonly overlay?: { readonly path: string; readonly nodes: OverlayNodes }
+  /** Of the first disk. */
+  readonly overlay?: NewOverlay
+  /** Of further disks. */
+  readonly further?: readonly NewOverlay[]
   /** The guest ran before. */
   readonly running: boolean
+}
+
+/** All that are made. */
+export function overlaysOf({ overlay, further = [] }: Pick<Attempt, "overlay" | "further">): NewOverlay[] {
+  return [...(overlay ? [overlay] : []), ...further]
 }
 
 /** Notes an attempt before it changes anything. A reader sees all of it or nothing. */
@@ -38,21 +52,29 @@ export async function readAttempt(directory: string): Promise<Attempt | undefine
     .then(JSON.parse)
     .catch(() => undefined)
   if (!isAttempt(note)) return undefined
-  const { files, overlay, running } = note
+  const { files, overlay, further, running } = note
   const inside = (path: string) => join(directory, basename(path))
+  const here = (one: NewOverlay) => ({ ...one, path: inside(one.path) })
   return {
     directory,
     files: files.map(inside),
-    ...(overlay && { overlay: { ...overlay, path: inside(overlay.path) } }),
+    ...(overlay && { overlay: here(overlay) }),
+    ...(further && { further: further.map(here) }),
     running,
   }
 }
 
 function isAttempt(value: unknown): value is Omit<Attempt, "directory"> {
-  const { files, overlay, running } = (value ?? {}) as Partial<Attempt>
+  const { files, overlay, further = [], running } = (value ?? {}) as Partial<Attempt>
+  if (!Array.isArray(files) || !Array.isArray(further)) return false
   const words = [
-    ...(Array.isArray(files) ? files : [undefined]),
-    ...(overlay ? [overlay.path, overlay.nodes?.file, overlay.nodes?.format, overlay.nodes?.below] : []),
+    ...files,
+    ...[...(overlay ? [overlay] : []), ...further].flatMap((one: NewOverlay | null) => [
+      one?.path,
+      one?.nodes?.file,
+      one?.nodes?.format,
+      one?.nodes?.below,
+    ]),
   ]
   return typeof running === "boolean" && words.every((word) => typeof word === "string")
 }

@@ -6,7 +6,7 @@ import type { MachineLink } from "../../network/machine-link.ts"
 import { refuseFatal } from "../fatal.ts"
 import type { Loaded, Loading } from "../loader.ts"
 import type { Machine } from "../machine.ts"
-import { makeOverlay } from "../overlays.ts"
+import { makeFurther, makeOverlay } from "../overlays.ts"
 import type { ResumePlan, SnapshotOrigin } from "../plan.ts"
 import { connectIn } from "../process/socket.ts"
 import { checkDisk, checkRam, fileOf } from "../resume-files.ts"
@@ -47,6 +47,7 @@ export async function loadQemu(
   const state = readState(origin)
   state.catch(() => {})
   const overlay = await makeOverlay(plan)
+  await makeFurther(plan)
   const flashes = await makeVariables(plan)
   const options = {
     ...{ accelerator, model, generationId, ram: ram.path, lockMemory: plan.lockMemory ?? false },

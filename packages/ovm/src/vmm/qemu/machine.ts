@@ -6,7 +6,7 @@ import { BringBack } from "../process/bring-back.ts"
 import { endsWithin } from "../process/ends-within.ts"
 import { waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
-import type { LastSink, SnapshotParts } from "../snapshot.ts"
+import type { InstantSink, SnapshotParts } from "../snapshot.ts"
 import { agentOf, guestAgentOf } from "./agent.ts"
 import { letGo, lookAt } from "./go.ts"
 import { macIn } from "./network.ts"
@@ -15,7 +15,7 @@ import type { Qmp } from "./qmp.ts"
 import { exitOfQemu } from "./result.ts"
 import { setLink } from "./resumed-network.ts"
 import { takeBack } from "./snapshot/attempt.ts"
-import { driveIn, driveOf } from "./snapshot/drive.ts"
+import { driveHere, driveOf, furtherDrivesOf } from "./snapshot/drive.ts"
 import { tracedReason } from "./trace.ts"
 import type { GuestWatch } from "./watch.ts"
 
@@ -196,7 +196,7 @@ export class QemuMachine implements Machine {
     throw new OvmError(this.guest.reason === "disk-full" ? "OVM_NO_SPACE" : "OVM_VMM_FAILED", what)
   }
 
-  async snapshot(into: LastSink, { signal }: { readonly signal?: AbortSignal } = {}): Promise<SnapshotParts> {
+  async snapshot(into: InstantSink, { signal }: { readonly signal?: AbortSignal } = {}): Promise<SnapshotParts> {
     this.#usable()
     const abort = new AbortController()
     const signals = signal ? AbortSignal.any([signal, abort.signal]) : abort.signal
@@ -216,8 +216,15 @@ export class QemuMachine implements Machine {
 
   async overlay(): Promise<string | undefined> {
     this.#usable()
-    const drive = driveIn(this.record.directory, await driveOf(this.qmp))
+    const drive = driveHere(this.record.directory, await driveOf(this.qmp))
     return drive && !drive.readOnly ? drive.path : undefined
+  }
+
+  async furtherOverlays(): Promise<ReadonlyMap<string, string>> {
+    this.#usable()
+    const { directory } = this.record
+    const all = [...(await furtherDrivesOf(this.qmp))]
+    return new Map(all.map(([name, drive]) => [name, driveHere(directory, drive).path]))
   }
 
   async stop(
@@ -290,7 +297,7 @@ export class QemuMachine implements Machine {
 async function snapshotLater(
   record: MachineRecord,
   qmp: Qmp,
-  into: LastSink,
+  into: InstantSink,
   signal: AbortSignal,
 ): Promise<SnapshotParts> {
   const { snapshotQemu } = await import("./snapshot/take.ts")

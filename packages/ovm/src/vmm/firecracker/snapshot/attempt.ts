@@ -29,7 +29,7 @@ async function settle(qmp: Qmp, { directory, overlay }: Attempt): Promise<boolea
     await chmod(await writtenFile(qmp, overlay.nodes.below, directory), 0o444)
     return true
   }
-  await detachOverlay(qmp, overlay.nodes, async () => top)
+  await detachOverlay(qmp, overlay.nodes, async (node) => node === top)
   return false
 }
 

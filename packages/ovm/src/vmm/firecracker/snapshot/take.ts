@@ -16,7 +16,7 @@ import {
 import { isAlive } from "../../process/identity.ts"
 import type { Qmp } from "../../qemu/qmp.ts"
 import { attachOverlay, overlayNodes, switchTo } from "../../qemu/snapshot/drive.ts"
-import type { LastSink, SnapshotParts } from "../../snapshot.ts"
+import type { InstantSink, SnapshotParts } from "../../snapshot.ts"
 import type { Api } from "../api.ts"
 import { generationIn } from "../generation.ts"
 import { isWritten, monitorOf, shownNode, writtenFile } from "./disk.ts"
@@ -48,7 +48,7 @@ interface Written {
 /** Snapshotter.snapshot of Firecracker (docs/design/0078-firecracker-snapshots.md). */
 export async function snapshotFirecracker(
   source: FirecrackerSource,
-  into: LastSink,
+  into: InstantSink,
   { signal }: Call = {},
 ): Promise<SnapshotParts> {
   const { record, running } = source
@@ -97,7 +97,7 @@ export async function snapshotFirecracker(
 }
 
 interface Taken {
-  readonly into: LastSink
+  readonly into: InstantSink
   readonly laps: Laps
   /** What the guest wrote to until then. */
   readonly frozen: string | undefined
@@ -156,7 +156,7 @@ async function makeEmpty(path: string): Promise<void> {
  */
 async function create(
   { record, api }: FirecrackerSource,
-  { ram, state }: LastSink,
+  { ram, state }: InstantSink,
   { memory }: GuestModel,
 ): Promise<void> {
   const touched = record.own?.resumed !== true && !(await isSwapping())

@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError, toOvmError } from "../../../errors.ts"
-import { type Attempt, forgetAttempt } from "../../process/attempt.ts"
+import { type Attempt, forgetAttempt, overlaysOf } from "../../process/attempt.ts"
 import { IDLE, migrationStatus, waitForMigration } from "../migration/progress.ts"
 import { SNAPSHOT_SOCKET } from "../migration/receiver.ts"
 import type { Qmp } from "../qmp.ts"
@@ -21,7 +21,7 @@ const LOCK_MS = 10
  * stays if that fails, for `adopt` to try again. Throws OVM_VMM_FAILED or OVM_VMM_TIMEOUT.
  */
 export async function takeBack(qmp: Qmp, attempt: Attempt): Promise<void> {
-  const { directory, files, overlay, running } = attempt
+  const { directory, files, running } = attempt
   await cancelMigration(qmp)
   if (running) {
     // After a cancelled migration QEMU goes on by itself; after a completed one, or if it was never told to stop, it
@@ -29,9 +29,10 @@ export async function takeBack(qmp: Qmp, attempt: Attempt): Promise<void> {
     const state = await runState(qmp)
     if (state !== "running" && !(state in HOPELESS)) await letRun(qmp)
   } else await leavePostmigrate(qmp)
-  if (overlay) {
-    await detachOverlay(qmp, overlay.nodes)
-    await rm(overlay.path, { force: true })
+  // One after the other, and always in this order: there is one job at a time, and one that was begun is the first's.
+  for (const { path, nodes } of overlaysOf(attempt)) {
+    await detachOverlay(qmp, nodes)
+    await rm(path, { force: true })
   }
   for (const path of [...files, join(directory, SNAPSHOT_SOCKET)]) await rm(path, { force: true })
   await forgetAttempt(directory)

@@ -6,7 +6,7 @@ import type { OverlayNodes } from "../../process/attempt.ts"
 import { writes } from "../drives.ts"
 import type { Qmp } from "../qmp.ts"
 
-/** What the guest's disk is now. */
+/** What a disk of the guest's is now. */
 export interface Drive {
   /** The node that the guest writes to, or reads. */
   readonly node: string
@@ -31,6 +31,7 @@ interface BlockInfo {
 
 /** Where QEMU has the device of drives.ts. */
 const FIRST_DISK = "/machine/peripheral/disk/"
+const FURTHER_DISK = /^(\/machine\/peripheral\/disk\d+)\//
 
 interface NodeInfo {
   readonly "node-name"?: string
@@ -39,8 +40,26 @@ interface NodeInfo {
 
 /** The guest's first disk (qapi/block-core.json, query-block); undefined without one. */
 export async function driveOf(qmp: Qmp): Promise<Drive | undefined> {
-  const all = (await qmp.execute("query-block")) as readonly BlockInfo[]
-  const { inserted } = all.find(({ qdev }) => qdev?.startsWith(FIRST_DISK)) ?? {}
+  return await driveIn(qmp, (await blocksOf(qmp)).find(({ qdev }) => qdev?.startsWith(FIRST_DISK)))
+}
+
+/** Those of its further disks that it can write to, by the name that it knows each by. */
+export async function furtherDrivesOf(qmp: Qmp): Promise<ReadonlyMap<string, Drive>> {
+  const found = new Map<string, Drive>()
+  for (const block of await blocksOf(qmp)) {
+    const path = FURTHER_DISK.exec(block.qdev ?? "")?.[1]
+    const drive = path === undefined ? undefined : await driveIn(qmp, block)
+    if (drive && !drive.readOnly)
+      found.set(String(await qmp.execute("qom-get", { path, property: "serial" })), drive)
+  }
+  return found
+}
+
+async function blocksOf(qmp: Qmp): Promise<readonly BlockInfo[]> {
+  return (await qmp.execute("query-block")) as readonly BlockInfo[]
+}
+
+async function driveIn(qmp: Qmp, { inserted }: BlockInfo = {}): Promise<Drive | undefined> {
   const [node, size] = [inserted?.["node-name"], inserted?.image?.["virtual-size"]]
   if (node === undefined || size === undefined) return undefined
   // Of the disk itself QEMU tells the whole chain instead of a path, and only the first 4 KiB of that.
@@ -60,14 +79,14 @@ export async function driveOf(qmp: Qmp): Promise<Drive | undefined> {
  * `drive` with the path that its file has in `directory`, if it is there: QEMU tells the path by which it opened the
  * file, and the directory may have been moved since.
  */
-export function driveIn(directory: string, drive: Drive | undefined): Drive | undefined {
+export function driveHere<T extends Drive | undefined>(directory: string, drive: T): T {
   const here = drive && join(directory, basename(drive.path))
   return here && existsSync(here) ? { ...drive, path: here } : drive
 }
 
 /** The node of the file below a layer's. */
 export function fileNodeOf(layer: string): string {
-  return layer.replace(/^layer/, "file")
+  return layer.replace(/^(disk\d+-)?layer/, "$1file")
 }
 
 /** The path by which a node was opened; undefined if there is no such node. */
@@ -110,9 +129,16 @@ export async function attachOverlay(
   })
 }
 
-/** From now on the guest writes to the overlay. Writes that are under way are in the old top afterwards. */
-export async function switchTo(qmp: Qmp, nodes: OverlayNodes): Promise<void> {
-  await qmp.execute("blockdev-snapshot", { node: nodes.below, overlay: nodes.format })
+/**
+ * From now on the guest writes to the overlay. Writes that are under way are in the old top afterwards. Of several all
+ * are changed, or none, with no write of the guest's in between.
+ */
+export async function switchTo(qmp: Qmp, ...all: readonly OverlayNodes[]): Promise<void> {
+  const changes = all.map(({ below: node, format: overlay }) => ({ node, overlay }))
+  const [one, ...others] = changes
+  if (one && others.length === 0) return void (await qmp.execute("blockdev-snapshot", one))
+  const actions = changes.map((data) => ({ type: "blockdev-snapshot", data }))
+  await qmp.execute("transaction", { actions })
 }
 
 /** The job that takes an overlay back, while there is one. */
@@ -126,14 +152,15 @@ const JOB_MS = 60_000
 
 /**
  * Takes the overlay off again, with what was written to it since put into the layer below; works while the guest runs.
- * Nodes that are not there (any more) are no error. `topOf` tells the node that the guest writes to.
+ * Nodes that are not there (any more) are no error. `isTop` tells whether the guest writes to a node.
  */
 export async function detachOverlay(
   qmp: Qmp,
   nodes: OverlayNodes,
-  topOf = async (): Promise<string | undefined> => (await driveOf(qmp))?.node,
+  isTop = async (node: string): Promise<boolean> =>
+    (await blocksOf(qmp)).some(({ inserted }) => inserted?.["node-name"] === node),
 ): Promise<void> {
-  if ((await topOf()) === nodes.format) {
+  if (await isTop(nodes.format)) {
     // One that was begun, and whose answer came too late, goes on.
     if (!(await revertJob(qmp)))
       await qmp.execute("block-commit", {
@@ -152,7 +179,7 @@ export async function detachOverlay(
       if (performance.now() > deadline)
         throw new OvmError("OVM_VMM_TIMEOUT", `QEMU did not take an overlay back within ${JOB_MS} ms`)
     }
-    if ((await topOf()) === nodes.format)
+    if (await isTop(nodes.format))
       throw new OvmError("OVM_VMM_FAILED", "QEMU could not take an overlay back")
   }
   const known = await allNodes(qmp)

@@ -1,12 +1,11 @@
-import { chmod, open, writeFile } from "node:fs/promises"
+import { chmod, writeFile } from "node:fs/promises"
 import type { Call } from "../../../content/interfaces.ts"
-import { createOverlay } from "../../../disk/overlay.ts"
 import { OvmError, toOvmError } from "../../../errors.ts"
 import type { MachineRecord } from "../../machine.ts"
 import type { GuestModel } from "../../plan.ts"
-import { type Attempt, forgetAttempt, noteAttempt, refuseExisting } from "../../process/attempt.ts"
+import { type Attempt, forgetAttempt, noteAttempt, overlaysOf, refuseExisting } from "../../process/attempt.ts"
 import { isAlive } from "../../process/identity.ts"
-import type { LastSink, SnapshotParts, SnapshotSink } from "../../snapshot.ts"
+import type { InstantSink, SnapshotParts } from "../../snapshot.ts"
 import { IGNORE_SHARED } from "../migration/format.ts"
 import { type MigrationWait, waitForMigration } from "../migration/progress.ts"
 import { listenForStream, type Received, type Receiver, SNAPSHOT_SOCKET } from "../migration/receiver.ts"
@@ -24,8 +23,9 @@ import {
 import { bootOf, wasRead } from "./boot.ts"
 import { Clock } from "./clock.ts"
 import { type Copying, copyingOf } from "./copying.ts"
-import { attachOverlay, type Drive, driveIn, driveOf, overlayNodes, switchTo } from "./drive.ts"
+import { type Drive, driveHere, driveOf, switchTo } from "./drive.ts"
 import { refuseInstant } from "./instant.ts"
+import { frozenOf, makeReady, noted, type Turned, turnedOf } from "./turned.ts"
 
 const STATE_MS = 30_000
 const RECEIVE_MS = 30_000
@@ -40,7 +40,7 @@ const BANDWIDTH = 1e11
 interface Taking {
   readonly record: MachineRecord
   readonly qmp: Qmp
-  readonly into: LastSink
+  readonly into: InstantSink
   readonly clock: Clock
 }
 
@@ -48,7 +48,7 @@ interface Taking {
 export async function snapshotQemu(
   record: MachineRecord,
   qmp: Qmp,
-  into: LastSink,
+  into: InstantSink,
   call: Call = {},
 ): Promise<SnapshotParts> {
   const clock = new Clock(qmp)
@@ -58,28 +58,20 @@ export async function snapshotQemu(
   try {
     const model = await modelOfSource(record, qmp)
     const boot = await bootOf(qmp)
-    const drive = driveIn(record.directory, await driveOf(qmp))
-    const overlay = drive && !drive.readOnly && !into.last ? overlayOf(into, drive) : undefined
-    for (const path of [into.ram, into.state, overlay?.path]) await refuseExisting(path)
+    const drive = driveHere(record.directory, await driveOf(qmp))
+    const turned = into.last ? [] : await turnedOf(record, qmp, into, drive)
+    const overlays = turned.map(({ overlay }) => overlay.path)
+    for (const path of [into.ram, into.state, ...overlays]) await refuseExisting(path)
     const running = await readyState(qmp)
-    attempt = {
-      directory: record.directory,
-      files: [into.ram, into.state],
-      ...(overlay ? { overlay } : {}),
-      running,
-    }
+    attempt = { directory: record.directory, files: [into.ram, into.state], ...noted(turned), running }
     await noteAttempt(attempt)
-    if (overlay && drive) {
-      await createOverlay(overlay.path, drive.size)
-      await attachOverlay(qmp, overlay.nodes, overlay.path, drive.ephemeral)
-    }
-    if (overlay && drive && !drive.ephemeral) await syncAhead(drive.path)
+    await makeReady(qmp, turned)
     receiver = await listenForStream(record.directory, { name: RAM_ID, size: model.memory }, into.ram)
     await migrate({ ...taking, receiver }, attempt, call)
     const received = await receivedIn(receiver)
     if (call.signal?.aborted) throw new OvmError("OVM_INTERRUPTED", "it was interrupted")
     await refuseInstant(received, into.ram, record.generationId)
-    const parts = await complete(taking, { ...attempt, model, drive }, received)
+    const parts = await complete(taking, { ...attempt, model, drive, turned }, received)
     return { ...parts, ...(boot && !wasRead(boot, received) && { boot: { args: boot.args } }) }
   } catch (thrown) {
     await receiver?.close()
@@ -90,22 +82,10 @@ export async function snapshotQemu(
   }
 }
 
-/**
- * QEMU brings to the host's disk whatever is not there yet while the guest stands still: so most of it goes there while
- * the guest runs. What cannot be synced is QEMU's to tell.
- */
-async function syncAhead(path: string): Promise<void> {
-  const file = await open(path, "r").catch(() => undefined)
-  await file
-    ?.datasync()
-    .catch(() => {})
-    .finally(() => file.close())
-}
-
 /** From a running guest to a guest that runs on, with its RAM and state on their way to the receiver. */
 async function migrate(
   { record, qmp, receiver, clock }: Taking & { readonly receiver: Receiver },
-  { overlay, running }: Attempt,
+  attempt: Attempt,
   { signal }: Call,
 ): Promise<void> {
   const wait = { unless: receiver.done, ...(signal && { signal }) }
@@ -123,9 +103,10 @@ async function migrate(
   await qmp.execute("migrate", { uri: `unix:${SNAPSHOT_SOCKET}` })
   await copied(qmp, steps, wait)
   clock.lap("copy")
-  // The guest stands still, and its disk is not let go yet. The monitor keeps the order: nobody has to wait for the
+  // The guest stands still, and its disks are not let go yet. The monitor keeps the order: nobody has to wait for the
   // first answer.
-  const switched = overlay && switchTo(qmp, overlay.nodes)
+  const overlays = overlaysOf(attempt).map(({ nodes }) => nodes)
+  const switched = overlays.length > 0 ? switchTo(qmp, ...overlays) : undefined
   const continued = qmp.execute("migrate-continue", { state: "pre-switchover" })
   continued.catch(() => {})
   await switched
@@ -135,7 +116,7 @@ async function migrate(
   clock.lap("state")
   // What is still in the socket is read and checked while the guest runs: if that fails, all is taken back all the
   // same.
-  if (running) await letRun(qmp, LOCK_PATIENCE_MS)
+  if (attempt.running) await letRun(qmp, LOCK_PATIENCE_MS)
 }
 
 /** Waits until no more is left than the guest may stand still for. */
@@ -172,15 +153,19 @@ async function receivedIn({ done }: Receiver): Promise<Received> {
 
 async function complete(
   { record, into, clock }: Taking,
-  attempt: Attempt & { readonly model: GuestModel; readonly drive: Drive | undefined },
+  attempt: Attempt & {
+    readonly model: GuestModel
+    readonly drive: Drive | undefined
+    readonly turned: readonly Turned[]
+  },
   received: Received,
 ): Promise<SnapshotParts> {
-  const { overlay, running, model, drive } = attempt
+  const { running, model, drive, turned } = attempt
   const { machineType } = received.configuration
   if (machineType !== model.machineType)
     throw new OvmError("OVM_VMM_FAILED", `QEMU's machine is a ${machineType}, not a ${model.machineType}`)
   await writeFile(into.state, received.bytes, { flag: "wx", mode: 0o600 })
-  if (overlay && drive) await chmod(drive.path, 0o444)
+  for (const { drive } of turned) await chmod(drive.path, 0o444)
   await forgetAttempt(record.directory)
   clock.lap("finish")
   return {
@@ -195,7 +180,7 @@ async function complete(
     },
     ramData: received.ramData,
     stateSize: received.bytes.length,
-    ...(overlay && drive ? { disk: { frozen: drive.path, overlay: overlay.path } } : {}),
+    ...frozenOf(turned),
     ...(record.generationId === undefined ? {} : { generationId: record.generationId }),
     running,
     timings: clock.timings(running),
@@ -248,9 +233,4 @@ async function readyState(qmp: Qmp): Promise<boolean> {
   if (state !== "running" && state !== "paused" && state !== "prelaunch")
     throw new OvmError("OVM_STATE_CONFLICT", `the machine is neither running nor paused but ${state}`)
   return state === "running"
-}
-
-function overlayOf({ overlay }: SnapshotSink, { node }: Drive): NonNullable<Attempt["overlay"]> {
-  if (overlay !== undefined) return { path: overlay, nodes: overlayNodes(node) }
-  throw new OvmError("OVM_INTERNAL", "a snapshot of a machine with a writable disk needs a new overlay")
 }
