@@ -9,6 +9,8 @@ export interface PreparedDisk {
   readonly readOnly: boolean
   /** From base to top; none of a disk that is empty at first. */
   readonly layers: PreparedImage["layers"]
+  /** What a guest has written on top of them, the lowest first. */
+  readonly written?: PreparedImage["layers"]
   /** What the guest sees, in bytes. */
   readonly virtualSize: number
 }

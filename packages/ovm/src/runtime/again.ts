@@ -14,6 +14,7 @@ import { wasCutOff } from "./restart-policy.ts"
 import { assertBoundable } from "./share.ts"
 import { planShares } from "./shared-folders.ts"
 import { hasEnded } from "./states.ts"
+import { disksNow, furtherTops } from "./written-disks.ts"
 
 /** An instance of which it is known which volumes it has. */
 export type Startable = Instance & { readonly volumes: readonly VolumeUse[] }
@@ -128,8 +129,8 @@ export function firstRequest({ request, info }: Instance): StartRequest {
 }
 
 /** Without what was of one life only. */
-function lifeOf({ base, overlays, top }: Lineage): Lineage {
-  return { base, overlays, ...(top !== undefined && { top }) }
+function lifeOf({ base, overlays, disks, top }: Lineage): Lineage {
+  return { base, overlays, ...(disks && { disks }), ...(top !== undefined && { top }) }
 }
 
 /**
@@ -163,6 +164,7 @@ export async function planAgain(
     consoleLimit: limits.console,
     defaults,
     ...(top !== undefined && { overlay: top }),
+    furtherOverlays: furtherTops(lineage),
   }
   const asked = request?.manifest ?? info.image.reference
   const opened = await images.openAgain(asked, lineage, { lease: id, ...call })
@@ -177,11 +179,13 @@ export async function planAgain(
     const written = await opened.overlays(lineage.overlays, call)
     const layers = [...opened.image.layers, ...written]
     const virtualSize = await sizeNow(opened.image, top ?? written.at(-1)?.path)
-    const image = { ...opened.image, layers, virtualSize }
+    const disks = await disksNow(opened, lineage, call)
+    const image = { ...opened.image, layers, virtualSize, disks }
     const shares = await planShares(overrides, opened.image, context.root)
     const planned = await planBoot(vmms, { ...wanted, network, shares }, image, call)
     assertBoundable(planned.plan.bounds ?? {})
-    return { ...planned, written: lineage.overlays }
+    const { overlays, disks: further } = lineage
+    return { ...planned, written: { overlays, ...(further && { disks: further }) } }
   } finally {
     await opened.close()
   }

@@ -6,13 +6,14 @@ import type { Images } from "../images/images.ts"
 import type { OpenImage } from "../images/open.ts"
 import { parseReference } from "../registry/reference.ts"
 import { startable } from "./again.ts"
-import { furtherWritten, variablesWritten } from "./disks.ts"
+import { variablesWritten } from "./disks.ts"
 import type { Log } from "./ending.ts"
 import type { Instance } from "./instance.ts"
 import type { CommitAnswer, CommitRequest } from "./interfaces.ts"
 import type { Lineage } from "./record.ts"
 import { hasEnded } from "./states.ts"
 import { whileStill } from "./still.ts"
+import { writtenSince } from "./written-disks.ts"
 
 /** commitInstance of a machine that stands still, or that is to be frozen for it. Throws what whileStill does, too. */
 export async function commitAsAsked(
@@ -74,12 +75,13 @@ function closing(opened: OpenImage) {
 /** What was written since the image. Throws OVM_UNSUPPORTED where nothing could be. */
 async function writtenTo(
   { id, directory }: Instance,
-  { overlays, top }: Lineage,
+  lineage: Lineage,
   opened: OpenImage,
   call: Call,
 ): Promise<Written> {
+  const { overlays, top } = lineage
   const since = await opened.overlays(top === undefined ? overlays : [...overlays, top], call)
-  const disks = furtherWritten(directory, opened.image.disks)
+  const disks = await writtenSince(directory, lineage, opened, call)
   const variables = variablesWritten(directory)
   if (since.length > 0 || disks.size > 0 || variables !== undefined)
     return { first: since.map(({ path }) => path), disks, ...(variables !== undefined && { variables }) }

@@ -117,19 +117,6 @@ describe.skipIf(guestMissing !== "")(`further disks ${guestMissing}`, () => {
     expect(files(other)).toEqual([])
   })
 
-  // OVMS-SNP-163
-  test("a machine that can write to one is not snapshotted, and goes on", async () => {
-    const id = await started(DATA)
-    await words(id)
-    const why = {
-      code: "OVM_UNSUPPORTED",
-      message: expect.stringContaining("its disk data"),
-      detail: [{ pointer: "disks" }],
-    }
-    expect(await refusal(runtime.snapshot({ instance_id: id, tag: "s" }))).toMatchObject(why)
-    expect((await runtime.status(id)).state).toBe("running")
-  })
-
   // OVMS-API-273
   test("a commit has a layer of what was written to each, the first of one that was empty", async () => {
     for (const [image, made, layers] of [
@@ -158,7 +145,7 @@ describe.skipIf(guestMissing !== "")(`further disks ${guestMissing}`, () => {
     expect(refused.code).toBe("OVM_UNSUPPORTED")
   })
 
-  // OVMS-SNP-163, OVMS-API-273
+  // OVMS-SNP-177, OVMS-API-273
   test("one that is only read is there in clones of the machine and in images that are made of it", async () => {
     const id = await started(BESIDE, { args: "tick_ms=20 write=3" })
     await words(id)

@@ -1,7 +1,5 @@
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { OvmError } from "../errors.ts"
-import type { PreparedDisk } from "../images/prepared.ts"
 import type { LaunchPlan } from "../vmm/plan.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 
@@ -25,10 +23,9 @@ export function furtherOverlay(directory: string, name: string): string {
   return join(directory, `disk-${name}.qcow2`)
 }
 
-/** What was written to further disks, by their names; `disks` are those of the image. */
-export function furtherWritten(directory: string, disks: readonly PreparedDisk[]): Map<string, string> {
-  const overlays = disks.map(({ name }) => [name, furtherOverlay(directory, name)] as const)
-  return new Map(overlays.filter(([, path]) => existsSync(path)))
+/** Further disks that its guest can write to, by name, in order. */
+export function furtherWritable(disks: Disks = []): string[] {
+  return disks.flatMap(({ name, read_only }) => (name === undefined || read_only ? [] : [name]))
 }
 
 /** Where the variables of its UEFI firmware are, in the instance's directory. */
@@ -40,15 +37,4 @@ export function ownVariables(directory: string): string {
 export function variablesWritten(directory: string): string | undefined {
   const path = ownVariables(directory)
   return existsSync(path) ? path : undefined
-}
-
-/** Throws OVM_UNSUPPORTED for a machine that can write to a disk beside its first (OVMS-SNP-163). */
-export function refuseFurther(disks: Disks = []): void {
-  const further = disks.find(({ name, read_only }) => name !== undefined && !read_only)
-  if (!further) return
-  throw new OvmError(
-    "OVM_UNSUPPORTED",
-    `the machine can write to its disk ${further.name}, which no snapshot would have`,
-    { detail: [{ pointer: "disks", reason: `${further.name} is not read-only` }] },
-  )
 }

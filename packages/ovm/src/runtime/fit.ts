@@ -8,7 +8,7 @@ import type { PreparedImage } from "../images/prepared.ts"
 import type { Loader } from "../vmm/loader.ts"
 import type { GuestModel, LaunchPlan, NetworkPlan } from "../vmm/plan.ts"
 import type { Capabilities, Vmm } from "../vmm/vmm.ts"
-import { refuseFurther, shownDisks } from "./disks.ts"
+import { furtherWritable, shownDisks } from "./disks.ts"
 import { type LaunchRequest, planOf } from "./plan.ts"
 import { boundsOf } from "./share.ts"
 
@@ -71,6 +71,7 @@ export async function fitOf(
   const wanted = overrides.diskSize
   const mismatches = compare(descriptor, facts)
   if (mismatches.length > 0) throw incompatible(what, mismatches)
+  refuseOtherDisks(what, plan, descriptor)
   if (wanted !== diskSize)
     throw new OvmError(
       "OVM_SNAPSHOT_INCOMPATIBLE",
@@ -96,7 +97,6 @@ function bootingOf(request: LaunchRequest, image: PreparedImage, { boot }: Snaps
   // How large the disk is was fixed when the machine booted, and is compared with the rest.
   const { diskSize: _, ...overrides } = request.overrides
   const { kernel, initrd, ...plan } = planOf({ ...request, overrides }, image)
-  refuseFurther(shownDisks(plan))
   if (!boot) return plan
   if (!kernel)
     throw new OvmError(
@@ -105,6 +105,22 @@ function bootingOf(request: LaunchRequest, image: PreparedImage, { boot }: Snaps
       { detail: { requirement: "OVMS-SNP-133" } },
     )
   return { ...plan, kernel: { ...kernel, args: boot.args }, ...(initrd && { initrd }) }
+}
+
+/** A guest that went on with disks of two instants would take them for damaged (OVMS-SNP-178). */
+function refuseOtherDisks(what: string, plan: LaunchPlan, { disks = [] }: SnapshotDescriptor): void {
+  const [named, writable] = [disks.map(({ name }) => name), furtherWritable(shownDisks(plan))]
+  const other = [
+    ...writable.filter((name) => !named.includes(name)),
+    ...named.filter((name) => !writable.includes(name)),
+  ]
+  if (other.length === 0) return
+  const lacks = writable.includes(other[0] ?? "") ? "has not what was" : "has what could not be"
+  throw new OvmError(
+    "OVM_SNAPSHOT_INVALID",
+    `${what} ${lacks} written to the machine's disk ${other[0]} [OVMS-SNP-178]`,
+    { detail: { requirement: "OVMS-SNP-178" } },
+  )
 }
 
 /** What the guest's interface is connected to, if it has one: what it cannot have is refused (OVMS-SNP-162). */

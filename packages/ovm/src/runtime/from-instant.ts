@@ -10,6 +10,7 @@ import { agentBoot } from "./agent-boot.ts"
 import { type LaunchRequest, type PlanContext, type Planned, planOf } from "./plan.ts"
 import type { Lineage } from "./record.ts"
 import { resumable, setGoing } from "./resume.ts"
+import { disksNow } from "./written-disks.ts"
 
 /** Where a machine goes on: RAM, device state and disk of one instant, in files of its instance's own. */
 export interface Instant extends Pick<SnapshotParts, "origin" | "boot"> {
@@ -54,7 +55,7 @@ export async function planFromInstant(
   }
   return {
     image,
-    written: lineage.overlays,
+    written: { overlays: lineage.overlays, ...(lineage.disks && { disks: lineage.disks }) },
     alive: {
       live: true,
       ...(parent && { parent }),
@@ -105,5 +106,6 @@ function changed({ vmm, version }: Instant["origin"], how: string): OvmError {
 async function imageOf(opened: OpenImage, { origin, lineage }: Instant, call: Call) {
   const { image } = opened
   const written = await opened.overlays(lineage.overlays, call)
-  return { ...image, layers: [...image.layers, ...written], virtualSize: origin.diskSize ?? 0 }
+  const disks = await disksNow(opened, lineage, call)
+  return { ...image, layers: [...image.layers, ...written], virtualSize: origin.diskSize ?? 0, disks }
 }

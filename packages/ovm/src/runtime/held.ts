@@ -12,7 +12,8 @@ export function heldBy(instances: ReadonlyMap<string, Instance>): Map<string, He
     Array.from(instances, ([id, { info, lineage }]) => {
       const digests = [info.image.digest, lineage?.base.digest, lineage?.parent].filter(isDigest)
       const manifests = [...new Set(digests)].map((digest) => ({ digest, mediaType: OCI_MANIFEST }))
-      const written = (lineage?.overlays ?? []).filter((one) => typeof one !== "string")
+      const chains = lineage ? [lineage, ...(lineage.disks ?? [])] : []
+      const written = chains.flatMap(({ overlays }) => overlays).filter((one) => typeof one !== "string")
       return [id, [...manifests, ...(lineage?.index ? [lineage.index] : []), ...written]]
     }),
   )

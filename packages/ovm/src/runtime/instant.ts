@@ -4,7 +4,8 @@ import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { Machine } from "../vmm/machine.ts"
 import type { InstantSink, SnapshotParts, Snapshotter } from "../vmm/snapshot.ts"
-import { refuseFurther } from "./disks.ts"
+import { furtherWritable } from "./disks.ts"
+import { frozen } from "./frozen.ts"
 import type { Instance } from "./instance.ts"
 import type { Lineage } from "./record.ts"
 import { hold } from "./scratch.ts"
@@ -20,9 +21,9 @@ export interface Takable {
 export function takable(instance: Instance): Takable {
   refuseVolumes(instance)
   refuseShares(instance)
-  refuseFurther(instance.info.disks)
   refuseTpm(instance)
   const machine = snapshotterOf(instance)
+  refuseFurther(instance, machine)
   const { lineage } = instance
   if (!lineage) throw conflict(instance, "has no image on record")
   refuseDeep(lineage)
@@ -46,8 +47,7 @@ export async function takeInstant(
   call: Call & { readonly held: boolean },
 ): Promise<Taken> {
   const parts = await takeParts(instance, machine, sink, call)
-  const { disk } = parts
-  if (disk) instance.lineage = frozen(lineage, disk.frozen, disk.overlay)
+  instance.lineage = frozen(instance, lineage, parts)
   await instance.change({})
   return { parts, lineage: instance.lineage ?? lineage }
 }
@@ -84,16 +84,6 @@ function isOfInstant(thrown: unknown): boolean {
   return requirement === "OVMS-SNP-136"
 }
 
-/**
- * `old` is written no more: it belongs to what was written since the base. So does what the record still takes for the
- * file that is written to, if it is another one: of a snapshot that was through when nobody could write that down any
- * more.
- */
-export function frozen(lineage: Lineage, old: string, top: string): Lineage {
-  const unnoted = lineage.top !== undefined && lineage.top !== old ? [lineage.top] : []
-  return { ...lineage, overlays: [...lineage.overlays, ...unnoted, old], top }
-}
-
 const GIVEN_UP: readonly unknown[] = [
   "OVM_INTERRUPTED",
   "OVM_VMM_FAILED",
@@ -111,12 +101,25 @@ export function givenUp(instance: Instance, thrown: unknown, what: string): unkn
 }
 
 /** One more snapshot could not be written down. */
-function refuseDeep({ overlays, top }: Lineage): void {
-  if (top === undefined || overlays.length < MOST_OVERLAYS) return
+function refuseDeep({ disks = [], ...first }: Lineage): void {
+  const chains = [...(first.top === undefined ? [] : [first]), ...disks]
+  const most = Math.max(0, ...chains.map(({ overlays }) => overlays.length))
+  if (most < MOST_OVERLAYS) return
   throw new OvmError(
     "OVM_TOO_MANY",
-    `the machine's disk has ${overlays.length} overlays since its image, and a snapshot has ${MOST_OVERLAYS} at most: each snapshot and fork that was taken of it, stored or not, has added one`,
+    `the machine's disk has ${most} overlays since its image, and a snapshot has ${MOST_OVERLAYS} at most: each snapshot and fork that was taken of it, stored or not, has added one`,
     { hint: "start another machine from its image or an earlier snapshot" },
+  )
+}
+
+/** What is written to a disk beside the first would be in no snapshot of this VMM's (OVMS-SNP-163). */
+function refuseFurther({ info }: Instance, machine: Machine): void {
+  const [further] = furtherWritable(info.disks)
+  if (further === undefined || machine.furtherOverlays) return
+  throw new OvmError(
+    "OVM_UNSUPPORTED",
+    `the machine can write to its disk ${further}, which no snapshot of ${info.vmm?.name ?? "this VMM"} would have`,
+    { detail: [{ pointer: "disks", reason: `${further} is not read-only` }] },
   )
 }
 

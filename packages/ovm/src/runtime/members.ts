@@ -1,12 +1,11 @@
 import { isIP } from "node:net"
 import { basename, join } from "node:path"
-import type { Descriptor } from "../content/descriptor.ts"
 import { isDigest } from "../content/digest.ts"
 import { isErrorCode } from "../errors.ts"
 import { isObject } from "../objects.ts"
 import type { MachineRecord } from "../vmm/machine.ts"
 import type { InstanceInfo, StartRequest } from "./interfaces.ts"
-import type { InstanceRecord, Lineage, Standby } from "./record.ts"
+import type { InstanceRecord, Lineage, Standby, WrittenChain } from "./record.ts"
 import { isState } from "./states.ts"
 
 // What a daemon reads back was written by one like it; but a disk may be damaged, and a file edited.
@@ -270,12 +269,19 @@ function lineageIn(value: unknown, directory: string): Lineage | undefined {
   const isOverlay: Check = (one) => isText(one) || isDescriptor(one)
   if (!object({ base: isDescriptor, index: optional(isDescriptor), top: optional(isText) })(value))
     return undefined
-  const { overlays, top, ...rest } = value as Lineage
-  if (!Array.isArray(overlays) || !overlays.every(isOverlay)) return undefined
+  const { overlays, top, disks, ...rest } = value as Lineage
+  const areOverlays: Check = (all) => Array.isArray(all) && all.every(isOverlay)
+  const isDisk = object({ name: isText, overlays: areOverlays, top: optional(isText) })
+  if (!areOverlays(overlays) || !(disks === undefined || (Array.isArray(disks) && disks.every(isDisk))))
+    return undefined
   const inside = (path: string) => join(directory, basename(path))
+  const here = ({ overlays, top }: WrittenChain): WrittenChain => ({
+    overlays: overlays.map((one) => (typeof one === "string" ? inside(one) : one)),
+    ...(top !== undefined && { top: inside(top) }),
+  })
   return {
     ...rest,
-    overlays: overlays.map((one: Descriptor | string) => (typeof one === "string" ? inside(one) : one)),
-    ...(top !== undefined && { top: inside(top) }),
+    ...here({ overlays, ...(top !== undefined && { top }) }),
+    ...(disks && { disks: disks.map((disk) => ({ name: disk.name, ...here(disk) })) }),
   }
 }

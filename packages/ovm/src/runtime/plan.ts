@@ -43,6 +43,8 @@ export interface LaunchRequest {
   readonly network?: NetworkPlan
   /** Of a machine that is started again: what its guest wrote to. */
   readonly overlay?: string
+  /** The same of further disks, by name, where it is in no file of theirs that disks.ts names. */
+  readonly furtherOverlays?: ReadonlyMap<string, string>
 }
 
 /** What plans are made with. */
@@ -64,8 +66,8 @@ export interface Planned {
   readonly image: PreparedImage
   /** The snapshot that it goes on from; absent for a machine that boots. */
   readonly snapshot?: PreparedSnapshot
-  /** Of a machine that is started again: what was written since its image, the lowest first. */
-  readonly written?: Lineage["overlays"]
+  /** Of a machine that is started again: what was written since its image. */
+  readonly written?: Pick<Lineage, "overlays" | "disks">
   /** Of a machine that goes on from an instant of a running one: what its lineage has for as long as it lives. */
   readonly alive?: Pick<Lineage, "parent" | "parentRam" | "policy"> & { readonly live: true }
   readonly capabilities: Capabilities
@@ -184,11 +186,12 @@ function wantsAgent(
 
 /** One that is empty would be of no use read-only. */
 function furtherPlan(
-  { name, readOnly, layers, virtualSize }: PreparedDisk,
-  { directory, overrides }: LaunchRequest,
+  { name, readOnly, layers: below, written = [], virtualSize }: PreparedDisk,
+  { directory, overrides, furtherOverlays }: LaunchRequest,
 ): FurtherDiskPlan {
-  const writable = layers.length === 0 || !(readOnly || overrides.readOnly)
-  const overlay = writable && { overlay: furtherOverlay(directory, name) }
+  const writable = below.length === 0 || !(readOnly || overrides.readOnly)
+  const overlay = writable && { overlay: furtherOverlays?.get(name) ?? furtherOverlay(directory, name) }
+  const layers = [...below, ...written]
   return { name, layers, size: virtualSize, ephemeral: overrides.ephemeral === true, ...overlay }
 }
 

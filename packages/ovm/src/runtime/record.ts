@@ -57,8 +57,21 @@ export function instanceRecord(
 /** Where the guest of a machine on standby goes on: RAM and device state, in files of the instance's directory. */
 export interface Standby extends Pick<SnapshotParts, "origin" | "boot" | "generationId"> {}
 
+/** What was written to a disk since the base. */
+export interface WrittenChain {
+  /** The lowest first: what the store has by its descriptor, what it does not by its path. */
+  readonly overlays: readonly (Descriptor | string)[]
+  /** The file that the guest writes to now; absent if it cannot write. */
+  readonly top?: string
+}
+
+/** The same of a further disk; where there is no `top`, it is the one that disks.ts names. */
+export interface WrittenDisk extends WrittenChain {
+  readonly name: string
+}
+
 /** What a snapshot of the instance would refer to. */
-export interface Lineage {
+export interface Lineage extends WrittenChain {
   /** The OCI manifest of the base, however many snapshots lie between. */
   readonly base: Descriptor
   /** The index that the base was found through. */
@@ -71,13 +84,8 @@ export interface Lineage {
   readonly policy?: SnapshotPolicy
   /** Its guest goes on from an instant of a running machine, which is no snapshot. */
   readonly live?: true
-  /**
-   * What was written since the base, the lowest first: what the store has by its descriptor, what it does not by its
-   * path.
-   */
-  readonly overlays: readonly (Descriptor | string)[]
-  /** The file that the guest writes to now; absent if it cannot write. */
-  readonly top?: string
+  /** Further disks of which a snapshot has been taken, or that it was resumed with. */
+  readonly disks?: readonly WrittenDisk[]
 }
 
 /** What a snapshot asks of whoever resumes it, in the words of POST /snapshot. */

@@ -26,12 +26,16 @@ export async function planResume(
   { root, claims }: Pick<PlanContext, "root" | "claims">,
 ): Promise<Planned> {
   const { descriptor, digest, layers, virtualSize: size } = snapshot
+  const layersOf = new Map(snapshot.disks.map((disk) => [disk.name, disk.layers]))
   const folder = resumedIn(root)
   const wants = hintsOf(image, descriptor)
   const boot = agentBoot(plan)
   const wanted: ResumePlan = {
     ...boot.plan,
     ...(plan.disk && { disk: { ...plan.disk, layers, size } }),
+    ...(plan.disks && {
+      disks: plan.disks.map((disk) => ({ ...disk, layers: layersOf.get(disk.name) ?? disk.layers })),
+    }),
     origin: originOf(snapshot),
     lockMemory: wants.lock,
   }

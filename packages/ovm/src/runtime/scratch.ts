@@ -4,9 +4,11 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { toOvmError } from "../errors.ts"
 import type { Machine } from "../vmm/machine.ts"
-import type { SnapshotSink } from "../vmm/snapshot.ts"
+import type { InstantSink } from "../vmm/snapshot.ts"
+import { furtherWritable } from "./disks.ts"
 import type { Instance } from "./instance.ts"
 import type { Lineage } from "./record.ts"
+import { writtenDisk } from "./written-disks.ts"
 
 /** Between two tries to let a guest go on, in ms. */
 const AGAIN_MS = 500
@@ -16,14 +18,19 @@ const AGAIN_MS = 500
  * it an overlay that the guest writes to, is in nobody's way.
  */
 export function sinkOf(
-  { directory }: Instance,
-  { overlays }: Pick<Lineage, "overlays">,
-): Required<SnapshotSink> {
+  { directory, info }: Instance,
+  lineage: Pick<Lineage, "overlays" | "disks">,
+): Required<Omit<InstantSink, "last">> {
   const id = crypto.randomUUID().slice(0, 8)
+  const further = furtherWritable(info.disks).map((name) => {
+    const { overlays } = writtenDisk(directory, lineage, name)
+    return [name, join(directory, `overlay-${name}.${overlays.length + 1}-${id}.qcow2`)] as const
+  })
   return {
     ram: join(directory, `snapshot-${id}.ram`),
     state: join(directory, `snapshot-${id}.state`),
-    overlay: join(directory, `overlay-${overlays.length + 1}-${id}.qcow2`),
+    overlay: join(directory, `overlay-${lineage.overlays.length + 1}-${id}.qcow2`),
+    disks: new Map(further),
   }
 }
 

@@ -9,12 +9,14 @@ import { parseReference } from "../registry/reference.ts"
 import { rounded } from "../rounded.ts"
 import type { MachineRecord } from "../vmm/machine.ts"
 import type { SnapshotParts } from "../vmm/snapshot.ts"
+import { furtherWritable } from "./disks.ts"
+import { frozen, unnoted } from "./frozen.ts"
 import type { Instance } from "./instance.ts"
-import { frozen, givenUp, takable, takeInstant } from "./instant.ts"
+import { givenUp, takable, takeInstant } from "./instant.ts"
 import type { ScrubReport, SnapshotAnswer, SnapshotRequest } from "./interfaces.ts"
 import type { Planned } from "./plan.ts"
 import { whileReady } from "./ready-guest.ts"
-import type { Lineage, SnapshotPolicy } from "./record.ts"
+import type { Lineage, SnapshotPolicy, WrittenDisk } from "./record.ts"
 import { letGoOn, removeScratch, sinkOf } from "./scratch.ts"
 import { refuseSuspended } from "./suspended.ts"
 
@@ -26,7 +28,7 @@ export function lineageOf(
   return {
     base: image.base,
     ...(image.index && { index: image.index }),
-    overlays: written ?? snapshot?.overlays ?? [],
+    ...(written ?? writtenIn(snapshot)),
     ...(snapshot && {
       parent: snapshot.digest,
       parentRam: snapshot.descriptor.ram.digest,
@@ -35,6 +37,12 @@ export function lineageOf(
     ...alive,
     ...(overlay !== undefined && { top: overlay }),
   }
+}
+
+function writtenIn(snapshot: PreparedSnapshot | undefined): Pick<Lineage, "overlays" | "disks"> {
+  const { overlays = [], disks = [] } = snapshot ?? {}
+  const further = disks.map(({ name, overlays }) => ({ name, overlays }))
+  return { overlays, ...(further.length > 0 && { disks: further }) }
 }
 
 function policyOf({ uniqueness, ram }: PreparedSnapshot["descriptor"]): SnapshotPolicy {
@@ -96,7 +104,7 @@ export async function takeSnapshot(
       parent: stored.descriptor.digest,
       parentRam: stored.snapshot.ram.digest,
       policy: policyOf(stored.snapshot),
-      overlays: stored.overlays.map(({ descriptor }) => descriptor),
+      ...storedIn(stored, taken),
     }
     await instance.change({})
     return {
@@ -119,10 +127,23 @@ export async function takeSnapshot(
   }
 }
 
+/** What was files until now is content of the store. */
+function storedIn({ overlays, disks }: Snapshot, taken: Lineage): Pick<Lineage, "overlays" | "disks"> {
+  const descriptors = (chain: Snapshot["overlays"]) => chain.map(({ descriptor }) => descriptor)
+  const chains = new Map(disks.map(({ name, overlays }) => [name, descriptors(overlays)]))
+  return {
+    overlays: descriptors(overlays),
+    ...(taken.disks && {
+      disks: taken.disks.map((disk) => ({ ...disk, overlays: chains.get(disk.name) ?? disk.overlays })),
+    }),
+  }
+}
+
 /** The guest writes to the overlay of a snapshot that is nowhere: what it left behind is said (OVMS-SNP-143). */
 function warnOfDepth(instance: Instance): void {
-  const { overlays = [] } = instance.lineage ?? {}
-  const files = overlays.filter((one) => typeof one === "string").length
+  const { overlays = [], disks = [] } = instance.lineage ?? {}
+  const all = [overlays, ...disks.map((disk) => disk.overlays)].flat()
+  const files = all.filter((one) => typeof one === "string").length
   const about =
     "overlays of snapshots that could not be stored are part of the machine's disk until it is removed"
   const others = instance.info.warnings.filter((warning) => !warning.endsWith(about))
@@ -161,15 +182,15 @@ export async function settleSnapshot(instance: Instance): Promise<void> {
   await removeScratch(instance)
   const { lineage } = instance
   await letGoOn(instance)
-  const top = await instance.machine?.overlay?.().catch(() => undefined)
-  if (!lineage?.top || !top || top === lineage.top) return
-  instance.lineage = frozen(lineage, lineage.top, top)
+  const now = lineage && frozen(instance, lineage, await unnoted(instance).catch(() => ({})))
+  if (!now || now === lineage) return
+  instance.lineage = now
   await instance.change({})
 }
 
 function takenOf(
   instance: Instance,
-  { base, parent, parentRam, policy, overlays }: Lineage,
+  { base, parent, parentRam, policy, overlays, disks = [] }: Lineage,
   { origin, generationId, boot, hostKernel }: SnapshotParts,
   request: SnapshotRequest,
 ): TakenSnapshot {
@@ -208,5 +229,11 @@ function takenOf(
     stateFile: origin.state,
     compression: request.compression ?? "zstd",
     overlays,
+    ...(disks.length > 0 && { disks: inOrder(instance, disks) }),
   }
+}
+
+/** Disks in the order of the base (OVMS-SNP-177). */
+function inOrder({ info }: Instance, disks: readonly WrittenDisk[]): readonly WrittenDisk[] {
+  return furtherWritable(info.disks).flatMap((name) => disks.find((disk) => disk.name === name) ?? [])
 }

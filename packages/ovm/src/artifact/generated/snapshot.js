@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const snapshot = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","required":["schemaVersion","mediaType","architecture","created","vmm","resources","devices","ram","state","overlays","uniqueness"],"additionalProperties":false,"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.snapshot.v1+json"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"base":{"type":"object","required":["digest"],"additionalProperties":false,"properties":{"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"repository":{"type":"string","pattern":"^[!-~]{1,512}$"}}},"parent":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"vmm":{"type":"object","required":["name","version","format","machine","accelerator","cpuModel"],"additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"version":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"format":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"machine":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"accelerator":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"host":{"type":"object","additionalProperties":false,"properties":{"cpuVendor":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuFeatures":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"kernel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"resources":{"type":"object","required":["vcpus","memory"],"additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"devices":{"type":"array","maxItems":64,"items":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}},"boot":{"type":"object","required":["args"],"additionalProperties":false,"properties":{"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"ram":{"type":"object","required":["ref","compression","size","digest"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"changed":{"type":"object","required":["ref","pages"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"pages":{"type":"integer","minimum":0,"maximum":4294967296}}},"table":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"state":{"type":"object","required":["ref"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"overlays":{"type":"array","maxItems":64,"items":{"type":"object","required":["ref","format","size"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"uniqueness":{"type":"object","required":["vmgenid","multiResume"],"additionalProperties":false,"properties":{"vmgenid":{"type":"boolean"},"multiResume":{"enum":["allow","deny"]}}},"scrub":{"type":"object","required":["checked","findings"],"additionalProperties":false,"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","maxItems":256,"items":{"type":"object","required":["kind","count"],"additionalProperties":false,"properties":{"kind":{"type":"string","pattern":"^[a-z0-9-]{1,64}$"},"count":{"type":"integer","minimum":1,"maximum":9007199254740991},"offsets":{"type":"array","maxItems":16,"items":{"type":"integer","minimum":0,"maximum":9007199254740991}}}}}}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","required":["schemaVersion","mediaType","architecture","created","vmm","resources","devices","ram","state","overlays","uniqueness"],"additionalProperties":false,"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.snapshot.v1+json"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"base":{"type":"object","required":["digest"],"additionalProperties":false,"properties":{"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"repository":{"type":"string","pattern":"^[!-~]{1,512}$"}}},"parent":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"vmm":{"type":"object","required":["name","version","format","machine","accelerator","cpuModel"],"additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"version":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"format":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"machine":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"accelerator":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"host":{"type":"object","additionalProperties":false,"properties":{"cpuVendor":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuFeatures":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"kernel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"resources":{"type":"object","required":["vcpus","memory"],"additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"devices":{"type":"array","maxItems":64,"items":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}},"boot":{"type":"object","required":["args"],"additionalProperties":false,"properties":{"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"ram":{"type":"object","required":["ref","compression","size","digest"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"changed":{"type":"object","required":["ref","pages"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"pages":{"type":"integer","minimum":0,"maximum":4294967296}}},"table":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"state":{"type":"object","required":["ref"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"overlays":{"type":"array","maxItems":64,"items":{"type":"object","required":["ref","format","size"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"disks":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","required":["name","overlays"],"additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,19}$"},"overlays":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"object","required":["ref","format","size"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}}}}},"uniqueness":{"type":"object","required":["vmgenid","multiResume"],"additionalProperties":false,"properties":{"vmgenid":{"type":"boolean"},"multiResume":{"enum":["allow","deny"]}}},"scrub":{"type":"object","required":["checked","findings"],"additionalProperties":false,"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","maxItems":256,"items":{"type":"object","required":["kind","count"],"additionalProperties":false,"properties":{"kind":{"type":"string","pattern":"^[a-z0-9-]{1,64}$"},"count":{"type":"integer","minimum":1,"maximum":9007199254740991},"offsets":{"type":"array","maxItems":16,"items":{"type":"integer","minimum":0,"maximum":9007199254740991}}}}}}}}};
 const func1 = Object.prototype.hasOwnProperty;
 const func2 = ucs2length;
 const pattern4 = new RegExp("^[a-z][a-z0-9]{0,31}$", "u");
@@ -15,7 +15,8 @@ const pattern6 = new RegExp("^sha256:[0-9a-f]{64}$", "u");
 const pattern7 = new RegExp("^[!-~]{1,512}$", "u");
 const pattern9 = new RegExp("^[!-~]([ -~]{0,126}[!-~])?$", "u");
 const pattern20 = new RegExp("^[ -~]*$", "u");
-const pattern27 = new RegExp("^[a-z0-9-]{1,64}$", "u");
+const pattern27 = new RegExp("^[a-z][a-z0-9-]{0,19}$", "u");
+const pattern29 = new RegExp("^[a-z0-9-]{1,64}$", "u");
 
 function validate20(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -1512,11 +1513,11 @@ vErrors.push(err124);
 errors++;
 }
 }
-if(data.uniqueness !== undefined){
-let data46 = data.uniqueness;
-if(data46 && typeof data46 == "object" && !Array.isArray(data46)){
-if(data46.vmgenid === undefined){
-const err125 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/required",keyword:"required",params:{missingProperty: "vmgenid"},message:"must have required property '"+"vmgenid"+"'"};
+if(data.disks !== undefined){
+let data46 = data.disks;
+if(Array.isArray(data46)){
+if(data46.length > 16){
+const err125 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -1525,8 +1526,8 @@ vErrors.push(err125);
 }
 errors++;
 }
-if(data46.multiResume === undefined){
-const err126 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/required",keyword:"required",params:{missingProperty: "multiResume"},message:"must have required property '"+"multiResume"+"'"};
+if(data46.length < 1){
+const err126 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -1535,9 +1536,12 @@ vErrors.push(err126);
 }
 errors++;
 }
-for(const key10 in data46){
-if(!((key10 === "vmgenid") || (key10 === "multiResume"))){
-const err127 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
+const len2 = data46.length;
+for(let i2=0; i2<len2; i2++){
+let data47 = data46[i2];
+if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
+if(data47.name === undefined){
+const err127 = {instancePath:instancePath+"/disks/" + i2,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -1546,10 +1550,8 @@ vErrors.push(err127);
 }
 errors++;
 }
-}
-if(data46.vmgenid !== undefined){
-if(typeof data46.vmgenid !== "boolean"){
-const err128 = {instancePath:instancePath+"/uniqueness/vmgenid",schemaPath:"#/properties/uniqueness/properties/vmgenid/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data47.overlays === undefined){
+const err128 = {instancePath:instancePath+"/disks/" + i2,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "overlays"},message:"must have required property '"+"overlays"+"'"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -1558,11 +1560,9 @@ vErrors.push(err128);
 }
 errors++;
 }
-}
-if(data46.multiResume !== undefined){
-let data48 = data46.multiResume;
-if(!((data48 === "allow") || (data48 === "deny"))){
-const err129 = {instancePath:instancePath+"/uniqueness/multiResume",schemaPath:"#/properties/uniqueness/properties/multiResume/enum",keyword:"enum",params:{allowedValues: schema31.properties.uniqueness.properties.multiResume.enum},message:"must be equal to one of the allowed values"};
+for(const key10 in data47){
+if(!((key10 === "name") || (key10 === "overlays"))){
+const err129 = {instancePath:instancePath+"/disks/" + i2,schemaPath:"#/properties/disks/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -1572,9 +1572,11 @@ vErrors.push(err129);
 errors++;
 }
 }
-}
-else {
-const err130 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data47.name !== undefined){
+let data48 = data47.name;
+if(typeof data48 === "string"){
+if(!pattern27.test(data48)){
+const err130 = {instancePath:instancePath+"/disks/" + i2+"/name",schemaPath:"#/properties/disks/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,19}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,19}$"+"\""};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -1584,11 +1586,8 @@ vErrors.push(err130);
 errors++;
 }
 }
-if(data.scrub !== undefined){
-let data49 = data.scrub;
-if(data49 && typeof data49 == "object" && !Array.isArray(data49)){
-if(data49.checked === undefined){
-const err131 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/required",keyword:"required",params:{missingProperty: "checked"},message:"must have required property '"+"checked"+"'"};
+else {
+const err131 = {instancePath:instancePath+"/disks/" + i2+"/name",schemaPath:"#/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -1597,8 +1596,12 @@ vErrors.push(err131);
 }
 errors++;
 }
-if(data49.findings === undefined){
-const err132 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/required",keyword:"required",params:{missingProperty: "findings"},message:"must have required property '"+"findings"+"'"};
+}
+if(data47.overlays !== undefined){
+let data49 = data47.overlays;
+if(Array.isArray(data49)){
+if(data49.length > 64){
+const err132 = {instancePath:instancePath+"/disks/" + i2+"/overlays",schemaPath:"#/properties/disks/items/properties/overlays/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -1607,9 +1610,8 @@ vErrors.push(err132);
 }
 errors++;
 }
-for(const key11 in data49){
-if(!((key11 === "checked") || (key11 === "findings"))){
-const err133 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
+if(data49.length < 1){
+const err133 = {instancePath:instancePath+"/disks/" + i2+"/overlays",schemaPath:"#/properties/disks/items/properties/overlays/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -1618,10 +1620,12 @@ vErrors.push(err133);
 }
 errors++;
 }
-}
-if(data49.checked !== undefined){
-if(typeof data49.checked !== "boolean"){
-const err134 = {instancePath:instancePath+"/scrub/checked",schemaPath:"#/properties/scrub/properties/checked/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+const len3 = data49.length;
+for(let i3=0; i3<len3; i3++){
+let data50 = data49[i3];
+if(data50 && typeof data50 == "object" && !Array.isArray(data50)){
+if(data50.ref === undefined){
+const err134 = {instancePath:instancePath+"/disks/" + i2+"/overlays/" + i3,schemaPath:"#/properties/disks/items/properties/overlays/items/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -1630,12 +1634,8 @@ vErrors.push(err134);
 }
 errors++;
 }
-}
-if(data49.findings !== undefined){
-let data51 = data49.findings;
-if(Array.isArray(data51)){
-if(data51.length > 256){
-const err135 = {instancePath:instancePath+"/scrub/findings",schemaPath:"#/properties/scrub/properties/findings/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+if(data50.format === undefined){
+const err135 = {instancePath:instancePath+"/disks/" + i2+"/overlays/" + i3,schemaPath:"#/properties/disks/items/properties/overlays/items/required",keyword:"required",params:{missingProperty: "format"},message:"must have required property '"+"format"+"'"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -1644,12 +1644,8 @@ vErrors.push(err135);
 }
 errors++;
 }
-const len2 = data51.length;
-for(let i2=0; i2<len2; i2++){
-let data52 = data51[i2];
-if(data52 && typeof data52 == "object" && !Array.isArray(data52)){
-if(data52.kind === undefined){
-const err136 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/required",keyword:"required",params:{missingProperty: "kind"},message:"must have required property '"+"kind"+"'"};
+if(data50.size === undefined){
+const err136 = {instancePath:instancePath+"/disks/" + i2+"/overlays/" + i3,schemaPath:"#/properties/disks/items/properties/overlays/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -1658,8 +1654,9 @@ vErrors.push(err136);
 }
 errors++;
 }
-if(data52.count === undefined){
-const err137 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/required",keyword:"required",params:{missingProperty: "count"},message:"must have required property '"+"count"+"'"};
+for(const key11 in data50){
+if(!(((key11 === "ref") || (key11 === "format")) || (key11 === "size"))){
+const err137 = {instancePath:instancePath+"/disks/" + i2+"/overlays/" + i3,schemaPath:"#/properties/disks/items/properties/overlays/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -1668,9 +1665,12 @@ vErrors.push(err137);
 }
 errors++;
 }
-for(const key12 in data52){
-if(!(((key12 === "kind") || (key12 === "count")) || (key12 === "offsets"))){
-const err138 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
+}
+if(data50.ref !== undefined){
+let data51 = data50.ref;
+if(typeof data51 === "string"){
+if(!pattern6.test(data51)){
+const err138 = {instancePath:instancePath+"/disks/" + i2+"/overlays/" + i3+"/ref",schemaPath:"#/properties/disks/items/properties/overlays/items/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -1680,11 +1680,8 @@ vErrors.push(err138);
 errors++;
 }
 }
-if(data52.kind !== undefined){
-let data53 = data52.kind;
-if(typeof data53 === "string"){
-if(!pattern27.test(data53)){
-const err139 = {instancePath:instancePath+"/scrub/findings/" + i2+"/kind",schemaPath:"#/properties/scrub/properties/findings/items/properties/kind/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9-]{1,64}$"},message:"must match pattern \""+"^[a-z0-9-]{1,64}$"+"\""};
+else {
+const err139 = {instancePath:instancePath+"/disks/" + i2+"/overlays/" + i3+"/ref",schemaPath:"#/properties/disks/items/properties/overlays/items/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -1694,8 +1691,9 @@ vErrors.push(err139);
 errors++;
 }
 }
-else {
-const err140 = {instancePath:instancePath+"/scrub/findings/" + i2+"/kind",schemaPath:"#/properties/scrub/properties/findings/items/properties/kind/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data50.format !== undefined){
+if("qcow2" !== data50.format){
+const err140 = {instancePath:instancePath+"/disks/" + i2+"/overlays/" + i3+"/format",schemaPath:"#/properties/disks/items/properties/overlays/items/properties/format/const",keyword:"const",params:{allowedValue: "qcow2"},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -1705,10 +1703,10 @@ vErrors.push(err140);
 errors++;
 }
 }
-if(data52.count !== undefined){
-let data54 = data52.count;
-if(!(((typeof data54 == "number") && (!(data54 % 1) && !isNaN(data54))) && (isFinite(data54)))){
-const err141 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data50.size !== undefined){
+let data53 = data50.size;
+if(!(((typeof data53 == "number") && (!(data53 % 1) && !isNaN(data53))) && (isFinite(data53)))){
+const err141 = {instancePath:instancePath+"/disks/" + i2+"/overlays/" + i3+"/size",schemaPath:"#/properties/disks/items/properties/overlays/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -1717,9 +1715,9 @@ vErrors.push(err141);
 }
 errors++;
 }
-if((typeof data54 == "number") && (isFinite(data54))){
-if(data54 > 9007199254740991 || isNaN(data54)){
-const err142 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/maximum",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"};
+if((typeof data53 == "number") && (isFinite(data53))){
+if(data53 > 17592186044416 || isNaN(data53)){
+const err142 = {instancePath:instancePath+"/disks/" + i2+"/overlays/" + i3+"/size",schemaPath:"#/properties/disks/items/properties/overlays/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -1728,8 +1726,8 @@ vErrors.push(err142);
 }
 errors++;
 }
-if(data54 < 1 || isNaN(data54)){
-const err143 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data53 < 1 || isNaN(data53)){
+const err143 = {instancePath:instancePath+"/disks/" + i2+"/overlays/" + i3+"/size",schemaPath:"#/properties/disks/items/properties/overlays/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -1740,11 +1738,9 @@ errors++;
 }
 }
 }
-if(data52.offsets !== undefined){
-let data55 = data52.offsets;
-if(Array.isArray(data55)){
-if(data55.length > 16){
-const err144 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets",schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+}
+else {
+const err144 = {instancePath:instancePath+"/disks/" + i2+"/overlays/" + i3,schemaPath:"#/properties/disks/items/properties/overlays/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -1753,11 +1749,10 @@ vErrors.push(err144);
 }
 errors++;
 }
-const len3 = data55.length;
-for(let i3=0; i3<len3; i3++){
-let data56 = data55[i3];
-if(!(((typeof data56 == "number") && (!(data56 % 1) && !isNaN(data56))) && (isFinite(data56)))){
-const err145 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+}
+else {
+const err145 = {instancePath:instancePath+"/disks/" + i2+"/overlays",schemaPath:"#/properties/disks/items/properties/overlays/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -1766,9 +1761,10 @@ vErrors.push(err145);
 }
 errors++;
 }
-if((typeof data56 == "number") && (isFinite(data56))){
-if(data56 > 9007199254740991 || isNaN(data56)){
-const err146 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/maximum",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"};
+}
+}
+else {
+const err146 = {instancePath:instancePath+"/disks/" + i2,schemaPath:"#/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -1777,8 +1773,10 @@ vErrors.push(err146);
 }
 errors++;
 }
-if(data56 < 0 || isNaN(data56)){
-const err147 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+else {
+const err147 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -1788,10 +1786,11 @@ vErrors.push(err147);
 errors++;
 }
 }
-}
-}
-else {
-const err148 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets",schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data.uniqueness !== undefined){
+let data54 = data.uniqueness;
+if(data54 && typeof data54 == "object" && !Array.isArray(data54)){
+if(data54.vmgenid === undefined){
+const err148 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/required",keyword:"required",params:{missingProperty: "vmgenid"},message:"must have required property '"+"vmgenid"+"'"};
 if(vErrors === null){
 vErrors = [err148];
 }
@@ -1800,10 +1799,8 @@ vErrors.push(err148);
 }
 errors++;
 }
-}
-}
-else {
-const err149 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data54.multiResume === undefined){
+const err149 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/required",keyword:"required",params:{missingProperty: "multiResume"},message:"must have required property '"+"multiResume"+"'"};
 if(vErrors === null){
 vErrors = [err149];
 }
@@ -1812,10 +1809,9 @@ vErrors.push(err149);
 }
 errors++;
 }
-}
-}
-else {
-const err150 = {instancePath:instancePath+"/scrub/findings",schemaPath:"#/properties/scrub/properties/findings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+for(const key12 in data54){
+if(!((key12 === "vmgenid") || (key12 === "multiResume"))){
+const err150 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err150];
 }
@@ -1825,9 +1821,9 @@ vErrors.push(err150);
 errors++;
 }
 }
-}
-else {
-const err151 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data54.vmgenid !== undefined){
+if(typeof data54.vmgenid !== "boolean"){
+const err151 = {instancePath:instancePath+"/uniqueness/vmgenid",schemaPath:"#/properties/uniqueness/properties/vmgenid/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err151];
 }
@@ -1837,14 +1833,292 @@ vErrors.push(err151);
 errors++;
 }
 }
-}
-else {
-const err152 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data54.multiResume !== undefined){
+let data56 = data54.multiResume;
+if(!((data56 === "allow") || (data56 === "deny"))){
+const err152 = {instancePath:instancePath+"/uniqueness/multiResume",schemaPath:"#/properties/uniqueness/properties/multiResume/enum",keyword:"enum",params:{allowedValues: schema31.properties.uniqueness.properties.multiResume.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err152];
 }
 else {
 vErrors.push(err152);
+}
+errors++;
+}
+}
+}
+else {
+const err153 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err153];
+}
+else {
+vErrors.push(err153);
+}
+errors++;
+}
+}
+if(data.scrub !== undefined){
+let data57 = data.scrub;
+if(data57 && typeof data57 == "object" && !Array.isArray(data57)){
+if(data57.checked === undefined){
+const err154 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/required",keyword:"required",params:{missingProperty: "checked"},message:"must have required property '"+"checked"+"'"};
+if(vErrors === null){
+vErrors = [err154];
+}
+else {
+vErrors.push(err154);
+}
+errors++;
+}
+if(data57.findings === undefined){
+const err155 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/required",keyword:"required",params:{missingProperty: "findings"},message:"must have required property '"+"findings"+"'"};
+if(vErrors === null){
+vErrors = [err155];
+}
+else {
+vErrors.push(err155);
+}
+errors++;
+}
+for(const key13 in data57){
+if(!((key13 === "checked") || (key13 === "findings"))){
+const err156 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key13},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err156];
+}
+else {
+vErrors.push(err156);
+}
+errors++;
+}
+}
+if(data57.checked !== undefined){
+if(typeof data57.checked !== "boolean"){
+const err157 = {instancePath:instancePath+"/scrub/checked",schemaPath:"#/properties/scrub/properties/checked/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err157];
+}
+else {
+vErrors.push(err157);
+}
+errors++;
+}
+}
+if(data57.findings !== undefined){
+let data59 = data57.findings;
+if(Array.isArray(data59)){
+if(data59.length > 256){
+const err158 = {instancePath:instancePath+"/scrub/findings",schemaPath:"#/properties/scrub/properties/findings/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+if(vErrors === null){
+vErrors = [err158];
+}
+else {
+vErrors.push(err158);
+}
+errors++;
+}
+const len4 = data59.length;
+for(let i4=0; i4<len4; i4++){
+let data60 = data59[i4];
+if(data60 && typeof data60 == "object" && !Array.isArray(data60)){
+if(data60.kind === undefined){
+const err159 = {instancePath:instancePath+"/scrub/findings/" + i4,schemaPath:"#/properties/scrub/properties/findings/items/required",keyword:"required",params:{missingProperty: "kind"},message:"must have required property '"+"kind"+"'"};
+if(vErrors === null){
+vErrors = [err159];
+}
+else {
+vErrors.push(err159);
+}
+errors++;
+}
+if(data60.count === undefined){
+const err160 = {instancePath:instancePath+"/scrub/findings/" + i4,schemaPath:"#/properties/scrub/properties/findings/items/required",keyword:"required",params:{missingProperty: "count"},message:"must have required property '"+"count"+"'"};
+if(vErrors === null){
+vErrors = [err160];
+}
+else {
+vErrors.push(err160);
+}
+errors++;
+}
+for(const key14 in data60){
+if(!(((key14 === "kind") || (key14 === "count")) || (key14 === "offsets"))){
+const err161 = {instancePath:instancePath+"/scrub/findings/" + i4,schemaPath:"#/properties/scrub/properties/findings/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key14},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err161];
+}
+else {
+vErrors.push(err161);
+}
+errors++;
+}
+}
+if(data60.kind !== undefined){
+let data61 = data60.kind;
+if(typeof data61 === "string"){
+if(!pattern29.test(data61)){
+const err162 = {instancePath:instancePath+"/scrub/findings/" + i4+"/kind",schemaPath:"#/properties/scrub/properties/findings/items/properties/kind/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9-]{1,64}$"},message:"must match pattern \""+"^[a-z0-9-]{1,64}$"+"\""};
+if(vErrors === null){
+vErrors = [err162];
+}
+else {
+vErrors.push(err162);
+}
+errors++;
+}
+}
+else {
+const err163 = {instancePath:instancePath+"/scrub/findings/" + i4+"/kind",schemaPath:"#/properties/scrub/properties/findings/items/properties/kind/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err163];
+}
+else {
+vErrors.push(err163);
+}
+errors++;
+}
+}
+if(data60.count !== undefined){
+let data62 = data60.count;
+if(!(((typeof data62 == "number") && (!(data62 % 1) && !isNaN(data62))) && (isFinite(data62)))){
+const err164 = {instancePath:instancePath+"/scrub/findings/" + i4+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err164];
+}
+else {
+vErrors.push(err164);
+}
+errors++;
+}
+if((typeof data62 == "number") && (isFinite(data62))){
+if(data62 > 9007199254740991 || isNaN(data62)){
+const err165 = {instancePath:instancePath+"/scrub/findings/" + i4+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/maximum",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"};
+if(vErrors === null){
+vErrors = [err165];
+}
+else {
+vErrors.push(err165);
+}
+errors++;
+}
+if(data62 < 1 || isNaN(data62)){
+const err166 = {instancePath:instancePath+"/scrub/findings/" + i4+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err166];
+}
+else {
+vErrors.push(err166);
+}
+errors++;
+}
+}
+}
+if(data60.offsets !== undefined){
+let data63 = data60.offsets;
+if(Array.isArray(data63)){
+if(data63.length > 16){
+const err167 = {instancePath:instancePath+"/scrub/findings/" + i4+"/offsets",schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(vErrors === null){
+vErrors = [err167];
+}
+else {
+vErrors.push(err167);
+}
+errors++;
+}
+const len5 = data63.length;
+for(let i5=0; i5<len5; i5++){
+let data64 = data63[i5];
+if(!(((typeof data64 == "number") && (!(data64 % 1) && !isNaN(data64))) && (isFinite(data64)))){
+const err168 = {instancePath:instancePath+"/scrub/findings/" + i4+"/offsets/" + i5,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err168];
+}
+else {
+vErrors.push(err168);
+}
+errors++;
+}
+if((typeof data64 == "number") && (isFinite(data64))){
+if(data64 > 9007199254740991 || isNaN(data64)){
+const err169 = {instancePath:instancePath+"/scrub/findings/" + i4+"/offsets/" + i5,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/maximum",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"};
+if(vErrors === null){
+vErrors = [err169];
+}
+else {
+vErrors.push(err169);
+}
+errors++;
+}
+if(data64 < 0 || isNaN(data64)){
+const err170 = {instancePath:instancePath+"/scrub/findings/" + i4+"/offsets/" + i5,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err170];
+}
+else {
+vErrors.push(err170);
+}
+errors++;
+}
+}
+}
+}
+else {
+const err171 = {instancePath:instancePath+"/scrub/findings/" + i4+"/offsets",schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err171];
+}
+else {
+vErrors.push(err171);
+}
+errors++;
+}
+}
+}
+else {
+const err172 = {instancePath:instancePath+"/scrub/findings/" + i4,schemaPath:"#/properties/scrub/properties/findings/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err172];
+}
+else {
+vErrors.push(err172);
+}
+errors++;
+}
+}
+}
+else {
+const err173 = {instancePath:instancePath+"/scrub/findings",schemaPath:"#/properties/scrub/properties/findings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err173];
+}
+else {
+vErrors.push(err173);
+}
+errors++;
+}
+}
+}
+else {
+const err174 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err174];
+}
+else {
+vErrors.push(err174);
+}
+errors++;
+}
+}
+}
+else {
+const err175 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err175];
+}
+else {
+vErrors.push(err175);
 }
 errors++;
 }

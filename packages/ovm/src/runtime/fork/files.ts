@@ -2,6 +2,7 @@ import { link } from "node:fs/promises"
 import { join } from "node:path"
 import { toOvmError } from "../../errors.ts"
 import type { Instant } from "../from-instant.ts"
+import type { Lineage } from "../record.ts"
 
 /** In a child's directory, under names that are removed once they are of no use (scratch.ts). */
 const RAM = "snapshot-fork.ram"
@@ -20,7 +21,14 @@ export async function shareInstant({ origin, boot, lineage }: Instant, directory
     })
     return own
   }
-  const { top: _, ...others } = lineage
+  const { top: _, disks = [], ...others } = lineage
+  const chain = async (overlays: Lineage["overlays"], below: string) =>
+    await Promise.all(
+      overlays.map((one, at) => (typeof one === "string" ? shared(one, `${below}${at}.qcow2`) : one)),
+    )
+  const further = await Promise.all(
+    disks.map(async ({ name, overlays }) => ({ name, overlays: await chain(overlays, `below-${name}.`) })),
+  )
   return {
     origin: {
       ...origin,
@@ -30,9 +38,8 @@ export async function shareInstant({ origin, boot, lineage }: Instant, directory
     ...(boot && { boot }),
     lineage: {
       ...others,
-      overlays: await Promise.all(
-        lineage.overlays.map((one, at) => (typeof one === "string" ? shared(one, `below-${at}.qcow2`) : one)),
-      ),
+      overlays: await chain(lineage.overlays, "below-"),
+      ...(further.length > 0 && { disks: further }),
     },
   }
 }

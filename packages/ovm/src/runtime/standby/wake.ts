@@ -9,6 +9,7 @@ import { sameNetwork } from "../network.ts"
 import type { Planned } from "../plan.ts"
 import { letGoOn, noteHeld, removeLeftovers } from "../scratch.ts"
 import type { StartsContext } from "../starts-context.ts"
+import { furtherTops } from "../written-disks.ts"
 
 export type WakeContext = Pick<
   StartsContext,
@@ -61,7 +62,8 @@ async function planWake(
   const opened = await images.openAgain(manifest, lineage, { lease: id, ...call })
   try {
     const { top: overlay } = lineage
-    const wanted = { id, directory, overrides, consoleLimit: limits.console, defaults }
+    const furtherOverlays = furtherTops(lineage)
+    const wanted = { id, directory, overrides, consoleLimit: limits.console, defaults, furtherOverlays }
     const instant = { ...standby, lineage }
     return await planFromInstant(
       { opened, request: { ...wanted, ...(overlay !== undefined && { overlay }) }, network, instant },
