@@ -33,9 +33,7 @@ export async function commitSnapshot(
   const machine = await readArtifact(store, base, call)
   const below = await chainOf({ store, reference }, machine.layers, call)
   await chainOf({ store, reference }, overlays, call, below)
-  await Promise.all(
-    disks.map((written) => preparedDisk({ store, reference }, machine.disks, written, call)),
-  )
+  await Promise.all(disks.map((written) => preparedDisk({ store, reference }, machine.disks, written, call)))
   const blobs = (chain: typeof overlays) => chain.map(({ descriptor }) => descriptor)
   const added = blobs(overlays)
   const further = new Map(disks.map(({ name, overlays }) => [name, blobs(overlays)]))

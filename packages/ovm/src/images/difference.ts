@@ -8,7 +8,10 @@ type Blob = Pick<Descriptor, "digest" | "size">
 
 /** What became of one blob between two versions. */
 export interface PartChange {
-  /** `kernel`, `initrd`, `disk 0`, `disk NAME 0`, `variables`; of a snapshot `ram`, `state`, `overlay 0`, `overlay NAME 0`. */
+  /**
+   * `kernel`, `initrd`, `disk 0`, `disk NAME 0`, `variables`; of a snapshot `ram`, `state`, `overlay 0`,
+   * `overlay NAME 0`.
+   */
   readonly part: string
   readonly change: "same" | "changed" | "added" | "removed"
   readonly from?: Blob

@@ -7,7 +7,8 @@ import type { PreparedSnapshot } from "./prepared.ts"
 
 /**
  * A further disk as a snapshot has it, as files: on top of that of the base, which has `disks`. Throws
- * OVM_SNAPSHOT_INVALID for one that the base has not, OVM_DISK_INVALID (OVMS-SNP-178, OVMS-SNP-179), and as chainOf does.
+ * OVM_SNAPSHOT_INVALID for one that the base has not, OVM_DISK_INVALID (OVMS-SNP-178, OVMS-SNP-179), and as chainOf
+ * does.
  */
 export async function preparedDisk(
   source: LayerSource,

@@ -11,7 +11,8 @@ export function writtenDisk(
   { disks = [] }: Pick<Lineage, "disks">,
   name: string,
 ): WrittenDisk & { readonly top: string } {
-  const { overlays = [], top = furtherOverlay(directory, name) } = disks.find((one) => one.name === name) ?? {}
+  const { overlays = [], top = furtherOverlay(directory, name) } =
+    disks.find((one) => one.name === name) ?? {}
   return { name, overlays, top }
 }
 
@@ -20,7 +21,9 @@ export function furtherTops({ disks = [] }: Pick<Lineage, "disks">): ReadonlyMap
   return new Map(disks.flatMap(({ name, top }) => (top === undefined ? [] : [[name, top] as const])))
 }
 
-/** Further disks of the image, with what was written to each until its last snapshot. Throws as OpenImage.overlays does. */
+/**
+ * Further disks of the image, with what was written to each until its last snapshot. Throws as OpenImage.overlays does.
+ */
 export async function disksNow(
   opened: OpenImage,
   { disks = [] }: Pick<Lineage, "disks">,

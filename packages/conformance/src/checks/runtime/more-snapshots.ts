@@ -88,15 +88,25 @@ export const moreSnapshotPlans: readonly Plan[] = [
     const tag = unique()
     await runtime.refused(SNAPSHOT, "OVM_STATE_CONFLICT", "", { body: { instance_id: id, tag } })
   }),
-  snapshotPlan("with-further-disks", ["OVMS-SNP-163"], async ({ runtime, machine, start }) => {
-    const disks = [{ name: "data", size: 1 << 20 }]
-    const id = await start({ manifest: await machine({ diskless: false, document: { disks } }) })
-    await runtime.says(id, /TICK 1\r?\n/)
-    const { message } = await runtime.refused(SNAPSHOT, "OVM_UNSUPPORTED", "", {
-      body: { instance_id: id, tag: unique() },
-    })
-    must(message.includes("data"), `the refusal does not name the disk: ${message}`)
-  }),
+  snapshotPlan(
+    "with-further-disks",
+    ["OVMS-SNP-038", "OVMS-SNP-175", "OVMS-SNP-177"],
+    async ({ runtime, machine, start }) => {
+      const disks = [{ name: "data", size: 1 << 20 }]
+      const manifest = await machine({ diskless: false, document: { disks } })
+      const args = "console=ttyS0 tick_ms=50 disk=2 log=8"
+      const id = await start({ manifest, overrides: { args } })
+      await runtime.says(id, /TICK 3\r?\n/)
+      const tag = unique()
+      await runtime.ask(SNAPSHOT, "", { body: { instance_id: id, tag } })
+      await runtime.says(id, new RegExp(`TICK ${ticks(await runtime.logs(id)) + 3}\\r?\\n`))
+      const clone = await start({ manifest: `localhost/conformance:${tag}` })
+      const first = ticks(await runtime.says(clone, /TICK \d+\r?\n/))
+      const text = await runtime.says(clone, new RegExp(`TICK ${first + 3}\\r?\\n`))
+      must(!text.includes("GUEST-READY"), "the machine was booted, and did not go on")
+      must(!text.includes("DISK-LOST"), "the further disk of the clone is of another instant than its memory")
+    },
+  ),
   {
     name: "hints-and-places",
     covers: ["OVMS-MAN-059", "OVMS-MAN-083"],

@@ -104,7 +104,10 @@ export class FirecrackerMachine implements Machine {
     timer.abort()
   }
 
-  async snapshot(into: InstantSink, { signal }: { readonly signal?: AbortSignal } = {}): Promise<SnapshotParts> {
+  async snapshot(
+    into: InstantSink,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<SnapshotParts> {
     this.#usable()
     const abort = new AbortController()
     const signals = signal ? AbortSignal.any([signal, abort.signal]) : abort.signal

@@ -196,7 +196,10 @@ export class QemuMachine implements Machine {
     throw new OvmError(this.guest.reason === "disk-full" ? "OVM_NO_SPACE" : "OVM_VMM_FAILED", what)
   }
 
-  async snapshot(into: InstantSink, { signal }: { readonly signal?: AbortSignal } = {}): Promise<SnapshotParts> {
+  async snapshot(
+    into: InstantSink,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<SnapshotParts> {
     this.#usable()
     const abort = new AbortController()
     const signals = signal ? AbortSignal.any([signal, abort.signal]) : abort.signal

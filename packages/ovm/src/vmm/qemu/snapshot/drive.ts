@@ -40,7 +40,10 @@ interface NodeInfo {
 
 /** The guest's first disk (qapi/block-core.json, query-block); undefined without one. */
 export async function driveOf(qmp: Qmp): Promise<Drive | undefined> {
-  return await driveIn(qmp, (await blocksOf(qmp)).find(({ qdev }) => qdev?.startsWith(FIRST_DISK)))
+  return await driveIn(
+    qmp,
+    (await blocksOf(qmp)).find(({ qdev }) => qdev?.startsWith(FIRST_DISK)),
+  )
 }
 
 /** Those of its further disks that it can write to, by the name that it knows each by. */
@@ -179,8 +182,7 @@ export async function detachOverlay(
       if (performance.now() > deadline)
         throw new OvmError("OVM_VMM_TIMEOUT", `QEMU did not take an overlay back within ${JOB_MS} ms`)
     }
-    if (await isTop(nodes.format))
-      throw new OvmError("OVM_VMM_FAILED", "QEMU could not take an overlay back")
+    if (await isTop(nodes.format)) throw new OvmError("OVM_VMM_FAILED", "QEMU could not take an overlay back")
   }
   const known = await allNodes(qmp)
   for (const name of [nodes.format, nodes.file])

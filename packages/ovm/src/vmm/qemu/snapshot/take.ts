@@ -3,7 +3,13 @@ import type { Call } from "../../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../../errors.ts"
 import type { MachineRecord } from "../../machine.ts"
 import type { GuestModel } from "../../plan.ts"
-import { type Attempt, forgetAttempt, noteAttempt, overlaysOf, refuseExisting } from "../../process/attempt.ts"
+import {
+  type Attempt,
+  forgetAttempt,
+  noteAttempt,
+  overlaysOf,
+  refuseExisting,
+} from "../../process/attempt.ts"
 import { isAlive } from "../../process/identity.ts"
 import type { InstantSink, SnapshotParts } from "../../snapshot.ts"
 import { IGNORE_SHARED } from "../migration/format.ts"
