@@ -6,7 +6,7 @@ import { type Bench, MiB } from "./bench.testing.ts"
 import type { Loaded } from "./loader.ts"
 import type { Machine } from "./machine.ts"
 import type { DiskFile, DiskLayer, LaunchPlan, ResumePlan, SnapshotOrigin } from "./plan.ts"
-import type { SnapshotParts, SnapshotSink } from "./snapshot.ts"
+import type { InstantSink, SnapshotParts, SnapshotSink } from "./snapshot.ts"
 
 export const DISK = 8 * MiB
 
@@ -33,14 +33,17 @@ export class SnapshotBench {
     return { machine, layers }
   }
 
-  async countingPlan(more: Partial<LaunchPlan> = {}): Promise<{ plan: LaunchPlan; layers: DiskFile[] }> {
+  async countingPlan(
+    more: Partial<LaunchPlan> = {},
+    words = COUNTING,
+  ): Promise<{ plan: LaunchPlan; layers: DiskFile[] }> {
     const base = this.bench.path("base.raw")
     const file = openSync(base, "wx")
     ftruncateSync(file, DISK)
     closeSync(file)
     const layers: DiskFile[] = [{ path: base, format: "raw" }]
     const disk = { layers, size: DISK, writable: true }
-    return { plan: this.bench.planOf(COUNTING, { resources, disk, ...more }), layers }
+    return { plan: this.bench.planOf(words, { resources, disk, ...more }), layers }
   }
 
   sink(): Required<SnapshotSink> {
@@ -54,7 +57,7 @@ export class SnapshotBench {
     return { ram: path("ram"), state: path("state"), overlay: path("new.qcow2") }
   }
 
-  async take(machine: Machine, into: SnapshotSink = this.sink()): Promise<SnapshotParts> {
+  async take(machine: Machine, into: InstantSink = this.sink()): Promise<SnapshotParts> {
     if (!machine.snapshot) throw new Error("its machines cannot be snapshotted")
     return await machine.snapshot(into)
   }

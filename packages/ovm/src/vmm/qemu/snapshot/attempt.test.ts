@@ -8,9 +8,9 @@ import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { createOverlay } from "../../../disk/overlay.ts"
 import { Bench } from "../../bench.testing.ts"
 import type { Machine } from "../../machine.ts"
-import { type Attempt, noteAttempt, readAttempt } from "../../process/attempt.ts"
+import { type Attempt, noteAttempt, overlaysOf, readAttempt } from "../../process/attempt.ts"
 import { endStray } from "../../process/stray.ts"
-import { SnapshotBench } from "../../snapshot-bench.testing.ts"
+import { COUNTING, DISK, SnapshotBench } from "../../snapshot-bench.testing.ts"
 import { findQemu } from "../find.ts"
 import { IGNORE_SHARED } from "../migration/format.ts"
 import { waitForMigration } from "../migration/progress.ts"
@@ -18,7 +18,7 @@ import { listenForStream, type Receiver, SNAPSHOT_SOCKET } from "../migration/re
 import { RAM_ID } from "../model.ts"
 import { connectQmp, type Qmp } from "../qmp.ts"
 import { letRun, takeBack, untriedNote } from "./attempt.ts"
-import { attachOverlay, driveOf, overlayNodes, switchTo } from "./drive.ts"
+import { attachOverlay, driveOf, furtherDrivesOf, overlayNodes, switchTo } from "./drive.ts"
 
 const missing =
   guestMissing ||
@@ -35,12 +35,14 @@ test("a note means files of its own folder, whatever it says, and one that canno
   const nodes = overlayNodes("layer0")
   const note = (text: unknown) => writeFileSync(join(directory, "snapshot.json"), JSON.stringify(text))
   const files = ["/etc/passwd", "../../x", "snapshot.ram"]
-  note({ directory: "/", files, overlay: { path: "/root/overlay-1.qcow2", nodes }, running: true })
+  const further = [{ path: "../overlay-more.qcow2", nodes }]
+  note({ directory: "/", files, overlay: { path: "/root/overlay-1.qcow2", nodes }, further, running: true })
   const inside = (name: string) => join(directory, name)
   expect(await readAttempt(directory)).toEqual({
     directory,
     files: [inside("passwd"), inside("x"), inside("snapshot.ram")],
     overlay: { path: inside("overlay-1.qcow2"), nodes },
+    further: [{ path: inside("overlay-more.qcow2"), nodes }],
     running: true,
   })
   for (const odd of [
@@ -50,6 +52,9 @@ test("a note means files of its own folder, whatever it says, and one that canno
     { files: [1], running: true },
     { files: {}, running: true },
     { files: [] },
+    { files: [], further: {}, running: true },
+    { files: [], further: [null], running: true },
+    { files: [], further: [{ path: "a" }], running: true },
   ]) {
     note(odd)
     expect([odd, await readAttempt(directory)]).toEqual([odd, undefined])
@@ -81,17 +86,30 @@ describe.skipIf(missing !== "")(`a snapshot that nobody ended ${missing}`, () =>
     return qmp
   }
 
+  /** One that notes each tick on two disks. */
+  async function countingOnTwo(): Promise<Machine> {
+    const directory = bench.path("two")
+    const disks = [{ name: "more", layers: [], size: DISK, overlay: join(directory, "disk-more.qcow2") }]
+    const { plan } = await shots.countingPlan({ directory, disks }, `${COUNTING} also=1`)
+    const machine = await bench.vmm.launch(plan)
+    await bench.until(machine, "TICK 3")
+    return machine
+  }
+
   async function goTo(
     stage: (typeof stages)[number],
     qmp: Qmp,
     attempt: Attempt,
   ): Promise<Receiver | undefined> {
     const reached = (one: typeof stage) => stages.indexOf(stage) < stages.indexOf(one)
-    const { overlay, directory, files } = attempt
+    const { directory, files } = attempt
+    const overlays = overlaysOf(attempt)
     await noteAttempt(attempt)
-    if (!overlay || reached("attached")) return undefined
-    await createOverlay(overlay.path, (await driveOf(qmp))?.size ?? 0)
-    await attachOverlay(qmp, overlay.nodes, overlay.path, false)
+    if (reached("attached")) return undefined
+    for (const { path, nodes } of overlays) {
+      await createOverlay(path, DISK)
+      await attachOverlay(qmp, nodes, path, false)
+    }
     if (reached("copied")) return undefined
     const receiver = await listenForStream(directory, { name: RAM_ID, size: 16 << 20 }, files[0] ?? "")
     const capabilities = [IGNORE_SHARED, "pause-before-switchover"].map((capability) => ({
@@ -103,7 +121,7 @@ describe.skipIf(missing !== "")(`a snapshot that nobody ended ${missing}`, () =>
     const timeoutMs = 30_000
     await waitForMigration(qmp, ["pre-switchover"], { timeoutMs })
     if (reached("switched")) return receiver
-    await switchTo(qmp, overlay.nodes)
+    await switchTo(qmp, ...overlays.map(({ nodes }) => nodes))
     if (reached("completed")) return receiver
     await qmp.execute("migrate-continue", { state: "pre-switchover" })
     await waitForMigration(qmp, ["completed"], { timeoutMs })
@@ -114,20 +132,22 @@ describe.skipIf(missing !== "")(`a snapshot that nobody ended ${missing}`, () =>
   for (const running of [true, false])
     for (const stage of running ? stages : stages.filter((one) => one !== "running"))
       test(`${stage}, of a ${running ? "running" : "paused"} machine, is taken back when it is adopted`, async () => {
-        const { machine } = await shots.counting()
-        const before = await machine.overlay?.()
+        const machine = await countingOnTwo()
+        const before = [await machine.overlay?.(), await machine.furtherOverlays?.()]
         if (!running) await machine.pause()
         machine.detach()
         const qmp = await monitorOf(machine)
         const { directory } = machine.record
         const inside = (name: string) => join(directory, name)
         const sink = { ram: inside("ram"), state: inside("state"), overlay: inside("new.qcow2") }
-        const nodes = overlayNodes((await driveOf(qmp))?.node ?? "")
-        const overlay = { path: sink.overlay, nodes }
+        const overlay = { path: sink.overlay, nodes: overlayNodes((await driveOf(qmp))?.node ?? "") }
+        const below = (await furtherDrivesOf(qmp)).get("more")?.node ?? ""
+        const further = [{ path: inside("new-more.qcow2"), nodes: overlayNodes(below) }]
         const receiver = await goTo(stage, qmp, {
           directory,
           files: [sink.ram, sink.state],
           overlay,
+          further,
           running,
         })
         // A dead process's connections are closed, and its sockets listen no more.
@@ -136,10 +156,13 @@ describe.skipIf(missing !== "")(`a snapshot that nobody ended ${missing}`, () =>
 
         const adopted = await bench.vmm.adopt(machine.record)
         expect(await readAttempt(directory)).toBeUndefined()
-        for (const path of Object.values(sink)) expect([path, existsSync(path)]).toEqual([path, false])
-        expect(await adopted.overlay?.()).toBe(before)
+        for (const path of [...Object.values(sink), inside("new-more.qcow2")])
+          expect([path, existsSync(path)]).toEqual([path, false])
+        expect([await adopted.overlay?.(), await adopted.furtherOverlays?.()]).toEqual(before)
         if (!running) await adopted.resume()
-        await shots.unharmed(adopted, sink, before)
+        await shots.ticks(adopted, 5)
+        await shots.take(adopted, { ...sink, disks: new Map([["more", inside("new-more.qcow2")]]) })
+        await shots.ticks(adopted, 5)
         await shots.end(adopted)
       }, 180_000)
 
