@@ -6,6 +6,7 @@ import {
   AGENTS,
   BELIEVERS,
   FORGETFUL,
+  IMPORTERS,
   OPERATORS,
   PACKERS,
   PULLERS,
@@ -78,7 +79,7 @@ function faultsPage(): string {
   const all = [
     ["reader and writer", FORGETFUL],
     ["puller", PULLERS],
-    ["reader and writer", [...BELIEVERS, ...PACKERS]],
+    ["reader and writer", [...BELIEVERS, ...PACKERS, ...IMPORTERS]],
     ["runtime", RUNTIMES],
     ["runtime with a policy", OPERATORS],
     ["adapter", ADAPTERS],

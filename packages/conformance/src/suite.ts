@@ -6,6 +6,7 @@ import { onAdapter } from "./checks/adapter/plan.ts"
 import { agentPlans } from "./checks/agent/all.ts"
 import { agentProgramPlans } from "./checks/agent-program/commands.ts"
 import { agentFilePlans } from "./checks/agent-program/files.ts"
+import { importChecks } from "./checks/import/all.ts"
 import { inspectChecks } from "./checks/inspect.ts"
 import { packChecks } from "./checks/pack.ts"
 import { packRefusals } from "./checks/pack-refusals.ts"
@@ -89,6 +90,7 @@ export async function loadSuite(): Promise<Suite> {
       ...pushChecks,
       ...signChecks,
       ...verifyChecks,
+      ...importChecks,
     ],
     runtime: [...requests, ...made, ...machines, ...snapshots, ...policyPlans, ...agentPlans].map(onRuntime),
     adapter: [...linePlans, ...adapterLifePlans, ...adapterDiskPlans].map(onAdapter),

@@ -51,6 +51,10 @@ export class Registry {
     return this.seen.filter((seen) => method.test(seen.method) && seen.path.includes(path))
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
   async close(): Promise<void> {
     this.#server.closeAllConnections()
     await new Promise((resolve) => this.#server.close(resolve))

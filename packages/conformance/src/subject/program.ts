@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { Failure } from "../check.ts"
 import { killMarked, MARK } from "./leftovers.ts"
+import { usedIn } from "./used.ts"
 
 export interface Output {
   /** 128 and the number of the signal where that ended it. */
@@ -15,13 +16,20 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly limitMs: number
   readonly signal: AbortSignal
+  /** How long a file may become that it writes; FILE_BYTES unless told. */
+  readonly fileBytes?: number
+  /** Files may be of any length, and take up as much of the disk as others. */
+  readonly sparse?: boolean
 }
 
 /** Bytes of standard output, and of standard error, that a program may write. */
 export const OUTPUT_LIMIT = 8 << 20
 
-/** Bytes of one file that it may write, in the blocks of `ulimit -f`: nothing here needs larger ones. */
-const FILE_BLOCKS = (64 << 20) / 512
+/** Bytes of one file that it may write: nothing here needs larger ones. */
+const FILE_BYTES = 64 << 20
+
+/** Bytes that the folder of a call may take up on the disk where files may have holes. */
+const FOLDER_LIMIT = 1 << 30
 
 /**
  * Runs a program of the implementation to its end, in a process group of its own, with no input. Throws Failure if it
@@ -29,7 +37,8 @@ const FILE_BLOCKS = (64 << 20) / 512
  */
 export async function runProgram(command: readonly string[], options: ProgramOptions): Promise<Output> {
   const mark = randomUUID()
-  const child = spawn("/bin/sh", ["-c", `ulimit -f ${FILE_BLOCKS}; exec "$@"`, "sh", ...command], {
+  const bounds = options.sparse ? "" : `ulimit -f ${(options.fileBytes ?? FILE_BYTES) / 512}; `
+  const child = spawn("/bin/sh", ["-c", `${bounds}exec "$@"`, "sh", ...command], {
     cwd: options.cwd,
     env: { ...process.env, ...options.env, [MARK]: mark },
     stdio: ["ignore", "pipe", "pipe"],
@@ -61,8 +70,17 @@ function ended(child: ChildProcess, options: ProgramOptions): Promise<Output> {
     )
     const onAbort = () => refuse("it did not end in time")
     options.signal.addEventListener("abort", onAbort, { once: true })
+    const watch =
+      options.sparse &&
+      setInterval(() => {
+        usedIn(options.cwd).then(
+          (used) => used > FOLDER_LIMIT && refuse(`it wrote more than ${FOLDER_LIMIT >> 20} MiB`),
+          () => {}, // What is looked at goes away meanwhile.
+        )
+      }, 1000)
     const settle = () => {
       clearTimeout(timer)
+      if (watch) clearInterval(watch)
       options.signal.removeEventListener("abort", onAbort)
     }
     for (const name of ["stdout", "stderr"] as const) {

@@ -5,16 +5,31 @@ import { type Output, runProgram } from "./program.ts"
 /** What a wrapper ends with that does not do what it was asked for: EX_UNAVAILABLE of sysexits.h. */
 const UNAVAILABLE = 69
 
-/** How long one call may take. */
+/** How long one call may take; one that builds starts machines. */
 const CALL_MS = 30_000
+const BUILD_MS = 110_000
 
-export type Verb = "pack" | "push" | "pull" | "validate" | "inspect" | "verify" | "sign"
+/** What an implementation may do without. */
+export type Optional = "import" | "export" | "build" | "index" | "copy" | "attest" | "key"
+export type Verb = "pack" | "push" | "pull" | "validate" | "inspect" | "verify" | "sign" | Optional
+
+/** These write disks with holes, which are larger than what is in them. */
+const SPARSE: ReadonlySet<Verb> = new Set(["import", "export", "build"])
 
 /** How one call went: done, or refused with a code of spec/errors.json. */
 export interface Answer {
   readonly code?: string
   readonly stdout: string
   readonly stderr: string
+}
+
+export interface WrapperCall {
+  readonly folder: string
+  readonly signal: AbortSignal
+  /** Variables besides those that every call has. */
+  readonly env?: Readonly<Record<string, string>>
+  /** How long a file may become that it writes. */
+  readonly fileBytes?: number
 }
 
 /** A reader and writer behind the executable that spec/conformance.md describes. */
@@ -24,13 +39,15 @@ export class Wrapper {
   /**
    * Has it do `verb`. Skips if it does not do that; fails if it says nothing sensible.
    */
-  async call(
-    verb: Verb,
-    args: readonly string[],
-    call: { readonly folder: string; readonly signal: AbortSignal },
-  ): Promise<Answer> {
-    const options = { cwd: call.folder, env: { OVMS_CONFORMANCE_HOME: call.folder }, limitMs: CALL_MS }
-    const output = await runProgram([this.program, verb, ...args], { ...options, signal: call.signal })
+  async call(verb: Verb, args: readonly string[], call: WrapperCall): Promise<Answer> {
+    const output = await runProgram([this.program, verb, ...args], {
+      cwd: call.folder,
+      env: { ...call.env, OVMS_CONFORMANCE_HOME: call.folder },
+      limitMs: verb === "build" ? BUILD_MS : CALL_MS,
+      sparse: SPARSE.has(verb) && call.fileBytes === undefined,
+      ...(call.fileBytes !== undefined && { fileBytes: call.fileBytes }),
+      signal: call.signal,
+    })
     if (output.status === UNAVAILABLE) skip(`the wrapper does not ${verb} ${args[0] ?? ""}`.trimEnd())
     return answerOf(verb, output)
   }

@@ -69,6 +69,29 @@ export const BELIEVERS: readonly Mutant[] = of([
   ["believes OVM_CONTENT_MISSING", "ERR-005", "inspect/blob-missing"],
   ["believes OVM_KERNEL_INVALID", "SRC-010", "pack/refuses-kernel-nonsense"],
   ["believes OVM_DISK_INVALID", "SRC-011", "pack/refuses-disk-odd-size"],
+  ["believes OVM_DISK_INVALID", "IMP-003", "import/refuses-qcow2-with-a-backing-file"],
+  ["believes OVM_DISK_INVALID", "IMP-072", "import/ova/refuses-descriptors"],
+  ["believes OVM_DIGEST_MISMATCH", "IMP-070", "import/ova/refuses-checksums-that-differ"],
+  ["believes OVM_ARTIFACT_INVALID", "IMP-045", "import/container/refuses-climbing-name"],
+  ["believes OVM_TOO_LARGE", "IMP-046", "import/container/too-many-layers"],
+  ["believes OVM_UNSUPPORTED", "IMP-021", "export/refuses-what-has-no-place"],
+])
+
+/** ovm, but what it imports, or makes of that, is changed (importer.ts). */
+export const IMPORTERS: readonly Mutant[] = of([
+  ["boots all by BIOS", "IMP-007", "import/what-boots-it"],
+  ["makes other bytes each time", "IMP-006", "import/formats-by-their-bytes"],
+  ["gives one CPU", "IMP-071", "import/ova/machine"],
+  ["keeps nothing of KubeVirt", "IMP-066", "import/kubevirt-kept"],
+  ["leaves out the agent", "IMP-054", "import/container/how-it-boots"],
+  ["offers no ports", "IMP-052", "import/container/ports"],
+  ["forgets where it is from", "IMP-053", "import/container/where-it-is-from"],
+  ["takes whiteouts for files", "IMP-042", "import/container/layers-in-order"],
+  ["gives all to root", "IMP-043", "import/container/entries"],
+  ["forgets attributes", "IMP-043", "import/container/entries"],
+  ["exports the base alone", "IMP-020", "export/layers-together"],
+  ["writes over what is there", "IMP-023", "export/whole-or-as-it-was"],
+  ["says no pointer", "CNF-034", "export/refuses-what-has-no-place"],
 ])
 
 /** ovm, but what it packed is changed afterwards (packer.ts). */

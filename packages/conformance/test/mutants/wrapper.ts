@@ -1,5 +1,6 @@
 // ovm behind its wrapper, with one fault: FAULT names it, MUTANT_REAL is the wrapper (table.ts).
 import { spawnSync } from "node:child_process"
+import { afterwards, beforehand } from "./importer.ts"
 import { change } from "./packer.ts"
 import { pull } from "./puller.ts"
 
@@ -8,6 +9,7 @@ const fault = process.env.FAULT ?? ""
 
 if (verb === "pull" && process.env.MUTANT === "puller")
   process.exit(await pull(fault, args[0] ?? "", args[1] ?? ""))
+beforehand(fault, verb, args)
 const real = spawnSync(process.env.MUTANT_REAL ?? "", [verb, ...args], {
   encoding: "utf8",
   maxBuffer: 64 << 20,
@@ -25,6 +27,8 @@ if (fault.startsWith("forgets ")) {
 }
 if (fault.startsWith("believes ") && stderr.includes(fault.slice("believes ".length)))
   [status, stderr] = [0, ""]
+if (status === 0) afterwards(fault, verb, args)
+if (fault === "says no pointer") stderr = stderr.replaceAll("/kernel", "")
 if (verb === "pack" && status === 0) await change(fault, args[1] ?? "")
 process.stdout.write(stdout)
 process.stderr.write(stderr)

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test"
 import { join } from "node:path"
 import { loadSuite } from "../../src/suite.ts"
 import { Bed, report, WRAPPER } from "../bed.ts"
-import { BELIEVERS, FORGETFUL, type Mutant, PACKERS, PULLERS } from "./table.ts"
+import { BELIEVERS, FORGETFUL, IMPORTERS, type Mutant, PACKERS, PULLERS } from "./table.ts"
 
 // A check that no wrong implementation fails is worth nothing: each of these is wrong in one thing.
 
@@ -33,7 +33,7 @@ async function caught({ fault, requirement, check }: Mutant, kind?: string): Pro
   expect(catching.length, `${fault} survives ${check}`).toBeGreaterThan(0)
 }
 
-test.each([...FORGETFUL, ...BELIEVERS, ...PACKERS].map((one) => [one.fault, one] as const))(
+test.each([...FORGETFUL, ...BELIEVERS, ...PACKERS, ...IMPORTERS].map((one) => [one.fault, one] as const))(
   "ovm that %s is caught",
   (_, one) => caught(one),
 )

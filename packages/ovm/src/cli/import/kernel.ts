@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, statSync } from "node:fs"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import { readArtifact } from "../../artifact/machine/read.ts"
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError } from "../../errors.ts"
@@ -67,7 +67,7 @@ function installed(): BootFiles {
 }
 
 function inFolder(folder: string, version: string): BootFiles {
-  const [kernel, initrd] = [join(folder, `vmlinuz${version}`), join(folder, `initrd.img${version}`)]
+  const [kernel, initrd] = [resolve(folder, `vmlinuz${version}`), resolve(folder, `initrd.img${version}`)]
   return {
     kernel,
     initrd,

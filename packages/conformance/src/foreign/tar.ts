@@ -1,0 +1,82 @@
+/** An entry of an archive. Names have a byte in each character. */
+export interface TarEntry {
+  readonly name: string
+  /** `type` of the header: one character; a file, or a folder if the name ends in a slash. */
+  readonly type?: string
+  readonly content?: string | Uint8Array
+  readonly link?: string
+  readonly mode?: number
+  readonly uid?: number
+  readonly gid?: number
+  /** Seconds. */
+  readonly time?: number
+  readonly device?: readonly [number, number]
+  /** Records of a pax header before it. */
+  readonly pax?: Readonly<Record<string, string>>
+}
+
+/** The archive of these, with its end. */
+export function archiveOf(entries: readonly TarEntry[]): Buffer {
+  return Buffer.concat([...entries.flatMap(membersOf), Buffer.alloc(1024)])
+}
+
+function membersOf(entry: TarEntry): Buffer[] {
+  const content = Buffer.from(entry.content ?? "")
+  const records = Object.entries({ ...(entry.name.length > 100 && { path: entry.name }), ...entry.pax })
+  const pax = Buffer.concat(records.map(([key, value]) => record(key, value)))
+  return [
+    ...(records.length > 0 ? [header({ name: "pax", type: "x" }, pax.length), padded(pax)] : []),
+    header(entry, content.length),
+    padded(content),
+  ]
+}
+
+function header(entry: TarEntry, size: number): Buffer {
+  const { name, type = name.endsWith("/") ? "5" : "0", mode = type === "5" ? 0o755 : 0o644 } = entry
+  const block = Buffer.alloc(512)
+  const octal = (value: number, at: number, length: number) =>
+    block.write(`${value.toString(8).padStart(length - 1, "0")}\0`, at, "latin1")
+  block.write(name, 0, 100, "latin1")
+  octal(mode, 100, 8)
+  octal(entry.uid ?? 0, 108, 8)
+  octal(entry.gid ?? 0, 116, 8)
+  octal(size, 124, 12)
+  octal(entry.time ?? 0, 136, 12)
+  block.write("        ", 148)
+  block.write(type, 156)
+  block.write(entry.link ?? "", 157, 100, "latin1")
+  block.write("ustar\x0000", 257)
+  octal(entry.device?.[0] ?? 0, 329, 8)
+  octal(entry.device?.[1] ?? 0, 337, 8)
+  const sum = block.reduce((all, byte) => all + byte, 0)
+  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148)
+  return block
+}
+
+function record(key: string, value: string): Buffer {
+  const rest = key.length + value.length + 3
+  let length = rest
+  while (length !== rest + `${length}`.length) length = rest + `${length}`.length
+  return Buffer.from(`${length} ${key}=${value}\n`, "latin1")
+}
+
+function padded(content: Buffer): Buffer {
+  return Buffer.concat([content, Buffer.alloc(-content.length & 511)])
+}
+
+/** The files of an archive, in their order; enough of a reader for what a writer exports. */
+export function filesOf(
+  tar: Buffer,
+): readonly { readonly name: string; readonly owner: string; readonly bytes: Buffer }[] {
+  const files = []
+  for (let at = 0; at + 512 <= tar.length && tar[at] !== 0; ) {
+    const text = (from: number, length: number) =>
+      tar.toString("latin1", at + from, at + from + length).replace(/\0.*$/s, "")
+    const size = Number.parseInt(text(124, 12), 8) || 0
+    const owner = `${Number.parseInt(text(108, 8), 8)}:${Number.parseInt(text(116, 8), 8)}`
+    const bytes = tar.subarray(at + 512, at + 512 + size)
+    if (/^[0\0]?$/.test(text(156, 1))) files.push({ name: text(0, 100), owner, bytes })
+    at += 512 + Math.ceil(size / 512) * 512
+  }
+  return files
+}
