@@ -179,6 +179,11 @@ describe.skipIf(Boolean(skip))("a container image", () => {
     await refused("OVM_UNSUPPORTED", "ports", "80/sctp")
     await writeContainer(box.path("lies"), [{ tar: layerOf(below), packed: layerOf(above) }], {})
     await refused("OVM_DIGEST_MISMATCH", "lies", "layer 1")
+    await box.shell("mkdir boot && echo none >boot/vmlinuz && echo none >boot/initrd.img")
+    await writeContainer(box.path("plain"), [{ tar: layerOf(below) }], {})
+    await box.fails(["import", "plain", "-t", "bad:1", "--kernel-from", "boot"], "OVM_KERNEL_INVALID", [
+      box.path("boot/vmlinuz"),
+    ])
     expect(left()).toEqual([])
     expect(await box.ok(["images"])).not.toContain("bad")
   })

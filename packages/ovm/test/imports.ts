@@ -55,7 +55,9 @@ export function isTest(file: string): boolean {
 
 /** Every module specifier in a source text, those of types too, which a transpiler would drop. */
 export function specifiers(text: string): string[] {
-  return [...text.matchAll(/\b(?:from|import)\s*\(?\s*["']([^"'\n]+)["']/g)].map(([, name = ""]) => name)
+  return [...text.matchAll(/(?<![."/-])\b(?:from|import)\s*\(?\s*["']([^"'\n]+)["']/g)].map(
+    ([, name = ""]) => name,
+  )
 }
 
 /** What `file` (a path from the repository's root) imports against the rules, each as one sentence. */
