@@ -66,7 +66,7 @@ export const packages: readonly Check<Wrapper>[] = [
     const path = await exported(bench, "ova", layout)
     const [ovf, mf, ...disks] = filesOf(await readFile(path))
     must(
-      ovf?.name.endsWith(".ovf") && mf?.name.endsWith(".mf"),
+      ovf && mf && /\.ovf .+\.mf$/.test(`${ovf.name} ${mf.name}`),
       "it does not begin with a descriptor and checksums",
     )
     must(disks.length === 1, `it has ${disks.length} disks, and not the one that is not empty`)
