@@ -17,6 +17,7 @@ import { pushChecks } from "./checks/push.ts"
 import { registryChecks } from "./checks/registry.ts"
 import { againPlans } from "./checks/runtime/again.ts"
 import { biosPlans } from "./checks/runtime/bios.ts"
+import { committedPlans } from "./checks/runtime/committed.ts"
 import { diskPlans } from "./checks/runtime/disks.ts"
 import { forkPlans } from "./checks/runtime/fork.ts"
 import { lifePlans } from "./checks/runtime/life.ts"
@@ -24,9 +25,11 @@ import { madePlans } from "./checks/runtime/made.ts"
 import { moreSnapshotPlans } from "./checks/runtime/more-snapshots.ts"
 import { namePlans } from "./checks/runtime/names.ts"
 import { networkPlans } from "./checks/runtime/network.ts"
+import { partPlans } from "./checks/runtime/parts.ts"
 import { onRuntime } from "./checks/runtime/plan.ts"
 import { platformPlans } from "./checks/runtime/platforms.ts"
 import { pullingPlans } from "./checks/runtime/pulling.ts"
+import { remadePlans } from "./checks/runtime/remade.ts"
 import { requestVectorPlans } from "./checks/runtime/request-vectors.ts"
 import { requestPlans } from "./checks/runtime/requests.ts"
 import { restartPlans } from "./checks/runtime/restart.ts"
@@ -34,9 +37,11 @@ import { sharePlans } from "./checks/runtime/shares.ts"
 import { snapshotRefusalPlans } from "./checks/runtime/snapshot-refusals.ts"
 import { snapshotPlans } from "./checks/runtime/snapshots.ts"
 import { socketPlans } from "./checks/runtime/socket.ts"
+import { standbyPlans } from "./checks/runtime/standby.ts"
 import { stopPlans } from "./checks/runtime/stops.ts"
 import { streamPlans } from "./checks/runtime/streams.ts"
 import { unreachablePlans } from "./checks/runtime/unreachable.ts"
+import { writtenPlans } from "./checks/runtime/written.ts"
 import { signChecks } from "./checks/sign.ts"
 import { vectorChecks } from "./checks/vectors.ts"
 import { verifyChecks } from "./checks/verify.ts"
@@ -77,8 +82,18 @@ export async function loadSuite(): Promise<Suite> {
     ...restartPlans,
     ...unreachablePlans,
     ...stopPlans,
+    ...committedPlans,
+    ...standbyPlans,
+    ...partPlans,
   ]
-  const snapshots = [...snapshotPlans, ...snapshotRefusalPlans, ...forkPlans, ...moreSnapshotPlans]
+  const snapshots = [
+    ...snapshotPlans,
+    ...snapshotRefusalPlans,
+    ...forkPlans,
+    ...moreSnapshotPlans,
+    ...writtenPlans,
+    ...remadePlans,
+  ]
   return {
     wrapper: [
       ...vectorChecks(vectors),

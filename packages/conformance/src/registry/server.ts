@@ -55,6 +55,11 @@ export class Registry {
     await this.close()
   }
 
+  /** Ends all connections. */
+  drop(): void {
+    this.#server.closeAllConnections()
+  }
+
   async close(): Promise<void> {
     this.#server.closeAllConnections()
     await new Promise((resolve) => this.#server.close(resolve))

@@ -7,9 +7,17 @@ import { Failure } from "../check.ts"
 import { exchange } from "./exchange.ts"
 import { killMarked, MARK } from "./leftovers.ts"
 import { runProgram } from "./program.ts"
+import { within } from "./within.ts"
 
 /** How long a runtime has until it answers. */
 const START_MS = 60_000
+
+/** A socket that a runtime is given. */
+export interface Passed {
+  readonly descriptor: number
+  /** Called once it has been. */
+  passed(): Promise<void>
+}
 
 /** Starts, kills and starts again a runtime by a command (spec/conformance.md, "Runtimes"). */
 export class Harness {
@@ -20,31 +28,34 @@ export class Harness {
     private readonly command: string,
     /** The folder of its data, with the socket in it. */
     readonly home: string,
+    private readonly settings: Readonly<Record<string, string>>,
   ) {}
 
-  static async create(command: string): Promise<Harness> {
+  static async create(command: string, settings: Readonly<Record<string, string>> = {}): Promise<Harness> {
     const home = join(await mkdtemp(join(tmpdir(), "ovms-runtime-")), "home")
     await mkdir(home, { mode: 0o700 })
-    return new Harness(command, home)
+    return new Harness(command, home, settings)
   }
 
-  /** Another one by the same command, with a folder of its own. */
-  another(): Promise<Harness> {
-    return Harness.create(this.command)
+  /** Another one by the same command, with a folder of its own, and these variables. */
+  another(settings: Readonly<Record<string, string>> = {}): Promise<Harness> {
+    return Harness.create(this.command, settings)
   }
 
   get socket(): string {
     return join(this.home, "ovm.sock")
   }
 
-  /** Returns once it answers. Throws Failure if it does not, or ends. */
-  async start(signal: AbortSignal): Promise<void> {
-    const child = spawn("/bin/sh", ["-c", `exec ${this.command}`], {
-      env: { ...process.env, OVMS_CONFORMANCE_HOME: this.home, [MARK]: this.#mark },
-      stdio: "ignore",
+  /** Returns once it answers. Throws Failure if it does not, or ends. `given` is passed as systemd does. */
+  async start(signal: AbortSignal, given?: Passed): Promise<void> {
+    const passed = given ? "LISTEN_PID=$$ LISTEN_FDS=1" : ""
+    const child = spawn("/bin/sh", ["-c", `${passed} exec ${this.command}`.trim()], {
+      env: { ...process.env, ...this.settings, OVMS_CONFORMANCE_HOME: this.home, [MARK]: this.#mark },
+      stdio: ["ignore", "ignore", "ignore", ...(given ? [given.descriptor] : [])],
       detached: true,
     })
     this.#child = child
+    await given?.passed()
     let ended = false
     child.on("error", () => (ended = true))
     child.on("exit", () => (ended = true))
@@ -59,9 +70,13 @@ export class Harness {
     throw new Failure(`the runtime does not answer on ${this.socket}`)
   }
 
-  /** Starts the command once more, for the same folder, which has to end by itself: how, and what it said. */
-  async second(): Promise<{ status: number; said: string }> {
-    const { status, stdout, stderr } = await runProgram(["/bin/sh", "-c", `exec ${this.command}`], {
+  /**
+   * Starts the command once more, for the same folder, which has to end by itself: how, and what it said. `before` is
+   * put before it, `behind` behind it, in the shell's words.
+   */
+  async second(before = "", behind = ""): Promise<{ status: number; said: string }> {
+    const line = `${before} exec ${this.command} ${behind}`
+    const { status, stdout, stderr } = await runProgram(["/bin/sh", "-c", line], {
       cwd: process.cwd(),
       env: { OVMS_CONFORMANCE_HOME: this.home },
       limitMs: START_MS,
@@ -77,6 +92,14 @@ export class Harness {
     const gone = new Promise((resolve) => child.once("exit", resolve))
     child.kill("SIGKILL")
     await gone
+  }
+
+  /** Has the runtime end in order, and returns when it is gone. */
+  async end(signal: AbortSignal): Promise<void> {
+    const child = this.#child
+    child?.kill("SIGTERM")
+    const gone = () => !child || child.exitCode !== null || child.signalCode !== null
+    await within(START_MS, signal, "its end after SIGTERM", gone)
   }
 
   /** Ends all that there is of it, its machines too, and removes its folder. */

@@ -68,6 +68,30 @@ export const agentCommandPlans: readonly Plan[] = [
     const ended = await runtime.ask<Answer>(EXEC, id, { body: { command: ["signal"] } })
     must(ended.exit_code === 143 && ended.signal === 15, `of a signal it says ${JSON.stringify(ended)}`)
   }),
+  agentPlan("first-of-its-output", ["OVMS-API-324"], async (stage) => {
+    const { runtime, id, agent } = stage
+    const [piece, times] = [60_000, 20]
+    agent.manner = (words, stream) => {
+      if (words[0] !== "exec") return agent.exit(stream)
+      agent.output(stream, "first")
+      for (let sent = 0; sent < 4; sent++) agent.output(stream, Buffer.alloc(piece))
+    }
+    await ready(stage)
+    const answer = later(runtime.ask<Answer>(EXEC, id, { body: { command: ["yes"] } }))
+    const { stream } = await opened(stage, "exec")
+    const granted = () =>
+      agent.of(stream, TYPE.credit).reduce((sum, { payload }) => sum + payload.readUInt32LE(0), 0)
+    for (let sent = 4; sent < times; sent++) {
+      await runtime.until("the host grants what it has read", async () => granted() > (sent - 4) * piece)
+      agent.output(stream, Buffer.alloc(piece))
+    }
+    agent.output(stream, "of errors", 2)
+    agent.exit(stream)
+    const { stdout, stderr, truncated } = await answer
+    must(truncated === true, "truncated is not true")
+    must(stdout.length === 1 << 20, `it kept ${stdout.length} bytes of the output, and not 1 MiB`)
+    must(stdout.startsWith("first") && stderr === "of errors", "what it kept is not the first")
+  }),
   agentPlan("command-that-takes-too-long", ["OVMS-API-330"], async (stage) => {
     const { runtime, id, agent } = stage
     await ready(stage)

@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { TYPE } from "../../agent/frame.ts"
 import { must } from "../../check.ts"
+import { utf8 } from "../../registry/content.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import type { Plan } from "../runtime/plan.ts"
 import { agentPlan, allBut, LINE, later, opened, portOf, ready, withAgent } from "./stage.ts"
@@ -16,6 +17,10 @@ interface Share {
   readonly read_only: boolean
   readonly mounted: boolean
   readonly reason?: string
+}
+
+type Answering = Instance & {
+  readonly agent?: { readonly program?: { name: string }; readonly since?: string }
 }
 
 type Sharing = Instance & { readonly shares?: readonly Share[]; readonly degraded?: readonly string[] }
@@ -36,7 +41,7 @@ export const agentGuestPlans: readonly Plan[] = [
     },
     { changes: { diskless: false }, manner: allBut("root") },
   ),
-  agentPlan("size-of-the-console", ["OVMS-AGT-111"], async (stage) => {
+  agentPlan("size-of-the-console", ["OVMS-AGT-111", "OVMS-API-502"], async (stage) => {
     const { runtime, id, agent } = stage
     await ready(stage)
     const attachment = `attachment=${randomUUID()}`
@@ -64,6 +69,11 @@ export const agentGuestPlans: readonly Plan[] = [
       must(status === 204, `the size of the terminal was answered with ${status}: ${text}`)
       await runtime.until("the agent is told the size", async () => sizes()[at] === `terminal=${size}`)
     }
+    for (const window of ["0x80", "24x65536", "24", "24x80x1"]) {
+      const query = `${attachment}&window=${window}`
+      const operation = "POST /instances/{instance_id}/input"
+      await runtime.refused(operation, "OVM_REQUEST_INVALID", id, { query, body: utf8("x") })
+    }
     const said = sizes().length
     agent.say(TYPE.restarted, 0)
     await runtime.until("the next one is told as well", async () =>
@@ -71,6 +81,18 @@ export const agentGuestPlans: readonly Plan[] = [
     )
     wanted = 2
     await attached
+  }),
+  agentPlan("whose-agent-it-is", ["OVMS-API-510"], async (stage) => {
+    const { runtime, id, agent } = stage
+    const said = async () => ((await runtime.status(id)) as Answering).agent
+    await ready(stage)
+    const { program, since } = (await said()) ?? {}
+    must(program?.name === "ovm", `agent.program is ${JSON.stringify(program)}`)
+    const when = Date.parse(since ?? "")
+    must(when <= Date.now() && when > Date.now() - 60_000, `it answers since ${since}`)
+    agent.answers = false
+    agent.say(TYPE.restarted, 0)
+    await runtime.until("nobody answers any more", async () => (await said())?.program === undefined)
   }),
   {
     name: "agent/shares",

@@ -209,6 +209,19 @@ export const agentSnapshotPlans: readonly Plan[] = [
       return warnings.some((words) => /agent/i.test(words))
     })
   }),
+  diskPlan("stop-of-what-is-snapshotted", ["OVMS-API-145"], async (stage) => {
+    const { runtime, id, agent } = stage
+    await ready(stage)
+    agent.manner = (words, stream) => words[0] !== "hooks" && agent.exit(stream)
+    const tag = unique()
+    const asked = { body: { instance_id: id, tag } }
+    const snapshot = later(runtime.refused(SNAPSHOT, "OVM_STATE_CONFLICT", "", asked))
+    await opened(stage, "hooks")
+    await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
+    await runtime.reaches(id, "stopped")
+    await snapshot
+    await nothingTaken(stage, tag)
+  }),
   diskPlan("freeze-for-a-snapshot", ["OVMS-API-420"], async (stage) => {
     const { runtime, agent } = stage
     agent.manner = FREEZES

@@ -42,6 +42,20 @@ export const forkPlans: readonly Plan[] = [
       }
     },
   ),
+  snapshotPlan("fork-with-ports", ["OVMS-API-448"], async ({ runtime, boot, keep }) => {
+    const ports = [{ guest: 80 }, { guest: 90 }]
+    const id = await boot("", { network: { mode: "user", outbound: false, ports } })
+    const source = (await runtime.status(id)).network
+    const { instances = [] } = await runtime.ask<Forked>(FORK, id, { body: { count: 1 } })
+    const [child] = instances.map(({ instance_id }) => keep(instance_id))
+    must(child, "there is no child")
+    const network = (await runtime.reaches(child, "running")).network
+    must(network?.outbound === false, "the child reaches what its source does not")
+    const guests = network.ports?.map(({ guest }) => guest).sort()
+    must(guests?.join() === "80,90", `the ports of the child lead to ${guests?.join() || "nothing"}`)
+    const hosts = [...(network.ports ?? []), ...(source?.ports ?? [])].map(({ host }) => host)
+    must(new Set(hosts).size === 4, `the ports of source and child are ${hosts.join(", ")}`)
+  }),
   snapshotPlan("fork-refused", ["OVMS-API-450", "OVMS-API-449"], async (scene) => {
     const { runtime, create, start } = scene
     await runtime.refused(FORK, "OVM_STATE_CONFLICT", await create(), { body: {} })

@@ -1,4 +1,4 @@
-import { createServer } from "node:net"
+import { createConnection, createServer } from "node:net"
 import { must } from "../../check.ts"
 import type { Instance, Runtime } from "../../subject/runtime.ts"
 import { type Plan, refusedCreate } from "./plan.ts"
@@ -144,6 +144,38 @@ export const networkPlans: readonly Plan[] = [
     },
   },
   {
+    name: "network/ports-of-the-stopping",
+    covers: ["OVMS-API-268"],
+    async run({ runtime, boot }) {
+      const id = await boot("", { network: { mode: "user", ports: [{ guest: 80 }] } })
+      const host = (await networkOf(runtime, id)).ports?.[0]?.host
+      await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 600_000 } })
+      await runtime.refused(PORTS, "OVM_STATE_CONFLICT", id, { body: { guest: 81 } })
+      await runtime.refused(LESS_PORTS, "OVM_STATE_CONFLICT", id, { query: `host=${host}` })
+    },
+  },
+  {
+    name: "network/port-that-is-given-back",
+    covers: ["OVMS-API-274"],
+    async run({ runtime, boot }) {
+      const id = await boot("", { network: { mode: "user", ports: [{ guest: 80 }] } })
+      const host = (await networkOf(runtime, id)).ports?.[0]?.host ?? 0
+      const { held } = await runtime.ask<{ held?: boolean }>(LESS_PORTS, id, { query: `host=${host}` })
+      const warned = async () =>
+        (await runtime.status(id)).warnings.some((words) => words.includes(String(host)))
+      if (held !== true) {
+        await withPort(host)
+        must(!(await warned()), "a warning is about a port that anybody can have")
+        return
+      }
+      must(await warned(), "no warning says that the port cannot be had by others")
+      must(!(await letIn(host)), "whoever connects to the port that was given back is let in")
+      await runtime.ask(PORTS, id, { body: { guest: 80, host } })
+      must(!(await warned()), "a warning is about a port that is open again")
+      must((await networkOf(runtime, id)).ports?.[0]?.host === host, "the port is not open again")
+    },
+  },
+  {
     name: "network/names-without-addresses",
     covers: ["OVMS-API-262"],
     async run({ runtime }) {
@@ -179,4 +211,18 @@ async function withPort(port: number): Promise<void> {
   })
   server.close()
   must(free, `the port ${port} is still taken although the machine has ended`)
+}
+
+/** Whether a connection to this port is still there after a moment. */
+function letIn(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ port, host: "127.0.0.1" })
+    const settle = (found: boolean) => {
+      socket.destroy()
+      resolve(found)
+    }
+    socket.on("error", () => settle(false))
+    socket.on("close", () => settle(false))
+    socket.on("connect", () => setTimeout(() => settle(true), 1000))
+  })
 }

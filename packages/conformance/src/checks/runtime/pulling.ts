@@ -5,6 +5,8 @@ import { digestOf } from "../../registry/content.ts"
 import { Registry } from "../../registry/server.ts"
 import { harnessOf, type Plan, type Scene } from "./plan.ts"
 
+const PHASES = ["resolving", "pulling", "verifying", "preparing", "launching"]
+
 /** A registry of the check's own, gone afterwards. */
 async function withRegistry(use: (registry: Registry) => Promise<void>): Promise<void> {
   const registry = await Registry.start()
@@ -30,6 +32,35 @@ async function pulling({ runtime, start }: Scene, registry: Registry): Promise<s
 }
 
 export const pullingPlans: readonly Plan[] = [
+  {
+    name: "phases-of-a-start",
+    covers: ["OVMS-STA-007"],
+    run: ({ runtime, start }) =>
+      withRegistry(async (registry) => {
+        const artifact = store(registry.repository, guestArtifact(Buffer.from(registry.host)), "1")
+        let holds = true
+        registry.manners.fault = (request, _, path) =>
+          holds && request.method === "GET" && path.endsWith(digestOf(artifact.kernel))
+        const id = await start({ manifest: registry.reference("1") })
+        const seen: string[] = []
+        await runtime.until("it runs", async () => {
+          const { state, phase } = await runtime.status(id)
+          if (phase !== undefined && phase !== seen.at(-1)) seen.push(phase)
+          if (phase === "pulling") {
+            // What is never answered is asked for again once the connection has gone.
+            holds = false
+            registry.drop()
+          }
+          return state === "running"
+        })
+        must(seen.includes("pulling"), `of what is pulled the phases are ${seen.join(", ") || "none"}`)
+        const places = seen.map((phase) => PHASES.indexOf(phase))
+        must(
+          places.every((place, at) => place >= 0 && place > (places[at - 1] ?? -1)),
+          `the phases are ${seen.join(", ")}`,
+        )
+      }),
+  },
   {
     name: "pulled-and-booted",
     covers: ["OVMS-API-023", "OVMS-API-027", "OVMS-API-061"],

@@ -1,10 +1,12 @@
-import { chmod, lstat, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { chmod, lstat, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
+import { createServer } from "node:net"
 import { dirname, join } from "node:path"
 import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
-import { must } from "../../check.ts"
+import { Failure, must, skip } from "../../check.ts"
 import { digestOf } from "../../registry/content.ts"
 import { errorOf } from "../../subject/answers.ts"
+import type { Passed } from "../../subject/harness.ts"
 import { harnessOf, type Plan } from "./plan.ts"
 
 /** Every file and folder below `folder`, and its mode. */
@@ -17,6 +19,23 @@ async function modes(folder: string): Promise<{ path: string; mode: number; fold
       found.push({ path: name, mode: stats.mode & 0o777, folder: stats.isDirectory() })
   }
   return found
+}
+
+/** A Unix socket that listens at a path, to be passed on: nobody here takes connections of it then. */
+async function listening(path: string): Promise<Passed> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(path, resolve))
+  const descriptor = (server as unknown as { _handle?: { fd?: number } })._handle?.fd
+  if (descriptor === undefined) skip("this program cannot pass on a socket: run the suite by Node")
+  return {
+    descriptor,
+    // Its path goes with the server, unless that is elsewhere.
+    async passed() {
+      await rename(path, `${path}.kept`)
+      await new Promise((resolve) => server.close(resolve))
+      await rename(`${path}.kept`, path)
+    },
+  }
 }
 
 export const socketPlans: readonly Plan[] = [
@@ -70,6 +89,43 @@ export const socketPlans: readonly Plan[] = [
         const reply = await runtime.raw("GET", "/health").catch(() => undefined)
         return reply?.status === 200
       })
+    },
+  },
+  {
+    name: "socket-that-is-passed",
+    covers: ["OVMS-API-491"],
+    async run({ runtime, signal }) {
+      const harness = await harnessOf(runtime).another()
+      try {
+        for (const [before, behind] of [
+          ["LISTEN_PID=$$ LISTEN_FDS=2", "3</dev/null"],
+          ["LISTEN_PID=$$ LISTEN_FDS=1", "3</dev/null"],
+        ] as const) {
+          const { status, said } = await harness.second(before, behind)
+          must(status !== 0 && said.includes("OVM_USAGE"), `what is no socket of its own: ${status}, ${said}`)
+        }
+        must((await readdir(harness.home)).length === 0, "what was refused has changed something")
+        const others = await listening(harness.socket)
+        await chmod(harness.socket, 0o666)
+        const served = await harness.start(signal, others).then(
+          () => true,
+          (thrown) => {
+            if (thrown instanceof Failure) return false
+            throw thrown
+          },
+        )
+        must(!served, "it serves a socket that others can connect to")
+        await rm(harness.socket)
+        const own = await listening(harness.socket)
+        await chmod(harness.socket, 0o600)
+        const { ino } = await stat(harness.socket)
+        await harness.start(signal, own)
+        await harness.end(signal)
+        const left = await stat(harness.socket).catch(() => undefined)
+        must(left?.ino === ino, "it has removed or replaced the socket that was passed")
+      } finally {
+        await harness.close()
+      }
     },
   },
   {

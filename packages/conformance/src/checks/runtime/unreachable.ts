@@ -1,6 +1,7 @@
-import { readdir, readFile, readlink, stat, writeFile } from "node:fs/promises"
+import { readdir, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { must, skip } from "../../check.ts"
+import { alive, processesWith, signal } from "../../subject/processes.ts"
 import type { Instance, Runtime } from "../../subject/runtime.ts"
 import { harnessOf, type Plan, type Scene } from "./plan.ts"
 
@@ -9,34 +10,12 @@ import { harnessOf, type Plan, type Scene } from "./plan.ts"
 const DELETE = "DELETE /instances/{instance_id}"
 const PAUSE = "POST /instances/{instance_id}/pause"
 
-/** The processes that have to do with an instance: its ID is in what they were called with, or in where they are. */
-async function processesOf(id: string): Promise<number[]> {
-  const pids = (await readdir("/proc").catch(() => [])).filter(
-    (name) => /^\d+$/.test(name) && Number(name) !== process.pid,
-  )
-  const found = await Promise.all(
-    pids.map(async (pid) => {
-      const place = await readlink(`/proc/${pid}/cwd`).catch(() => "")
-      const called = await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => "")
-      return `${place}\0${called}`.includes(id) ? [Number(pid)] : []
-    }),
-  )
-  const all = found.flat()
+/** The processes that have to do with an instance. */
+export async function processesOf(id: string): Promise<number[]> {
+  const all = await processesWith(id)
   return all.length > 0
     ? all
     : skip("no process on this host has the ID of its instance in its words or place")
-}
-
-async function alive(pids: readonly number[]): Promise<number[]> {
-  const states = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, "latin1").catch(() => "")))
-  return pids.filter((_, at) => states[at] && !/\) [ZX] /.test(states[at] ?? ""))
-}
-
-function signal(pids: readonly number[], name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
-  for (const pid of pids)
-    try {
-      process.kill(pid, name)
-    } catch {} // It has ended meanwhile.
 }
 
 async function startedAgain({ runtime, signal }: Scene): Promise<void> {

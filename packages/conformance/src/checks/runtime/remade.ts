@@ -1,0 +1,189 @@
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
+import { GUEST_MEMORY, guestArtifact } from "../../artifact/guest.ts"
+import { writeLayout } from "../../artifact/layout.ts"
+import { type Artifact, described } from "../../artifact/make.ts"
+import { must } from "../../check.ts"
+import { digestOf } from "../../registry/content.ts"
+import { processesWith } from "../../subject/processes.ts"
+import { Store } from "../../subject/store.ts"
+import { harnessOf, type Plan, type Scene } from "./plan.ts"
+import { snapshotPlan, snapshotted } from "./snapshots.ts"
+
+// Snapshots that the runtime has taken, and of which the suite makes others.
+
+const SNAPSHOT = "application/vnd.ovms.snapshot.v1+json"
+
+/** The parts of a snapshot of the suite's guest. */
+async function parts(scene: Scene) {
+  const { snapshot } = await snapshotted(scene)
+  const store = await Store.of(harnessOf(scene.runtime))
+  const oci = await store.manifest(snapshot)
+  const descriptor = await store.document(oci.config)
+  const layers = oci.layers ?? []
+  const blobs = await Promise.all(layers.map(({ digest }) => store.bytes(digest)))
+  return { oci, descriptor, layers, blobs }
+}
+
+type Parts = Awaited<ReturnType<typeof parts>>
+
+/** The suite's guest with RAM of its own beside it; without the layers that `leaves` says. */
+function machineWithRam({ descriptor, layers, blobs }: Parts, leaves: RegExp = /^$/): Artifact {
+  const { base: _, parent: __, ...own } = descriptor
+  const { ref, compression } = own.ram
+  const made = guestArtifact(undefined, {
+    document: {
+      resources: { memory: 64 << 20, vcpus: 1 },
+      ramSnapshot: { ref, compression, ...(own.ram.mlock_required && { mlock_required: true }) },
+    },
+  })
+  const bytes = Buffer.from(JSON.stringify(own))
+  const oci = JSON.parse(made.oci.toString())
+  const more = [described(SNAPSHOT, bytes, "snapshot.json"), ...layers]
+  oci.layers.push(...more.filter(({ mediaType }) => !leaves.test(mediaType)))
+  const document = Buffer.from(JSON.stringify(oci))
+  return { ...made, oci: document, digest: digestOf(document), blobs: [...made.blobs, bytes, ...blobs] }
+}
+
+/** The same snapshot with another descriptor, and another device state where there is one. */
+function remade({ oci, descriptor, layers, blobs }: Parts, changes: object, state?: Buffer): Artifact {
+  const at = layers.findIndex(({ mediaType }) => mediaType === "application/vnd.ovms.vmstate.v1")
+  const own = described("application/vnd.ovms.vmstate.v1", state ?? Buffer.alloc(0), "vmstate.bin")
+  const document = { ...descriptor, ...(state && { state: { ref: own.digest } }), ...changes }
+  const manifest = Buffer.from(JSON.stringify(document))
+  const bytes = Buffer.from(
+    JSON.stringify({
+      ...oci,
+      config: described(SNAPSHOT, manifest, "snapshot.json"),
+      layers: state ? layers.toSpliced(at, 1, own) : layers,
+    }),
+  )
+  const all = [manifest, ...blobs, ...(state ? [state] : [])]
+  return {
+    ...guestArtifact(),
+    oci: bytes,
+    digest: digestOf(bytes),
+    manifest,
+    blobs: all,
+    base: guestArtifact(),
+  }
+}
+
+/** One of each kind; no part of them is a secret of anybody's. */
+const letters = (count: number) => "aB3dE5gH7j".repeat(Math.ceil(count / 10)).slice(0, count)
+const SECRETS: Readonly<Record<string, string>> = {
+  "private-key": `-----BEGIN ${"RSA PRIVATE"} KEY-----\n${letters(64)}\n`,
+  "private-key-binary": "openssh-key-" + "v1\0\0\0\0\x04none\0\0\0\x04none\0\0\0\0",
+  "putty-private-key": "PuTTY-User-Key-" + "File-3: ssh-ed25519\r\n",
+  "aws-access-key": "AKIA" + "QY7ZOVMSSUITEABC",
+  "github-token": `ghp_${letters(36)}`,
+  "gitlab-token": `glpat-${letters(20)}`,
+  "slack-token": `xoxb-${"1234567890"}-${letters(12)}`,
+  "gcp-service-account": `{"type": ${'"service'}_account"}`,
+  "google-api-key": `AIza${letters(35)}`,
+  "npm-token": `npm_${letters(36)}`,
+  jwt: `eyJ${letters(20)}.eyJ${letters(20)}.${letters(30)}`,
+}
+
+/** More than one chunk of RAM (snapshot.md) has, wherever it begins. */
+const PAGES = 80
+
+/** A key across the end of each page, and one of each kind before them. */
+function secretsInPages(): Buffer {
+  const bytes = Buffer.alloc((PAGES + 1) * 4096, " ")
+  let at = 64
+  for (const secret of Object.values(SECRETS)) at += bytes.write(secret, at, "latin1") + 8
+  for (let page = 1; page <= PAGES; page++) bytes.write(SECRETS["aws-access-key"] ?? "", page * 4096 - 9)
+  return bytes
+}
+
+function withInitrd(initrd: Buffer): Artifact {
+  const made = guestArtifact(undefined, { document: { initrd: { ref: digestOf(initrd) } } })
+  const oci = JSON.parse(made.oci.toString())
+  oci.layers.push(described("application/vnd.ovms.initrd.v1", initrd, "initrd.img"))
+  const bytes = Buffer.from(JSON.stringify(oci))
+  return { ...made, oci: bytes, digest: digestOf(bytes), blobs: [...made.blobs, initrd] }
+}
+
+export const remadePlans: readonly Plan[] = [
+  snapshotPlan("ram-beside-the-machine", ["OVMS-SNP-080", "OVMS-SNP-083"], async (scene) => {
+    const { runtime, start, folder } = scene
+    const found = await parts(scene)
+    const whole = await writeLayout(join(folder, "whole"), machineWithRam(found))
+    const id = await start({ manifest: whole })
+    const text = await runtime.says(id, /TICK \d+\r?\n/)
+    must(!text.includes("GUEST-READY"), "the machine was booted, and did not go on from its RAM")
+    const { memory } = (await runtime.status(id)).resources
+    must(
+      memory === found.descriptor.resources.memory,
+      `it has ${memory} bytes, and not those of the descriptor`,
+    )
+    for (const [what, types] of [
+      ["descriptor", /snapshot/],
+      ["state", /vmstate/],
+    ] as const) {
+      const manifest = await writeLayout(join(folder, what), machineWithRam(found, types))
+      const reply = await runtime.raw("POST", "/start", { body: { manifest } })
+      if (reply.status >= 400) continue
+      const booted = scene.keep(JSON.parse(reply.text).instance_id)
+      const { state } = await runtime.until("it comes to something", async () => {
+        const instance = await runtime.status(booted)
+        return instance.state !== "starting" && instance
+      })
+      if (state === "failed") continue
+      await runtime.says(booted, /GUEST-READY/)
+    }
+  }),
+  snapshotPlan("state-that-is-none", ["OVMS-API-028"], async (scene) => {
+    const { runtime, folder, keep } = scene
+    const { home } = harnessOf(runtime)
+    const state = Buffer.from("no device state of any VMM".repeat(1000))
+    const manifest = await writeLayout(join(folder, "stateless"), remade(await parts(scene), {}, state))
+    const before = new Set(await processesWith(home))
+    const reply = await runtime.raw("POST", "/start", { body: { manifest } })
+    if (reply.status < 400) {
+      const { instance_id } = JSON.parse(reply.text)
+      keep(instance_id)
+      await runtime.reaches(instance_id, "failed")
+    }
+    await runtime.until("no process of the start that failed is left", async () =>
+      (await processesWith(home)).every((pid) => before.has(pid)),
+    )
+  }),
+  snapshotPlan("secrets-everywhere", ["OVMS-SNP-099"], async (scene) => {
+    const { runtime, start, folder } = scene
+    const manifest = await writeLayout(join(folder, "secrets"), withInitrd(secretsInPages()))
+    const id = await start({ manifest })
+    await runtime.says(id, /TICK 2\r?\n/)
+    const body = { instance_id: id, tag: "suite-secrets", scrub_check: "refuse" }
+    const { detail } = await runtime.refused("POST /snapshot", "OVM_SECRETS_FOUND", "", { body })
+    const found = new Map((Array.isArray(detail) ? detail : []).map(({ kind, count }) => [kind, count]))
+    for (const kind of Object.keys(SECRETS)) must(found.get(kind) > 0, `no ${kind} is found`)
+    const keys = found.get("aws-access-key")
+    must(keys >= PAGES, `of ${PAGES} keys, each in two pages, ${keys} are found`)
+  }),
+  snapshotPlan("memory-that-is-locked", ["OVMS-SNP-101"], async (scene) => {
+    const { runtime, start } = scene
+    const { manifest } = await snapshotted(scene, { mlock_required: true })
+    const id = await start({ manifest })
+    await runtime.says(id, /TICK \d+\r?\n/)
+    const locked = await lockedBytes(id)
+    must(locked >= GUEST_MEMORY, `${locked} bytes of its memory are locked, and not ${GUEST_MEMORY}`)
+    const { warnings } = await runtime.status(id)
+    must(
+      warnings.some((words) => /lock|share/.test(words)),
+      `no warning says that it shares no memory: ${warnings.join("; ")}`,
+    )
+  }),
+]
+
+/** What of the memory of an instance's processes is locked. */
+async function lockedBytes(id: string): Promise<number> {
+  const sizes = await Promise.all(
+    (await processesWith(id)).map(async (pid) => {
+      const status = await readFile(`/proc/${pid}/status`, "latin1").catch(() => "")
+      return Number(/^VmLck:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024
+    }),
+  )
+  return Math.max(0, ...sizes)
+}

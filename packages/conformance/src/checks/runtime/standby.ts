@@ -1,0 +1,107 @@
+import { randomUUID } from "node:crypto"
+import { createConnection, type Socket } from "node:net"
+import { must } from "../../check.ts"
+import type { Instance } from "../../subject/runtime.ts"
+import { harnessOf, type Plan, type Scene } from "./plan.ts"
+
+const AFTER = 1000
+
+interface Waiting {
+  readonly id: string
+  readonly port: number
+}
+
+/** A machine that is put aside soon, with a port of the host that leads to it. */
+async function waiting({ runtime, boot }: Scene): Promise<Waiting> {
+  const network = { mode: "user", ports: [{ guest: 80 }] }
+  const id = await boot("", { standbyAfter: AFTER, network })
+  const port = (await runtime.status(id)).network?.ports?.[0]?.host
+  must(port, "the port is not listed")
+  return { id, port }
+}
+
+function putAside({ runtime }: Scene, id: string): Promise<Instance> {
+  return runtime.until("it is put on standby", async () => {
+    const instance = await runtime.status(id)
+    return instance.reason === "standby" && instance
+  })
+}
+
+/** A connection to a port of this host that stays open, or why there is none. */
+function connected(port: number): Promise<Socket | string> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ port, host: "127.0.0.1" })
+    socket.once("connect", () => resolve(socket))
+    socket.on("error", ({ message }) => resolve(message))
+  })
+}
+
+export const standbyPlans: readonly Plan[] = [
+  {
+    name: "standby-that-listens",
+    covers: ["OVMS-STA-062", "OVMS-STA-063"],
+    async run(scene) {
+      const { runtime } = scene
+      const { id, port } = await waiting(scene)
+      await putAside(scene, id)
+      const socket = await connected(port)
+      must(typeof socket !== "string", `nobody listens at the port of a machine on standby: ${socket}`)
+      try {
+        await runtime.reaches(id, "running")
+      } finally {
+        socket.destroy()
+      }
+    },
+  },
+  {
+    name: "standby-while-somebody-talks",
+    covers: ["OVMS-STA-060"],
+    async run(scene) {
+      const { runtime } = scene
+      const { id } = await waiting(scene)
+      const stop = new AbortController()
+      let attached = false
+      const attachment = runtime
+        .with(stop.signal)
+        .raw("GET", `/instances/${id}/attach`, {
+          query: `attachment=${randomUUID()}`,
+          onData: () => {
+            attached = true
+            return false
+          },
+        })
+        .catch(() => {})
+      await runtime.until("it is attached", async () => attached)
+      await new Promise((resolve) => setTimeout(resolve, 4 * AFTER))
+      const { state } = await runtime.status(id)
+      stop.abort()
+      await attachment
+      must(state === "running", `somebody is attached to its console, and it is ${state}`)
+      await putAside(scene, id)
+    },
+  },
+  {
+    name: "standby-that-is-over",
+    covers: ["OVMS-STA-064"],
+    alone: true,
+    async run(scene) {
+      const { runtime, signal } = scene
+      const harness = harnessOf(runtime)
+      const { id } = await waiting(scene)
+      await putAside(scene, id)
+      const before = await runtime.logs(id)
+      const socket = await connected((await runtime.status(id)).network?.ports?.[0]?.host ?? 0)
+      try {
+        await runtime.until("the guest goes on", async () => (await runtime.logs(id)) !== before)
+        await harness.kill()
+        await harness.start(signal)
+        const { state, reason } = await runtime.status(id)
+        must(reason !== "standby", `its guest went on, and it is ${state}, ${reason}`)
+        const counts = [...(await runtime.logs(id)).matchAll(/TICK (\d+)\r?\n/g)].map(([, n]) => Number(n))
+        must(new Set(counts).size === counts.length, "the guest has gone on twice from one instant")
+      } finally {
+        if (typeof socket !== "string") socket.destroy()
+      }
+    },
+  },
+]

@@ -1,0 +1,129 @@
+import { rm } from "node:fs/promises"
+import { join } from "node:path"
+import { isDeepStrictEqual } from "node:util"
+import { counterDisk } from "../../artifact/counter.ts"
+import { guestArtifact } from "../../artifact/guest.ts"
+import { writeLayout } from "../../artifact/layout.ts"
+import { artifactOf, store as put } from "../../artifact/make.ts"
+import { overlayOf } from "../../artifact/qcow2-read.ts"
+import { must } from "../../check.ts"
+import { utf8 } from "../../registry/content.ts"
+import { Registry } from "../../registry/server.ts"
+import { Store } from "../../subject/store.ts"
+import { harnessOf, type Plan, type Scene } from "./plan.ts"
+import { snapshotPlan } from "./snapshots.ts"
+
+// What a runtime writes when it takes a snapshot, and what it keeps for how long.
+
+const LINE = "console=ttyS0 tick_ms=100 word=written"
+const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
+
+interface Taken {
+  readonly digest: string
+  readonly name: string
+}
+
+async function taken({ runtime }: Scene, id: string, tag = unique()): Promise<Taken> {
+  const body = { instance_id: id, tag }
+  const { snapshot_ref } = await runtime.ask<{ snapshot_ref: string }>("POST /snapshot", "", { body })
+  return { digest: snapshot_ref, name: `localhost/conformance:${tag}` }
+}
+
+/** The two documents of a snapshot. */
+async function documents(store: Store, digest: string) {
+  const oci = await store.manifest(digest)
+  return { oci, descriptor: await store.document(oci.config) }
+}
+
+export const writtenPlans: readonly Plan[] = [
+  snapshotPlan(
+    "as-it-is-written",
+    ["OVMS-SNP-006", "OVMS-SNP-036", "OVMS-SNP-037", "OVMS-SNP-131"],
+    async (scene) => {
+      const { runtime, start, machine } = scene
+      const store = await Store.of(harnessOf(runtime))
+      const manifest = await machine({ diskless: false })
+      const id = await start({ manifest, overrides: { args: `${LINE} write=1`, diskSize: 1 << 20 } })
+      await runtime.says(id, /TICK 2\r?\n/)
+      const [first, second] = [await taken(scene, id), await taken(scene, id)]
+      const [one, two] = [await documents(store, first.digest), await documents(store, second.digest)]
+      for (const { oci, descriptor } of [one, two]) {
+        const { vmm, host } = descriptor
+        const wanted = {
+          "org.opencontainers.image.created": descriptor.created,
+          "ovms.snapshot.accelerator": vmm.accelerator,
+          "ovms.snapshot.architecture": descriptor.architecture,
+          "ovms.snapshot.format": vmm.format,
+          "ovms.snapshot.memory": String(descriptor.resources.memory),
+          "ovms.snapshot.vmm": vmm.name,
+          "ovms.snapshot.vmm-version": vmm.version,
+          ...(host?.cpuFeatures && { "ovms.snapshot.cpu-features": host.cpuFeatures }),
+        }
+        for (const [name, value] of Object.entries(wanted))
+          must(oci.annotations?.[name] === value, `${name} is ${oci.annotations?.[name]}, and not ${value}`)
+        // One that knows that the guest has read them leaves them out.
+        const args = descriptor.boot?.args ?? `${LINE} write=1`
+        must(args === `${LINE} write=1`, `boot has the arguments ${args}`)
+        for (const { ref } of descriptor.overlays) {
+          const { size } = overlayOf(await store.bytes(ref))
+          must(size === 1 << 20, `an overlay is of a disk of ${size} bytes, and the machine's has 1 MiB`)
+        }
+      }
+      must(one.descriptor.overlays.length === 1, `there are ${one.descriptor.overlays.length} overlays`)
+      must(two.descriptor.parent === first.digest, `parent is ${two.descriptor.parent}`)
+      const [lowest, ...more] = two.descriptor.overlays
+      must(
+        isDeepStrictEqual(lowest, one.descriptor.overlays[0]) && more.length === 1,
+        "the overlays are not those of the parent and one more",
+      )
+      const counter = artifactOf({ kernelless: true, disk: counterDisk() })
+      const bios = await start({ manifest: await writeLayout(join(scene.folder, "counter"), counter) })
+      await runtime.says(bios, /BOOT 1\n/)
+      const { descriptor } = await documents(store, (await taken(scene, bios)).digest)
+      must(descriptor.boot === undefined, "a machine without a kernel has boot")
+    },
+  ),
+  snapshotPlan("not-pushed", ["OVMS-SNP-096"], async (scene) => {
+    const { runtime, start } = scene
+    const registry = await Registry.start()
+    try {
+      put(registry.repository, guestArtifact(utf8(registry.host)), "1")
+      const id = await start({ manifest: registry.reference("1") })
+      await runtime.says(id, /TICK 2\r?\n/)
+      await taken(scene, id)
+      const [asked] = registry.asked(/^(POST|PUT|PATCH)$/, "/")
+      must(asked === undefined, `nobody asked for it, and it sent ${asked?.method} ${asked?.path}`)
+    } finally {
+      await registry.close()
+    }
+  }),
+  snapshotPlan("keeps-its-base", ["OVMS-SNP-150"], async (scene) => {
+    const { runtime, start, machine } = scene
+    // Nobody else has it: its layout is all that there is of it.
+    const manifest = await machine({ document: { version: unique() } })
+    const id = await start({ manifest })
+    await runtime.says(id, /TICK 2\r?\n/)
+    const { name } = await taken(scene, id)
+    await runtime.ask("DELETE /instances/{instance_id}", id, { query: "force=true" })
+    await rm(manifest, { recursive: true })
+    const text = await runtime.says(await start({ manifest: name }), /TICK \d+\r?\n/)
+    must(!text.includes("GUEST-READY"), "it was booted, and did not go on")
+    const booted = await start({ manifest: name, overrides: { resume: false } })
+    await runtime.says(booted, /GUEST-READY/)
+  }),
+  snapshotPlan("freed-with-its-name", ["OVMS-SNP-151"], async (scene) => {
+    const { runtime, boot, start } = scene
+    const store = await Store.of(harnessOf(runtime))
+    const tag = unique()
+    const ram = async ({ digest }: Taken) => (await documents(store, digest)).descriptor.ram.ref
+    const first = await taken(scene, await boot("word=first"), tag)
+    const firstRam = await ram(first)
+    const second = await taken(scene, await boot("word=second"), tag)
+    await runtime.until("what nothing holds any more is freed", async () => !(await store.has(firstRam)))
+    must(!(await store.has(first.digest)), "the manifest of what was freed is there")
+    const clone = await start({ manifest: second.name })
+    await runtime.says(clone, /TICK \d+\r?\n/)
+    await taken(scene, clone, tag)
+    must(await store.has(await ram(second)), "what a machine goes on from was freed")
+  }),
+]
