@@ -42,6 +42,7 @@ import { stopPlans } from "./checks/runtime/stops.ts"
 import { streamPlans } from "./checks/runtime/streams.ts"
 import { unreachablePlans } from "./checks/runtime/unreachable.ts"
 import { writtenPlans } from "./checks/runtime/written.ts"
+import { runtimeAdapterPlans } from "./checks/runtime-adapter/adapters.ts"
 import { signChecks } from "./checks/sign.ts"
 import { vectorChecks } from "./checks/vectors.ts"
 import { verifyChecks } from "./checks/verify.ts"
@@ -85,6 +86,7 @@ export async function loadSuite(): Promise<Suite> {
     ...committedPlans,
     ...standbyPlans,
     ...partPlans,
+    ...runtimeAdapterPlans,
   ]
   const snapshots = [
     ...snapshotPlans,
