@@ -90,12 +90,13 @@ export const runtimeAdapterPlans: readonly Plan[] = [
         const counted = ticks(await runtime.logs(id))
         for (const pid of await adapter.living()) process.kill(pid, "SIGKILL")
         await runtime.until("its machine goes on", async () => ticks(await runtime.logs(id)) > counted + 5)
-        await runtime.ask("POST /instances/{instance_id}/pause", id)
-        await runtime.reaches(id, "paused")
         await runtime.until(
           "the next one is asked to watch its machine",
           async () => (await adapter.asked("watch")).length > watched,
         )
+        await runtime.until("it is reached", async () => (await runtime.status(id)).reachable === undefined)
+        await runtime.ask("POST /instances/{instance_id}/pause", id)
+        await runtime.reaches(id, "paused")
         await runtime.ask("POST /instances/{instance_id}/resume", id)
         await runtime.reaches(id, "running")
       }),
