@@ -62,9 +62,9 @@ archive() {
   rm -rf "$files"
 }
 
-# ext4 asks for crc32c by name: no dependency that modules.dep knows of. virtio_console is the way to an agent, and 9p to
-# folders of the host.
-archive initrd virtio_pci virtio_blk virtio_console crc32c_generic ext4 virtio_net button evdev 9pnet_virtio 9p
+# ext4 asks for crc32c by name: no dependency that modules.dep knows of. virtio_console is the way to an agent, and 9p
+# and virtiofs to folders of the host.
+archive initrd virtio_pci virtio_blk virtio_console crc32c_generic ext4 virtio_net button evdev 9pnet_virtio 9p virtiofs
 # A machine without a disk, for tests of networks.
 archive net virtio_pci virtio_net virtio_console button evdev
 

@@ -92,7 +92,7 @@ struct request {
   const char *user, *directory;
   char *path; // begins with a slash
   const char *tag; // of a device
-  bool input, terminal, rename, read_only, settled, main;
+  bool input, terminal, rename, read_only, virtiofs, settled, main;
   uint16_t rows, columns;
   uint64_t time; // ns since 1970
   uint64_t seconds; // that a freeze lasts at most

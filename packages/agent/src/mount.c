@@ -1,7 +1,7 @@
 // A folder of the host, by the name that its device has, becomes one of the guest.
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <mntent.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -13,12 +13,13 @@
 
 // Uncached but for what is mapped: what either side writes the other one sees.
 #define OPTIONS "trans=virtio,version=9p2000.L,msize=262144,cache=mmap"
-#define NINEP_MAGIC 0x01021997
 #define TMPFS_MAGIC 0x01021994
 #define RAMFS_MAGIC 0x858458f6
 
 // A root may be read-only at first, and a driver come late.
-enum { LOOK_US = 50000, PATIENCE_MS = 20000, PROC_MS = 5000 };
+enum { LOOK_US = 50000, PATIENCE_MS = 20000, VIRTIOFS_MS = 5000, PROC_MS = 5000 };
+
+static const char NINEP[] = "9p", VIRTIOFS[] = "virtiofs";
 
 // That of an initramfs, whose files are all deleted once the guest has changed to the root of its disk.
 static bool is_first_root(void) {
@@ -40,20 +41,31 @@ static bool make_folders(char *path) {
   return mkdir(path, 0755) == 0 || errno == EEXIST;
 }
 
-// It was, for a host of before.
-static bool is_mounted(const char *path) {
-  char above[PATH_MAX + 4];
-  struct stat here, there;
-  struct statfs kind;
-  if ((size_t)snprintf(above, sizeof above, "%s/..", path) >= sizeof above) return false;
-  return statfs(path, &kind) == 0 && kind.f_type == NINEP_MAGIC && stat(path, &here) == 0 && stat(above, &there) == 0 &&
-         here.st_dev != there.st_dev;
+// It was, for a host of before: as what it is; NULL if it is not. What statfs says of 9p is the host's file system.
+static const char *is_mounted(const char *tag, const char *path) {
+  FILE *mounts = setmntent("/proc/self/mounts", "re");
+  const char *found = NULL;
+  for (struct mntent *one; mounts && (one = getmntent(mounts));) {
+    if (strcmp(one->mnt_dir, path) != 0) continue;
+    bool ours = strcmp(one->mnt_fsname, tag) == 0;
+    // The last one is on top.
+    found = ours && strcmp(one->mnt_type, NINEP) == 0 ? NINEP : ours && strcmp(one->mnt_type, VIRTIOFS) == 0 ? VIRTIOFS : NULL;
+  }
+  if (mounts) endmntent(mounts);
+  return found;
 }
 
-static bool mounted(const struct request *request) {
+// As what; NULL with errno set. A kernel that has virtiofs has its device a moment later, one that has not never will.
+static const char *mounted(const struct request *request, int waited) {
   unsigned long flags = MS_NOSUID | MS_NODEV | (request->read_only ? MS_RDONLY : 0);
-  return is_mounted(request->path) ||
-         (make_folders(request->path) && mount(request->tag, request->path, "9p", flags, OPTIONS) == 0);
+  const char *already = is_mounted(request->tag, request->path);
+  if (already) return already;
+  if (!make_folders(request->path)) return NULL;
+  if (request->virtiofs) {
+    if (mount(request->tag, request->path, VIRTIOFS, flags, NULL) == 0) return VIRTIOFS;
+    if (errno != ENODEV && waited < VIRTIOFS_MS) return NULL;
+  }
+  return mount(request->tag, request->path, NINEP, flags, OPTIONS) == 0 ? NINEP : NULL;
 }
 
 // It leaves that as a rule: the kernel was told of a root, or systemd's way of saying so is there.
@@ -92,12 +104,14 @@ void mount_share(const struct request *request) {
     dprintf(2, "the guest's root: %s\n", strerror(errno));
     _exit(1);
   }
-  for (int waited = 0; !mounted(request); waited += LOOK_US / 1000) {
+  const char *kind;
+  for (int waited = 0; !(kind = mounted(request, waited)); waited += LOOK_US / 1000) {
     if (waited >= PATIENCE_MS) {
       dprintf(2, "%s\n", errno == ENODEV ? "the guest's kernel has no 9p" : strerror(errno));
       _exit(1);
     }
     usleep(LOOK_US);
   }
+  dprintf(1, "%s\n", kind);
   _exit(0);
 }

@@ -84,6 +84,7 @@ const char *request_read(struct request *request, char *texts, size_t length) {
     else if (strcmp(text, "input") == 0) request->input = true;
     else if (strcmp(text, "rename") == 0) request->rename = true;
     else if (strcmp(text, "readonly") == 0) request->read_only = true;
+    else if (strcmp(text, "virtiofs") == 0) request->virtiofs = true;
     else if (strcmp(text, "main") == 0) request->main = true;
     else if (strcmp(text, "settled") == 0) request->settled = true;
     else return "something is asked for that is not known here";

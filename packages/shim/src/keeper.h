@@ -13,7 +13,7 @@
 #include <sys/types.h>
 
 // Descriptors that it is started with, beside 0, 1 and 2; those from GIVEN_FD on may be missing.
-enum { REQUEST_FD = 3, PROGRAM_FD = 4, HELD_FD = 5, GIVEN_FD = 6, GIVEN_END = 8 };
+enum { REQUEST_FD = 3, PROGRAM_FD = 4, HELD_FD = 5, GIVEN_FD = 6, GIVEN_END = 24 };
 
 // The name in `ps`, by which others know it too (packages/ovm/src/vmm/process/stray.ts).
 #define KEEPER_NAME "ovm-keeper"

@@ -883,6 +883,8 @@ class _InstanceInfoSharesItem(TypedDict):
 class InstanceInfoSharesItem(_InstanceInfoSharesItem, total=False):
     # The share of the manifest that it was given for.
     name: str
+    # By which protocol it has.
+    type: Literal["9p", "virtiofs"]
     # Why it could not.
     reason: str
 

@@ -1288,6 +1288,11 @@ export interface components {
                 readonly read_only: boolean;
                 /** @description Whether its agent has mounted it there. */
                 readonly mounted: boolean;
+                /**
+                 * @description By which protocol it has.
+                 * @enum {unknown}
+                 */
+                readonly type?: "9p" | "virtiofs";
                 /** @description Why it could not. */
                 readonly reason?: string;
             }[];

@@ -1,5 +1,6 @@
 import { dlopen, type Pointer, ptr, read } from "bun:ffi"
-import { closeSync, writeSync } from "node:fs"
+import { closeSync, openSync, rmSync, writeSync } from "node:fs"
+import { join } from "node:path"
 import { OvmError } from "../errors.ts"
 
 // Calls of Linux that neither Node nor Bun has, asked of the C library. flock(2) and not a lock file with a pid:
@@ -77,12 +78,49 @@ export function unixConnection(path: string): number | undefined {
   library ??= open()
   const fd = library.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
   if (fd < 0) throw new OvmError("OVM_TOO_MANY", "this process has no file descriptor left for a connection")
-  const address = Buffer.concat([new Uint8Array(new Uint16Array([AF_UNIX]).buffer), Buffer.from(`${path}\0`)])
+  const address = addressOf(path)
   if (library.connect(fd, address, address.length) === 0) return fd
   const busy = read.i32(library.__errno_location() as Pointer, 0) === EAGAIN
   closeSync(fd)
   if (!busy) return undefined
   throw new OvmError("OVM_HOST_FAILED", `${path} takes no connection just now`)
+}
+
+function addressOf(path: string): Buffer {
+  return Buffer.concat([new Uint8Array(new Uint16Array([AF_UNIX]).buffer), Buffer.from(`${path}\0`)])
+}
+
+/**
+ * A Unix socket that listens, and one that is connected to it already, both to be closed by the caller; no child
+ * process inherits either unless it is given it. For whoever is served by one that insists on accepting: nobody else
+ * can connect, for there is no name of it any more. `folder` is one that only this user gets into. Throws
+ * OVM_TOO_MANY, OVM_HOST_FAILED.
+ */
+export function listeningPair(folder: string): readonly [number, number] {
+  library ??= open()
+  const name = `listening-${crypto.randomUUID()}`
+  // A path of the kernel's, since an address has 107 bytes.
+  const at = openSync(folder, "r")
+  const listener = library.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+  try {
+    if (listener < 0)
+      throw new OvmError("OVM_TOO_MANY", "this process has no file descriptor left for a connection")
+    const path = `/proc/self/fd/${at}/${name}`
+    const address = addressOf(path)
+    if (library.bind(listener, address, address.length) !== 0 || library.listen(listener, 1) !== 0)
+      throw new OvmError("OVM_HOST_FAILED", `no socket could be made in ${folder}`)
+    const connected = unixConnection(path)
+    if (connected === undefined)
+      throw new OvmError("OVM_HOST_FAILED", `no connection could be made in ${folder}`)
+    waits(connected)
+    return [listener, connected]
+  } catch (thrown) {
+    if (listener >= 0) closeSync(listener)
+    throw thrown
+  } finally {
+    closeSync(at)
+    rmSync(join(folder, name), { force: true })
+  }
 }
 
 /** Reading and writing of the open file wait for the other side (fcntl(2), O_NONBLOCK). */
@@ -216,6 +254,8 @@ function open() {
         fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
         socket: { args: ["i32", "i32", "i32"], returns: "i32" },
         connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
+        bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
+        listen: { args: ["i32", "i32"], returns: "i32" },
         socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
         ioctl: { args: ["i32", "u64", "u64"], returns: "i32" },
       }).symbols

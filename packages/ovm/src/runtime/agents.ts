@@ -32,7 +32,10 @@ export function followAgent(instance: Instance, machine: Machine, unmounted: () 
   const { info } = instance
   // Without a disk the guest stays with the root that it has.
   const switches = (info.disks ?? []).length > 0
-  const mounts = new Mounts(info)
+  const mounts = new Mounts(
+    info,
+    (machine.record.shareServers ?? []).map(({ tag }) => tag),
+  )
   instance.mounts = mounts
   const agent = new Agent({
     connect,

@@ -3,6 +3,7 @@ import type { Machine } from "../vmm/machine.ts"
 import { losesKeeper } from "../vmm/process/keeper-lost.ts"
 import { losesFolder } from "../vmm/process/moved-folder.ts"
 import { losesTpm } from "../vmm/tpm/process.ts"
+import { losesServer } from "../vmm/virtiofs/lost.ts"
 import type { Log } from "./ending.ts"
 import type { Instance } from "./instance.ts"
 import type { Degraded } from "./interfaces.ts"
@@ -32,6 +33,11 @@ export function followParts(instance: Instance, machine: Machine, log: Log, sign
   const folders = (instance.info.shares ?? []).map(({ source }) => source)
   if (folders.length > 0)
     losesFolder(machine.record, folders, signal).then(
+      (is) => is && instance.machine === machine && lost("share"),
+    )
+  const { shareServers = [] } = machine.record
+  if (shareServers.length > 0)
+    losesServer(machine.record, shareServers, signal).then(
       (is) => is && instance.machine === machine && lost("share"),
     )
   const tpm = tpmState(instance.directory)

@@ -11,8 +11,12 @@ export class Mounts {
   #shares: readonly Share[]
   #settled: Promise<void> | undefined
 
-  constructor({ shares = [] }: Pick<InstanceInfo, "shares">) {
-    this.#shares = shares.map((share) => ({ ...share, mounted: false }))
+  /** `served` are the tags of those that virtiofs serves as well. */
+  constructor(
+    { shares = [] }: Pick<InstanceInfo, "shares">,
+    private readonly served: readonly string[],
+  ) {
+    this.#shares = shares.map(({ type: _, ...share }) => ({ ...share, mounted: false }))
   }
 
   get shares(): readonly Share[] {
@@ -38,31 +42,35 @@ export class Mounts {
     for (const { index } of order.sort((a, b) => (a.target < b.target ? -1 : 1))) {
       const share = this.#shares[index]
       if (!share) continue
-      const { reason: _, ...rest } = share
-      const reason = await mount(session, share, index, switches)
-      this.#shares = this.#shares.with(
-        index,
-        reason === undefined ? { ...rest, mounted: true } : { ...rest, mounted: false, reason },
-      )
-      if (reason !== undefined) failed()
+      const { reason: _, type: __, ...rest } = share
+      const tag = `ovm.${index}`
+      const texts = [`tag=${tag}`, `path=${share.target}`]
+      if (share.read_only) texts.push("readonly")
+      if (switches) texts.push("settled")
+      const made = await mount(session, texts, this.served.includes(tag))
+      this.#shares = this.#shares.with(index, { ...rest, ...made })
+      if (!made.mounted) failed()
     }
   }
 }
 
-/** Why it could not be mounted, in the agent's words; undefined if it was. Throws OVM_AGENT_UNAVAILABLE. */
+/** What became of it, where not in the agent's words. Throws OVM_AGENT_UNAVAILABLE. */
 async function mount(
   session: AgentSession,
-  { target, read_only }: Share,
-  index: number,
-  switches: boolean,
-): Promise<string | undefined> {
-  const texts = ["mount", `tag=ovm.${index}`, `path=${target}`]
-  const stream = session.do([...texts, ...(read_only ? ["readonly"] : []), ...(switches ? ["settled"] : [])])
+  texts: readonly string[],
+  virtiofs: boolean,
+): Promise<Pick<Share, "mounted" | "type" | "reason">> {
+  const stream = session.do(["mount", ...texts, ...(virtiofs ? ["virtiofs"] : [])])
   let words = Buffer.alloc(0)
   for await (const { bytes } of stream.output())
     words = Buffer.concat([words, bytes.subarray(0, MOST_WORDS - words.length)])
   const ending = await stream.ending
-  if ("refused" in ending) return ending.refused
-  if ("status" in ending && ending.status === 0) return undefined
-  return words.toString().trim() || "it cannot be mounted"
+  if ("refused" in ending) {
+    // An agent of before knows 9p alone (OVMS-AGT-131).
+    return virtiofs ? await mount(session, texts, false) : { mounted: false, reason: ending.refused }
+  }
+  const said = words.toString().trim()
+  if (!("status" in ending && ending.status === 0))
+    return { mounted: false, reason: said || "it cannot be mounted" }
+  return { mounted: true, type: virtiofs && said === "virtiofs" ? "virtiofs" : "9p" }
 }

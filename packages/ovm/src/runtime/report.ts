@@ -29,10 +29,15 @@ export async function shown(instance: Instance): Promise<InstanceInfo> {
     ...devicesOf(instance),
     ...(info.shares && machine && mounts && { shares: [...mounts.shares] }),
     ...(agent && { agent }),
-    warnings: [...info.warnings, ...agentWarnings(instance)],
+    warnings: [...info.warnings, ...shareWarnings(instance), ...agentWarnings(instance)],
     ...(machine && degraded.size > 0 && { degraded: [...degraded] }),
     ...(error && { error: entryOf(error) }),
   })
+}
+
+function shareWarnings({ machine }: Instance): readonly string[] {
+  const { shareFailure } = machine?.record ?? {}
+  return shareFailure === undefined ? [] : [`shares: by 9p, since virtiofs cannot be had: ${shareFailure}`]
 }
 
 function volumesOf({ volumes = [] }: Instance): Pick<InstanceInfo, "volumes"> {

@@ -24,8 +24,23 @@ export interface MachineRecord {
   readonly overlay?: string
   /** Those of the manifest's devices that it has, in that order; absent in records of earlier versions. */
   readonly devices?: readonly MachineDevice[]
+  /** Who serves shares by virtiofs, each its own; absent where nobody does. */
+  readonly shareServers?: readonly ShareServer[]
+  /** Why a share that could be served so is not. */
+  readonly shareFailure?: string
   /** What the adapter has to know besides, as JSON; nobody else looks at it. */
   readonly own?: Readonly<Record<string, unknown>>
+}
+
+/** A process that serves one share of a machine. */
+export interface ShareServer {
+  /** The share's, by which the guest knows it. */
+  readonly tag: string
+  readonly directory: string
+  readonly bootId: string
+  readonly pid: number
+  readonly startTime: number
+  readonly pidNamespace?: string
 }
 
 /** A device that a machine has beside disks, network and agent (spec/devices.md). */

@@ -33,6 +33,21 @@ export async function startedIn(directory: string): Promise<Identity | undefined
   return { directory, bootId: bootId(), pid: Number(pid), startTime: Number(startTime), ...named }
 }
 
+/** Of a process that works for the machine in `directory`; undefined if it has ended. */
+export function identityOf(directory: string, pid: number | undefined): Identity | undefined {
+  const text = pid === undefined ? "" : textOf(pid)
+  if (pid === undefined || text === "") return undefined
+  const startTime = Number(text.slice(text.lastIndexOf(")") + 2).split(" ")[START])
+  const pidNamespaceHere = pidNamespace()
+  return {
+    directory,
+    bootId: bootId(),
+    pid,
+    startTime,
+    ...(pidNamespaceHere && { pidNamespace: pidNamespaceHere }),
+  }
+}
+
 /** False once it is certain that it is gone: what cannot be looked at just now, as without descriptors, may live. */
 export async function isAlive(identity: Identity): Promise<boolean> {
   try {

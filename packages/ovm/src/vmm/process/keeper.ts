@@ -17,9 +17,10 @@ const WORDS_LIMIT = 64 << 10
 /** Where its descriptors are (packages/shim/src/keeper.h). */
 const PROGRAM_AT = "/proc/self/fd/4"
 
-/** The descriptors that a VMM has of what it was given by `inherited` and by `tpm`. */
+/** The descriptors that a VMM has of what it was given by `inherited`, by `tpm` and, from that on, by `shareEnds`. */
 export const INHERITED = 6
 export const INHERITED_TPM = 7
+export const INHERITED_SHARES = 8
 
 export interface KeptOptions {
   readonly directory: string
@@ -29,6 +30,8 @@ export interface KeptOptions {
   readonly inherited?: number
   /** The same of its TPM, as INHERITED_TPM. */
   readonly tpmEnd?: number
+  /** The same of those who serve its shares, at most 16. */
+  readonly shareEnds?: readonly number[]
   /** What the VMM may take of the host. */
   readonly bounds?: Bounds
 }
@@ -46,7 +49,7 @@ export interface Kept {
  */
 export async function spawnKept(
   argv: readonly string[],
-  { directory, consoleLimit, inherited, tpmEnd, bounds = {} }: KeptOptions,
+  { directory, consoleLimit, inherited, tpmEnd, shareEnds = [], bounds = {} }: KeptOptions,
 ): Promise<Kept> {
   try {
     if (argv.some((text) => text.includes("\0"))) throw new Error("no argument can hold NUL")
@@ -62,7 +65,7 @@ export async function spawnKept(
       detached: true,
       stdio: [
         ...(["ignore", "ignore", "ignore"] as const),
-        ...[request.fd, program, held.fd, inherited ?? "ignore", tpmEnd ?? "ignore"],
+        ...[request.fd, program, held.fd, inherited ?? "ignore", tpmEnd ?? "ignore", ...shareEnds],
       ] as const,
       env: { PATH: process.env.PATH ?? "/usr/bin:/bin" },
     })

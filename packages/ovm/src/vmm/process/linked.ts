@@ -4,18 +4,19 @@ import { connectTpm } from "../tpm/connected.ts"
 import { type Kept, spawnKept } from "./keeper.ts"
 
 /**
- * Starts the VMM of `plan`, which inherits its end of `link` if there is one, and of its TPM if it is to have one.
- * Throws what spawnKept and connectTpm throw; the link is let go of then.
+ * Starts the VMM of `plan`, which inherits its end of `link` if there is one, of its TPM if it is to have one, and
+ * `shareEnds`. Throws what spawnKept and connectTpm throw; the link is let go of then.
  */
 export async function spawnLinked(
   link: MachineLink | undefined,
   argv: readonly string[],
   plan: LaunchPlan,
+  shareEnds: readonly number[] = [],
 ): Promise<Kept> {
   try {
     using tpm = plan.tpm && (await connectTpm(plan.tpm))
     const inherited = link && { inherited: link.vmmEnd }
-    return await spawnKept(argv, { ...plan, ...inherited, ...(tpm && { tpmEnd: tpm.vmmEnd }) })
+    return await spawnKept(argv, { ...plan, ...inherited, shareEnds, ...(tpm && { tpmEnd: tpm.vmmEnd }) })
   } catch (thrown) {
     link?.[Symbol.dispose]()
     throw thrown

@@ -3,6 +3,7 @@ import type { LaunchPlan } from "../plan.ts"
 import { type QemuOptions, qemuArguments } from "./arguments.ts"
 import { modelOf } from "./model.ts"
 import { checkNetwork, macIn } from "./network.ts"
+import { mostServed } from "./virtiofs.ts"
 
 const plan: LaunchPlan = {
   id: "one",
@@ -297,4 +298,29 @@ test("a folder's path is no option of QEMU's, and root's files are not the guest
     { driver: "virtio-9p-pci", fsdev: "share0", mount_tag: "ovm.0" },
     { driver: "virtio-9p-pci", fsdev: "share1", mount_tag: "ovm.1" },
   ])
+})
+
+test("a share that virtiofs serves has a second device of its tag, and the guest's RAM is shared for it alone [OVMS-SHR-035]", () => {
+  const share = { target: "/a", readOnly: true }
+  const shares = [
+    { ...share, source: "/a", tag: "ovm.0" },
+    { ...share, source: "/b", tag: "ovm.1" },
+  ]
+  const argv = qemuArguments({ ...plan, shares }, { ...tcg, served: ["ovm.1"] })
+  expect(json(argv, "-device").slice(-1)).toEqual([
+    { driver: "vhost-user-fs-pci", chardev: "virtiofs0", tag: "ovm.1" },
+  ])
+  expect(valuesOf(argv, "-fsdev")).toHaveLength(2)
+  expect(valuesOf(argv, "-chardev")).toContain("socket,id=virtiofs0,fd=8")
+  const ram = { "qom-type": "memory-backend-memfd", id: "ram0", size: 256 << 20, share: true }
+  expect(json(argv, "-object")).toEqual([ram])
+  expect(json(qemuArguments({ ...plan, shares }, tcg), "-object")).toEqual([
+    { "qom-type": "memory-backend-ram", id: "ram0", size: 256 << 20 },
+  ])
+  const volumes = Array.from({ length: 26 }, (_, at) => ({
+    path: `/v${at}`,
+    serial: `v${at}`,
+    readOnly: false,
+  }))
+  expect([mostServed({ ...plan, shares }), mostServed({ ...plan, shares, volumes })]).toEqual([28, 2])
 })

@@ -12,6 +12,7 @@ import { resultArguments } from "./result.ts"
 import { shareArguments } from "./shares.ts"
 import { tpmArguments } from "./tpm.ts"
 import { TRACE_ARGUMENTS } from "./trace.ts"
+import { sharedMemory, virtiofsArguments } from "./virtiofs.ts"
 
 export interface QemuOptions {
   readonly accelerator: string
@@ -24,6 +25,8 @@ export interface QemuOptions {
   readonly lockMemory?: boolean
   /** The qcow2 on top of the disk's layers; absent for a machine that cannot write. */
   readonly overlay?: string
+  /** The tags of those shares that virtiofs serves, in the order in which their connections are inherited. */
+  readonly served?: readonly string[]
   /** Of a machine that boots by UEFI. */
   readonly flashes?: Flashes
 }
@@ -35,7 +38,7 @@ export interface QemuOptions {
  * short.
  */
 export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] {
-  const { accelerator, model, generationId, ram, lockMemory, flashes } = options
+  const { accelerator, model, generationId, ram, lockMemory, flashes, served = [] } = options
   const board = boardOf(plan)
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
@@ -52,7 +55,7 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
     ...["-cpu", model.cpu],
     ...["-smp", String(model.vcpus)],
     ...["-m", `${model.memory / 1024}k`],
-    ...asJson("-object", memory(model.memory, ram)),
+    ...asJson("-object", served.length > 0 ? sharedMemory(model.memory) : memory(model.memory, ram)),
     ...(lockMemory ? ["-overcommit", "mem-lock=on"] : []),
     ...["-chardev", `socket,id=qmp,path=${QMP_SOCKET},server=on,wait=off`],
     ...["-mon", "chardev=qmp,mode=control"],
@@ -80,6 +83,7 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
     ...(plan.shares ?? []).flatMap(shareArguments),
     ...agentArguments(model.devices),
     ...networkArguments(plan, model.devices).flatMap(([option, value]) => asJson(option, value)),
+    ...virtiofsArguments(served),
   ]
 }
 

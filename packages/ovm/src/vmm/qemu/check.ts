@@ -86,14 +86,20 @@ function* arm({ architecture, kernel, uefi, agent }: LaunchPlan): Iterable<Unsup
   if (agent) yield fatal("/agent", "the agent is a program for x86_64")
 }
 
-function* slots(plan: LaunchPlan): Iterable<Unsupported> {
+/** How many devices its bus has room for, and how many `plan` has. */
+export function slotsOf(plan: LaunchPlan): { readonly all: number; readonly taken: number } {
   const { disk, disks = [], volumes = [], shares = [], firstBoot, network, agent, devices } = plan
   const single = [disk, firstBoot, network, agent].filter(Boolean).length
   const further = devices.filter((one) => one.type === "rng" || isSharedMemory(one)).length
-  const all = single + disks.length + volumes.length + shares.length + further
-  const pointer = all - volumes.length - shares.length > SLOTS ? "/disks" : "volumes"
-  if (all > SLOTS)
-    yield fatal(pointer, `QEMU's machine has room for ${SLOTS} disks and other devices, not ${all}`)
+  return { all: SLOTS, taken: single + disks.length + volumes.length + shares.length + further }
+}
+
+function* slots(plan: LaunchPlan): Iterable<Unsupported> {
+  const { volumes = [], shares = [] } = plan
+  const { taken } = slotsOf(plan)
+  const pointer = taken - volumes.length - shares.length > SLOTS ? "/disks" : "volumes"
+  if (taken > SLOTS)
+    yield fatal(pointer, `QEMU's machine has room for ${SLOTS} disks and other devices, not ${taken}`)
 }
 
 function* device(plan: DevicePlan, index: number): Iterable<Unsupported> {

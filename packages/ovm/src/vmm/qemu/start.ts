@@ -17,6 +17,7 @@ import { removeGroups } from "../process/group-of-vmm.ts"
 import { startedIn } from "../process/identity.ts"
 import { lastWords } from "../process/last-words.ts"
 import { spawnLinked } from "../process/linked.ts"
+import { serveShares } from "../virtiofs/shares.ts"
 import { type QemuOptions, qemuArguments } from "./arguments.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { devicesOf } from "./devices.ts"
@@ -24,6 +25,7 @@ import { lockedVolume } from "./locked.ts"
 import { carrierOf } from "./network.ts"
 import { dialQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
 import { TRACE_FILE } from "./trace.ts"
+import { mostServed } from "./virtiofs.ts"
 import { GuestWatch } from "./watch.ts"
 
 /** From spawn to the monitor's greeting: some 50 ms, and a minute where forty of them share two processors. */
@@ -73,8 +75,11 @@ export async function startQemu<T>(
   if (signal?.aborted) throw interrupted()
   const watch = new GuestWatch()
   const spawned = performance.now()
+  using served = await serveShares(plan, mostServed(plan))
+  const tags = served.servers.map(({ tag }) => tag)
   const link = linkOf(plan, options)
-  const { group } = await spawnLinked(link, [found.binary, ...qemuArguments(plan, options)], plan)
+  const argv = [found.binary, ...qemuArguments(plan, { ...options, served: tags })]
+  const { group } = await spawnLinked(link, argv, plan, served.vmmEnds)
   const aborted = Promise.withResolvers<never>()
   aborted.promise.catch(() => {})
   const abort = () => aborted.reject(interrupted())
@@ -108,6 +113,8 @@ export async function startQemu<T>(
       ...{ ...what, ...identity, model, generationId },
       ...(devices.length > 0 && { devices }),
       ...(overlay !== undefined && { overlay }),
+      ...(tags.length > 0 && { shareServers: served.servers }),
+      ...(served.failure !== undefined && { shareFailure: served.failure }),
     }
     const started = { record, qmp, watch, timings, ...(link && { link }) }
     return await Promise.race([then(started), aborted.promise])

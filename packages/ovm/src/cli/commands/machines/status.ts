@@ -98,10 +98,11 @@ function describeDisk({ name, size, read_only }: NonNullable<InstanceInfo["disks
 }
 
 function describeShare(share: NonNullable<InstanceInfo["shares"]>[number]): string {
-  const { name, source, target, read_only, mounted, reason } = share
+  const { name, source, target, read_only, mounted, type, reason } = share
   const state = mounted ? undefined : `not mounted${reason === undefined ? " yet" : `: ${reason}`}`
   const which = name === undefined ? "" : `${name}: `
-  return [`${which}${source} at ${target}`, read_only && "read-only", state].filter(Boolean).join(", ")
+  const how = type === undefined ? undefined : `by ${type}`
+  return [`${which}${source} at ${target}`, read_only && "read-only", how, state].filter(Boolean).join(", ")
 }
 
 function describeDevice({ type, name, size, path }: NonNullable<InstanceInfo["devices"]>[number]): string {
