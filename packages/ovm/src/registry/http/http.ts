@@ -141,8 +141,9 @@ function fetchPastProxies(url: URL, init: Init): Promise<Response> {
 }
 
 /** True if `fetch` may ask a proxy of the environment for `url`; whether NO_PROXY says otherwise is its own affair. */
-export function isProxied({ hostname }: URL): boolean {
-  const proxies = [process.env.http_proxy, process.env.HTTP_PROXY]
+export function isProxied({ hostname, protocol }: URL): boolean {
+  const name = protocol === "https:" ? "https_proxy" : "http_proxy"
+  const proxies = [process.env[name], process.env[name.toUpperCase()]]
   return proxies.some(Boolean) && !isLoopback(hostname)
 }
 

@@ -122,25 +122,25 @@ export class Ranged {
   }
 
   /**
-   * Has a thread of its own fetch `piece`, where all that it takes is a plain connection. False if nothing came that
-   * way and the usual one is to be gone.
+   * Has a thread of its own fetch `piece`, where all that it takes is a connection. False if nothing came that way and
+   * the usual one is to be gone.
    */
   async #directly(piece: Extent, position: Position, moved: (bytes: number) => void): Promise<boolean> {
     const { file } = this.filling.into
-    const plain =
+    const direct =
       file &&
-      (await this.transport.plain({
+      (await this.transport.direct({
         ...this.filling.request,
         url: this.#direct ?? this.filling.request.url,
         signal: this.#signal,
       }))
-    if (!plain) return false
+    if (!direct) return false
     const { size } = this.filling.target
     const alongside = isWhole({ extent: piece, size })
     const events = {
       onHead: (tag: string | null, warning: string | null) => {
         this.#tag = tag
-        this.transport.warned(warning, plain.url)
+        this.transport.warned(warning, direct.url)
         this.#ready()
       },
       onWritten: (at: number) => {
@@ -150,9 +150,9 @@ export class Ranged {
         moved(bytes)
       },
     }
-    const question = { ...plain, extent: piece, size, tag: this.#tag, limits: this.transport.limits }
+    const question = { ...direct, extent: piece, size, tag: this.#tag, limits: this.transport.limits }
     const result = await fetchDirectly(question, file, events, this.#signal)
-    if (result === "unsuitable") this.transport.avoidPlain(plain.url)
+    if (result === "unsuitable") this.transport.avoidDirect(direct.url)
     return result === "done"
   }
 

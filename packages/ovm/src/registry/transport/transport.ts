@@ -38,15 +38,17 @@ export interface TransportOptions {
   readonly chunkBytes?: number
   /** Asked before the registry itself for what is named by a digest. */
   readonly mirrors?: readonly MirrorTransport[]
-  /** Whether plain connections may be read by threads of their own; true unless told. */
+  /** Whether blobs may be fetched by threads of their own; true unless told. */
   readonly direct?: boolean
   readonly onWarning?: OnWarning
 }
 
-/** What a plain socket has to know. */
-export interface Plain {
+/** What a connection of one's own has to know. */
+export interface Direct {
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
+  /** Where it speaks TLS: whom it trusts, and who it is, where that is not as usual. */
+  readonly tls?: NonNullable<Connection["tls"]>
 }
 
 /**
@@ -132,25 +134,24 @@ export class Transport {
   }
 
   /**
-   * `request` as it can be sent by a plain socket, its credentials included; undefined where that takes more: TLS, a
-   * proxy, mirrors. Throws as `send`.
+   * `request` as it can be sent over a connection of one's own, its credentials included; undefined where that takes
+   * more: a proxy, mirrors. Throws as `send`.
    */
-  async plain(request: RegistryRequest): Promise<Plain | undefined> {
+  async direct(request: RegistryRequest): Promise<Direct | undefined> {
     const url = this.#resolve(request.url, this.#origin)
-    if (!this.#direct || url.protocol !== "http:" || this.hasMirrors || this.#indirect.has(url.origin))
-      return undefined
-    const { proxy } = await this.#connectionTo(url)
+    if (!this.#direct || this.hasMirrors || this.#indirect.has(url.origin)) return undefined
+    const { proxy, tls = {} } = await this.#connectionTo(url)
     if (proxy !== undefined || isProxied(url)) return undefined
     const authorization = this.#isOwn(url) ? await this.#authorizer.header(request.scope, request) : undefined
     const headers = {
       ...request.headers,
       ...(authorization !== undefined && { Authorization: authorization }),
     }
-    return { url, headers }
+    return { url, headers, ...(url.protocol === "https:" && { tls }) }
   }
 
-  /** Nothing more is asked of the server at `url` by plain sockets: it does not answer as they need it. */
-  avoidPlain(url: URL): void {
+  /** Nothing more is asked of the server at `url` in that way: it does not answer as it needs it. */
+  avoidDirect(url: URL): void {
     this.#indirect.add(url.origin)
   }
 

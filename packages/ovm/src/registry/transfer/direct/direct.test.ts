@@ -1,10 +1,12 @@
-import { afterEach, expect, test } from "bun:test"
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test"
 import { randomBytes } from "node:crypto"
 import { closeSync, openSync } from "node:fs"
 import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises"
 import { createServer, type Server, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { createServer as createTlsServer, type TlsOptions } from "node:tls"
+import { type Certificates, makeCertificates, opensslMissing } from "@ovms/testkit/certificates.ts"
 import { findPeer, startRegistry } from "@ovms/testkit/registry.ts"
 import { copyGraph } from "../../../content/copy.ts"
 import { hexOf } from "../../../content/digest.ts"
@@ -59,11 +61,14 @@ afterEach(() => {
   for (const server of opened.splice(0)) server.close()
 })
 
-/** A server that knows BLOB and answers requests for it, or for a range of it, as `answer` says. */
-async function serve(answer: Answer): Promise<{ host: string; asked: Asked[]; connections: () => number }> {
+/** A server that knows BLOB and answers requests for it, or for a range of it, as `answer` says; by TLS if told how. */
+async function serve(
+  answer: Answer,
+  tls?: TlsOptions,
+): Promise<{ host: string; asked: Asked[]; connections: () => number }> {
   const asked: Asked[] = []
   let connections = 0
-  const server = createServer((socket) => {
+  const served = (socket: Socket) => {
     connections++
     let text = ""
     socket.on("error", () => {})
@@ -89,9 +94,10 @@ async function serve(answer: Answer): Promise<{ host: string; asked: Asked[]; co
         answer(one)
       }
     })
-  })
+  }
+  const server = tls ? createTlsServer(tls, served) : createServer(served)
   opened.push(server)
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  await new Promise<void>((resolve) => server.listen(0, tls ? "0.0.0.0" : "127.0.0.1", resolve))
   const address = server.address()
   const port = typeof address === "object" ? address?.port : 0
   return { host: `127.0.0.1:${port}`, asked, connections: () => connections }
@@ -102,12 +108,15 @@ async function pull(
   host: string,
   code?: ErrorCode,
   signal?: AbortSignal,
-  rangeBytes = PIECE,
+  { rangeBytes = PIECE, ...options }: TransportOptions & { rangeBytes?: number } = {},
 ): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), "ovm-direct-"))
   try {
     await using store = await openLayout(root, { create: true, durable: false })
-    const remote = new HttpStore(new Transport(host, { limits: { ...PATIENCE, rangeBytes } }), "direct/image")
+    const remote = new HttpStore(
+      new Transport(host, { ...options, limits: { ...PATIENCE, rangeBytes } }),
+      "direct/image",
+    )
     const pulling = copyGraph(remote, BLOB, store, { largeBytes: 1, ...(signal && { signal }) })
     if (code === undefined) {
       await pulling
@@ -162,7 +171,7 @@ const ONE_PIECE = BYTES.length
 
 test("a blob that is one piece is asked for as a whole", async () => {
   const { host, asked } = await serve((one) => send(one))
-  await pull(host, undefined, undefined, ONE_PIECE)
+  await pull(host, undefined, undefined, { rangeBytes: ONE_PIECE })
   expect(asked.map(isRange)).toEqual([false])
 })
 
@@ -187,7 +196,7 @@ test.each<[string, ErrorCode | undefined, Answer, number]>([
   ],
 ])("a blob that is one piece and %s", async (_, code, answer, requests) => {
   const { host, asked } = await serve(answer)
-  await pull(host, code, undefined, ONE_PIECE)
+  await pull(host, code, undefined, { rangeBytes: ONE_PIECE })
   expect(asked).toHaveLength(requests)
 })
 
@@ -281,6 +290,21 @@ test("a cancelled pull ends, whatever the server does", async () => {
   await pull(host, "OVM_INTERRUPTED", stop.signal)
 })
 
+test("so does one that waits for a handshake that never ends", async () => {
+  const silent = createServer(() => setTimeout(() => stop.abort(), 20))
+  opened.push(silent)
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve))
+  const stop = new AbortController()
+  const address = silent.address()
+  const url = new URL(`https://127.0.0.1:${typeof address === "object" ? address?.port : 0}/`)
+  const extent = { start: 0, end: PIECE }
+  const limits = { ...HTTP_LIMITS, responseMs: 3_600_000 }
+  const question = { url, headers: {}, tls: {}, extent, size: BYTES.length, tag: undefined, limits }
+  const file = { fd: -1, path: "/some/blob", wrote: () => {}, hashed: () => {} }
+  const moving = fetchDirectly(question, file, { onHead: () => {}, onWritten: () => {} }, stop.signal)
+  expect(await moving.catch((thrown: unknown) => thrown)).toBe(stop.signal.reason)
+})
+
 test("a file that cannot be written to is named", async () => {
   const { host } = await serve((one) => send(one))
   const fd = openSync("/dev/full", "r+")
@@ -321,24 +345,91 @@ test("a head is read strictly", () => {
     expect(parseResponseHead(text)).toBeUndefined()
 })
 
-test("TLS, proxies and mirrors are not for plain sockets", async () => {
+test("proxies and mirrors are not for connections of one's own", async () => {
   const request = { method: "GET", url: "/v2/a/blobs/b", scope: "", what: "a blob" } as const
-  const plain = (host: string, options: TransportOptions = {}) => new Transport(host, options).plain(request)
+  const direct = (host: string, options: TransportOptions = {}) =>
+    new Transport(host, options).direct(request)
   const mirrors = [{ transport: new Transport("127.0.0.1:2"), resolve: false }]
-  expect((await plain("127.0.0.1:1"))?.url.href).toBe("http://127.0.0.1:1/v2/a/blobs/b")
-  expect(await plain("127.0.0.1:1", { plainHttp: false })).toBeUndefined()
-  expect(await plain("127.0.0.1:1", { proxy: "http://127.0.0.1:3" })).toBeUndefined()
-  expect(await plain("127.0.0.1:1", { mirrors })).toBeUndefined()
-  expect(await plain("127.0.0.1:1", { direct: false })).toBeUndefined()
-  const before = process.env.http_proxy
-  process.env.http_proxy = "http://127.0.0.1:3"
-  try {
-    expect(await plain("registry.invalid", { plainHttp: true })).toBeUndefined()
-    expect(await plain("127.0.0.1:1")).toBeDefined()
-  } finally {
-    if (before === undefined) delete process.env.http_proxy
-    else process.env.http_proxy = before
+  expect(await direct("127.0.0.1:1")).toMatchObject({ url: new URL("http://127.0.0.1:1/v2/a/blobs/b") })
+  expect(await direct("127.0.0.1:1", { plainHttp: false })).toMatchObject({ tls: {} })
+  expect(await direct("127.0.0.1:1", { proxy: "http://127.0.0.1:3" })).toBeUndefined()
+  expect(await direct("127.0.0.1:1", { mirrors })).toBeUndefined()
+  expect(await direct("127.0.0.1:1", { direct: false })).toBeUndefined()
+  for (const [name, plainHttp] of [
+    ["http_proxy", true],
+    ["https_proxy", false],
+  ] as const) {
+    const before = process.env[name]
+    process.env[name] = "http://127.0.0.1:3"
+    try {
+      expect(await direct("registry.invalid", { plainHttp })).toBeUndefined()
+      expect(await direct("registry.invalid", { plainHttp: !plainHttp })).toBeDefined()
+      expect(await direct("127.0.0.1:1", { plainHttp })).toBeDefined()
+    } finally {
+      if (before === undefined) delete process.env[name]
+      else process.env[name] = before
+    }
   }
+})
+
+describe.skipIf(Boolean(opensslMissing))("over TLS", () => {
+  let made: Certificates
+  let server: { cert: string; key: string }
+  let ca: readonly string[]
+  const credentials = { get: async () => ({ username: "u", password: "secret" }) }
+  beforeAll(async () => {
+    made = await makeCertificates()
+    const [cert, key, authority] = await Promise.all(
+      [made.server.cert, made.server.key, made.ca].map((path) => readFile(path, "utf8")),
+    )
+    server = { cert: cert ?? "", key: key ?? "" }
+    ca = [authority ?? ""]
+  })
+  afterAll(() => made?.[Symbol.asyncDispose]())
+
+  const secure = { plainHttp: false, credentials }
+  /** Requests of the threads have no header that only `fetch` sends. */
+  const direct = (asked: readonly Asked[]) => asked.filter(({ text }) => !/^connection: /im.test(text))
+
+  test.each([PIECE, ONE_PIECE])("pieces of %d bytes come over few connections", async (rangeBytes) => {
+    const { host, asked, connections } = await serve((one) => send(one), server)
+    await pull(host, undefined, undefined, { ...secure, tls: { ca }, rangeBytes })
+    expect(direct(asked)).toHaveLength(ONE_PIECE / rangeBytes > 1 ? 4 : 1)
+    expect(connections()).toBeLessThanOrEqual(3)
+  })
+
+  test("nothing is asked of whom nobody here trusts, or whose certificate is for another", async () => {
+    const stranger = await serve((one) => send(one), server)
+    const message = await pull(stranger.host, "OVM_REGISTRY_UNREACHABLE", undefined, secure)
+    expect(message).toContain("by no authority that is trusted here")
+    const other = stranger.host.replace("127.0.0.1", "127.0.0.2")
+    const named = await pull(other, "OVM_REGISTRY_UNREACHABLE", undefined, { ...secure, tls: { ca } })
+    expect(named).toContain("its certificate is for another name")
+    expect(stranger.asked).toEqual([])
+  })
+
+  test("a server that wants a certificate of ours gets it", async () => {
+    const one = await serve((asked) => send(asked), {
+      ...server,
+      ca: [...ca],
+      requestCert: true,
+      rejectUnauthorized: true,
+    })
+    await pull(one.host, undefined, undefined, { ...secure, tls: { ca, ...server } })
+    expect(direct(one.asked)).toHaveLength(4)
+    await pull(one.host, "OVM_REGISTRY_UNREACHABLE", undefined, { ...secure, tls: { ca } })
+    expect(one.asked).toHaveLength(4)
+  })
+
+  test("what broke off is gone on with where it was", async () => {
+    const { host, asked } = await serve((one) => {
+      if (one.start !== PIECE) return send(one)
+      send(one, one.head, one.body.subarray(0, 200_000))
+      setTimeout(() => one.socket.destroy(), 50)
+    }, server)
+    await pull(host, undefined, undefined, { ...secure, tls: { ca } })
+    expect(asked.map(({ start }) => start)).toContain(PIECE + 200_000)
+  })
 })
 
 for (const program of ["docker-registry", "distribution", "ggcr-registry"] as const)
@@ -354,7 +445,7 @@ for (const program of ["docker-registry", "distribution", "ggcr-registry"] as co
       await rm(root, { recursive: true })
       const again = { method: "GET", url: "/v2/", scope: "", what: "it" } as const
       // It would not be if an answer had been unsuitable.
-      expect(await transport.plain(again)).toBeDefined()
+      expect(await transport.direct(again)).toBeDefined()
     }
   })
 

@@ -1,16 +1,15 @@
-import { isIP } from "node:net"
 import type { IncomingFile } from "../../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../../errors.ts"
 import type { Extent } from "../../../files/extents.ts"
 import { timedOut, USUAL } from "../../http/http.ts"
 import type { HttpLimits } from "../../http/limits.ts"
 import { Transient } from "../../http/retry.ts"
-import type { Plain } from "../../transport/transport.ts"
+import type { Direct } from "../../transport/transport.ts"
 import { isWhole } from "./head.ts"
 import type { Outcome } from "./protocol.ts"
 import { type Events, moveDirectly } from "./threads.ts"
 
-export interface Question extends Plain {
+export interface Question extends Direct {
   readonly extent: Extent
   /** Of the whole blob. */
   readonly size: number
@@ -25,18 +24,18 @@ export interface Question extends Plain {
  * Throws a Transient for what broke off, with what came before written, and OVM_NO_SPACE and the like.
  */
 export async function fetchDirectly(
-  { url, headers, extent, size, tag, limits }: Question,
+  { url, headers, tls, extent, size, tag, limits }: Question,
   file: IncomingFile,
   events: Events,
   signal: AbortSignal,
 ): Promise<"done" | "refused" | "unsuitable"> {
-  const address = await addressOf(url)
-  const request = address && requestFor(url, { ...USUAL, ...headers, ...rangeOf(extent, size) })
+  const request = requestFor(url, { ...USUAL, ...headers, ...rangeOf(extent, size) })
   if (!request) return "refused"
   const { responseMs, stallMs, rateMs, slowestDownload } = limits
   const patience = { responseMs, stallMs, rateMs, slowestDownload }
-  const port = Number(url.port || 80)
-  const job = { address, port, request, extent, size, tag, fd: file.fd, limits: patience }
+  const host = url.hostname.replace(/^\[|\]$/g, "")
+  const endpoint = { host, port: Number(url.port || (tls ? 443 : 80)), ...(tls && { tls }) }
+  const job = { endpoint, request, extent, size, tag, fd: file.fd, limits: patience }
   const outcome = await moveDirectly(job, events, signal)
   return outcome ? resultOf(outcome, url, file, signal) : "refused"
 }
@@ -68,15 +67,4 @@ function requestFor(url: URL, headers: Readonly<Record<string, string>>): string
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
   const text = [`GET ${url.pathname}${url.search} HTTP/1.1`, `Host: ${url.host}`, ...lines]
   return text.every((line) => /^[\x20-\x7e]+$/.test(line)) ? `${text.join("\r\n")}\r\n\r\n` : undefined
-}
-
-/** An address of the host, as IPv4 or IPv6; undefined if its name has none. */
-async function addressOf({ hostname }: URL): Promise<string | undefined> {
-  const name = hostname.replace(/^\[|\]$/g, "")
-  if (isIP(name)) return name
-  const { lookup } = await import("node:dns/promises")
-  return lookup(name).then(
-    ({ address }) => address,
-    () => undefined,
-  )
 }

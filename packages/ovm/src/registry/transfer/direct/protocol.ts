@@ -1,14 +1,13 @@
 import type { Digest } from "../../../content/digest.ts"
 import type { Extent } from "../../../files/extents.ts"
 import type { HttpLimits } from "../../http/limits.ts"
+import type { Endpoint } from "./connections.ts"
 
 // What threads.ts and its threads say to each other.
 
 /** One piece of a blob, to be moved from a registry into a file. */
 export interface Job {
-  /** IPv4 or IPv6. */
-  readonly address: string
-  readonly port: number
+  readonly endpoint: Endpoint
   /** The head of the request, ready to be sent. */
   readonly request: string
   readonly extent: Extent
@@ -21,11 +20,8 @@ export interface Job {
   readonly limits: Pick<HttpLimits, "responseMs" | "stallMs" | "rateMs" | "slowestDownload">
 }
 
-export interface Order {
-  readonly job: Job
-  /** Its only word is set once nobody wants the piece any more. */
-  readonly cancelled: SharedArrayBuffer
-}
+/** A job for a thread that has none, or that nobody wants any more what it does. */
+export type Order = Job | "cancel"
 
 /** How a job ended. */
 export type Outcome =

@@ -2,8 +2,8 @@ import { OvmError } from "../../../errors.ts"
 import { workerUrl } from "../../../host/worker.ts"
 import type { Job, Order, Outcome, Report } from "./protocol.ts"
 
-// A gigabyte through `fetch` is copied twice and cut into thousands of chunks, each of which wakes a thread. Where a
-// blob comes over a plain connection, threads of our own take it from the kernel to the file
+// A gigabyte through `fetch` is copied twice and cut into thousands of chunks, each of which wakes the main thread.
+// Where a blob takes neither a proxy nor a mirror, threads of our own take it from their connections to the file
 // (docs/design/0011-transfer.md).
 
 /** More connections than this are served in the usual way. */
@@ -42,23 +42,26 @@ class Thread {
   }
 
   async run(job: Job, events: Events, signal?: AbortSignal): Promise<Outcome> {
-    const cancelled = new Int32Array(new SharedArrayBuffer(4))
-    const cancel = () => void Atomics.store(cancelled, 0, 1)
+    const cancel = () => this.#order("cancel")
     const settled = Promise.withResolvers<Outcome>()
     this.#settled = settled
     this.#events = events
     // The program may not end while there is something to do, and may while there is not.
     this.#worker.ref()
-    if (signal?.aborted) cancel()
     signal?.addEventListener("abort", cancel, { once: true })
     try {
-      this.#worker.postMessage({ job, cancelled: cancelled.buffer } satisfies Order)
+      this.#order(job)
+      if (signal?.aborted) cancel()
       return await settled.promise
     } finally {
       signal?.removeEventListener("abort", cancel)
       this.#worker.unref()
       this.#settled = undefined
     }
+  }
+
+  #order(order: Order): void {
+    this.#worker.postMessage(order)
   }
 
   #reported(report: Report): void {
