@@ -86,6 +86,7 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
     expect(await refused("FROM ./layout")).toEqual(at(""))
     expect(await refused("FROM oci:layout")).toEqual(at(""))
     expect(await refused("FROM base")).toEqual(at("there is no image base"))
+    expect(await refused("FROM debian:12")).toContain("write docker.io/library/debian:12 for Docker's")
     expect(await refused("FROM base", "--build-context", "base=context/page")).toEqual(
       at("context/page is no"),
     )
@@ -161,10 +162,13 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
     )
   })
 
-  test("a step that hangs, fills its disk or ends its machine leaves nothing behind, nor does a build that is killed [OVMS-BLD-016]", async () => {
+  // Of what begins with nothing, which is a machine as soon as there is a program in it.
+  test("a step that hangs, fills its disk or ends its machine leaves nothing behind, nor does a build that is killed [OVMS-BLD-016, OVMS-BLD-057]", async () => {
     await using host = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("of the host") })
-    const small = [...inLayout, "--disk-size", "64MiB"]
-    const text = (last: string) => `FROM base\nRUN echo >written\nRUN ${last}\n`
+    const small = ["--disk-size", "64MiB"]
+    await box.file("context/root.tar", layers()[0]?.tar ?? "")
+    const text = (last: string) =>
+      `FROM scratch\nADD root.tar /\nENV PATH=/bin\nRUN echo >written\nRUN ${last}\n`
     const hanging = async () => {
       await box.file("context/Dockerfile", text("echo hangs; sleep 100000"))
       const child = box.begin([...words, ...small, "context"])
@@ -191,7 +195,7 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
     const failed = async (last: string, ...words: readonly string[]) => {
       const { status, stderr } = await build(text(last), ...small)
       expect(status).toBe(8)
-      for (const one of ["OVM_BUILD_FAILED: context/Dockerfile:3: ", ...words]) expect(stderr).toContain(one)
+      for (const one of ["OVM_BUILD_FAILED: context/Dockerfile:5: ", ...words]) expect(stderr).toContain(one)
       expect(await box.instances("--all")).toEqual([])
     }
     const reach = `set -- $(ip route); wget -q -T 5 -O - http://$3:${host.port} || echo "does not reach $3"`
@@ -205,7 +209,7 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
     await failed("reboot -f; sleep 1000")
   })
 
-  test("of an archive, or with no step, is the machine that an import of it makes [OVMS-BLD-040, OVMS-BLD-044, OVMS-IMP-081]", async () => {
+  test("of an archive, or with no step, is the machine that an import of it makes [OVMS-BLD-040, OVMS-BLD-044, OVMS-BLD-057, OVMS-IMP-081]", async () => {
     const disk = async (name: string) => (await box.json(["inspect", name])).layers
     await box.ok(["import", "layout", "-t", "imported:1", "--kernel-from", "demo:1"])
     const { annotations } = await box.json(["inspect", "imported:1"])
@@ -217,6 +221,10 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
       ...config,
       Labels: { a: "b" },
     })
+    expect((await build("FROM scratch\nLABEL a=b")).status).toBe(0)
+    const { annotations: said } = await box.json(["inspect", "made:1"])
+    expect(said["ovms.settings"]).toBe(JSON.stringify({ Labels: { a: "b" } }))
+    expect(said["org.opencontainers.image.base.digest"]).toBeUndefined()
   })
 
   test.skipIf(!Bun.which("skopeo") || Boolean(registryMissing))(

@@ -21,6 +21,9 @@ const FLAGS: Readonly<Record<string, readonly string[]>> = {
   SHELL: [],
 }
 
+/** What has nothing in it, as Docker has it. */
+export const SCRATCH = "scratch"
+
 const HEREDOC = /(^|\s)\d*<<-?["']?[A-Za-z_]/
 
 /** Throws Wrong for what is not supported, as far as that can be told without the values of variables. */
@@ -36,7 +39,6 @@ export function checkInstruction({ keyword, flags, rest }: Instruction): void {
     const platform = flags.get("platform")
     if (platform !== undefined && !/^(linux\/(amd64|x86_64)|\$\{?(TARGET|BUILD)PLATFORM\}?)$/.test(platform))
       throw new Wrong(`the platform ${JSON.stringify(platform)} is not supported: machines are linux/amd64`)
-    if (/^scratch(\s|$)/i.test(rest))
-      throw new Wrong("FROM scratch is no machine: nothing would run its steps")
   }
+  if (flags.get("from") === SCRATCH) throw new Wrong(`there is nothing in ${SCRATCH} to copy`)
 }

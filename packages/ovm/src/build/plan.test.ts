@@ -155,10 +155,10 @@ test("stages are made as far as they are needed [OVMS-BLD-015]", async () => {
 test("what is not supported is refused by its line, all of it at once [OVMS-BLD-010, OVMS-BLD-011]", async () => {
   expect(
     await refused(
-      "FROM scratch\nFROM m\nONBUILD RUN x\nFOO bar\nRUN --mount=type=cache,target=/x y\nADD --checksum=x a b\nRUN <<EOF\nhi\nEOF\nRUN",
+      "FROM m AS scratch\nFROM m\nONBUILD RUN x\nFOO bar\nRUN --mount=type=cache,target=/x y\nADD --checksum=x a b\nRUN <<EOF\nhi\nEOF\nRUN",
     ),
   ).toEqual([
-    "line 1: FROM scratch is no machine: nothing would run its steps",
+    'line 1: "scratch" is no name of a stage',
     "line 3: ONBUILD is not supported",
     "line 4: FOO is not supported",
     "line 5: RUN --mount is not supported",

@@ -31,7 +31,8 @@ export interface Base {
 }
 
 export interface ContainerBase {
-  readonly digest: Digest
+  /** Of the image; of nothing there is none. */
+  readonly digest?: Digest
   /** Of one in a registry. */
   readonly name?: string
   /** Makes a machine of it that is called `name` on this host. */

@@ -1,7 +1,7 @@
 import { DockerfileParser, type Flag, type Instruction as Parsed } from "dockerfile-ast"
 import type { Dockerfile, Instruction, Stage } from "./document.ts"
 import { type BuildFault, buildError, Wrong } from "./faults.ts"
-import { checkInstruction } from "./instructions.ts"
+import { checkInstruction, SCRATCH } from "./instructions.ts"
 import { joinLines } from "./lines.ts"
 
 /** Of a Dockerfile, in bytes. */
@@ -70,6 +70,7 @@ function stageOf({ line, rest }: Instruction): Omit<Stage, "instructions"> {
   if (as === undefined) return { line, base }
   if (as.toLowerCase() !== "as" || name === undefined || more.length > 0)
     throw new Wrong("FROM is `FROM IMAGE` or `FROM IMAGE AS NAME`")
-  if (!/^[a-z][a-z0-9_.-]*$/i.test(name)) throw new Wrong(`${JSON.stringify(name)} is no name of a stage`)
+  if (!/^[a-z][a-z0-9_.-]*$/i.test(name) || name.toLowerCase() === SCRATCH)
+    throw new Wrong(`${JSON.stringify(name)} is no name of a stage`)
   return { line, base, name: name.toLowerCase() }
 }

@@ -1,5 +1,6 @@
 import { invalid, withDisk } from "../disk/file.ts"
 import { foreignOf } from "../disk/foreign/foreign.ts"
+import type { Foreign } from "../disk/foreign/sample.ts"
 import { qcow2Fault } from "./qcow2.ts"
 import { vhdFault } from "./vhd.ts"
 import { vmdkFault } from "./vmdk.ts"
@@ -36,6 +37,16 @@ const FAULTS: Partial<Readonly<Record<SourceFormat, typeof qcow2Fault>>> = {
   vpc: vhdFault,
 }
 
+/** What the file `path` is compressed with, told by its bytes. */
+export async function packingOf(path: string): Promise<Packing | undefined> {
+  return await withDisk(path, async (disk) => packingIn(await foreignOf(disk)))
+}
+
+function packingIn(found: Foreign | undefined): Packing | undefined {
+  if (found?.name === PACKED_TAR) return "gzip"
+  return PACKED.exec(found?.name ?? "")?.[1] as Packing | undefined
+}
+
 /**
  * What the file `path` is by its bytes, whatever it is called (OVMS-IMP-001). Throws OVM_DISK_INVALID for what is no
  * disk, and for a disk that does not stand alone: whose data, or part of it, is in other files (OVMS-IMP-003).
@@ -47,8 +58,8 @@ export async function sourceKind(
 > {
   return await withDisk(path, async (disk) => {
     const found = await foreignOf(disk)
-    const packing = found?.name === PACKED_TAR ? "gzip" : PACKED.exec(found?.name ?? "")?.[1]
-    if (packing !== undefined) return { packing: packing as Packing }
+    const packing = packingIn(found)
+    if (packing) return { packing }
     const archive = TARS[found?.name ?? ""]
     if (archive) return { archive }
     const format = found ? DISKS[found.name] : "raw"

@@ -1,4 +1,5 @@
 import type { Descriptor } from "../../content/descriptor.ts"
+import type { Digest } from "../../content/digest.ts"
 import type { Call, Pusher } from "../../content/interfaces.ts"
 import { OCI_MANIFEST } from "../../content/manifest.ts"
 import { bytesOf } from "../../content/read.ts"
@@ -31,6 +32,8 @@ export interface Additions {
   readonly variables?: Descriptor
   /** RFC 3339. */
   readonly created: string
+  /** What it says that it was made from: that machine unless given, null for nothing. */
+  readonly base?: Digest | null
 }
 
 /**
@@ -41,10 +44,17 @@ export interface Additions {
 export async function writeFurther(
   store: Pusher,
   base: Artifact,
-  { added, disks: further = new Map(), variables: kept, created }: Additions,
+  {
+    added,
+    disks: further = new Map(),
+    variables: kept,
+    created,
+    base: from = base.descriptor.digest,
+  }: Additions,
   call: Call = {},
 ): Promise<{ readonly descriptor: Descriptor }> {
   const { kernel, initrd, layers, disks } = base
+  const { [BASE_ANNOTATION]: _was, ...annotations } = base.oci.annotations ?? {}
   const { ramSnapshot: _, ...manifest } = base.manifest
   const made = added.map((layer, at) => titled(layer, `disk${layers.length + at}.qcow2`))
   const chains = disks.map(({ name, layers = [] }) => {
@@ -75,9 +85,9 @@ export async function writeFurther(
       (one) => one !== undefined,
     ),
     annotations: {
-      ...base.oci.annotations,
+      ...annotations,
       [CREATED_ANNOTATION]: created,
-      [BASE_ANNOTATION]: base.descriptor.digest,
+      ...(from !== null && { [BASE_ANNOTATION]: from }),
     },
   }
   const written = documentOf(OCI_MANIFEST, oci)

@@ -3,17 +3,11 @@ import { Wrong } from "../../build/faults.ts"
 import { parseTarHeader } from "../../content/archive/tar.ts"
 import { sha256 } from "../../content/digest.ts"
 import type { Bytes, Call } from "../../content/interfaces.ts"
-import type { Packing } from "../../convert/source.ts"
+import { packingOf } from "../../convert/source.ts"
 import { unpacked } from "../../convert/unpack.ts"
 import { OvmError } from "../../errors.ts"
 import { readChunks } from "../../files/chunks.ts"
 
-const MAGICS: Readonly<Record<Packing, string>> = {
-  gzip: "1f8b",
-  bzip2: "425a68",
-  xz: "fd377a585a00",
-  zstd: "28b52ffd",
-}
 const BLOCK = 512
 
 /**
@@ -55,7 +49,6 @@ export async function* archiveContent({ entries, name }: ContextSource, call: Ca
 }
 
 async function plain(path: string, call: Call = {}): Promise<Bytes> {
-  const head = Buffer.from(await Bun.file(path).slice(0, 6).arrayBuffer()).toString("hex")
-  const packing = (Object.keys(MAGICS) as Packing[]).find((one) => head.startsWith(MAGICS[one]))
+  const packing = await packingOf(path)
   return packing ? unpacked(path, packing, call) : readChunks(path)
 }

@@ -3,7 +3,9 @@ import { machineBehind } from "../../artifact/platforms/read.ts"
 import { isSnapshot } from "../../artifact/snapshot/read.ts"
 import { settingsAnnotated } from "../../build/annotation.ts"
 import { Wrong } from "../../build/faults.ts"
+import { SCRATCH } from "../../build/instructions.ts"
 import type { Base } from "../../build/planned.ts"
+import { NOTHING } from "../../convert/container/nothing.ts"
 import { parseReference } from "../../registry/reference.ts"
 import { type FoundSource, findSource } from "../import/find.ts"
 import { openHere } from "../place/open.ts"
@@ -24,6 +26,7 @@ export interface BaseCall extends ContainerCall {
  */
 export async function baseCalled(text: string, call: BaseCall): Promise<Base> {
   const given = call.contexts?.get(text)
+  if (text === SCRATCH && given === undefined) return await containerBase({ image: NOTHING }, text, call)
   const [, name] = /^docker-image:\/\/(.*)$/s.exec(given ?? `docker-image://${text}`) ?? []
   if (name !== undefined) return await named(name, call)
   const path = given?.replace(/^oci-layout:\/\//, "oci:") ?? ""
@@ -37,7 +40,9 @@ async function named(text: string, call: BaseCall): Promise<Base> {
   await using here = await openHere(`${reference}`, {})
   if (!here) {
     if (reference.host === undefined)
-      throw new Wrong(`there is no image ${reference} on this host, and the name says no registry to look in`)
+      throw new Wrong(
+        `there is no image ${reference} on this host, and the name says no registry to look in: ${elsewhere(text)}`,
+      )
     const container = containerIn(
       await findSource(`docker://${reference}`, call),
       { text, place: text },
@@ -47,6 +52,12 @@ async function named(text: string, call: BaseCall): Promise<Base> {
   }
   await pullByPolicy(`${reference}`, "missing", call)
   return await machine(text, call)
+}
+
+/** No registry is looked in that nobody has named; who reads a Dockerfile of Docker's may want its. */
+function elsewhere(text: string): string {
+  const name = text.includes("/") ? text : `library/${text}`
+  return `write docker.io/${name} for Docker's, or say what it is by --build-context ${text}=oci-layout://PATH`
 }
 
 /** Undefined for a machine. */

@@ -1,3 +1,4 @@
+import { SCRATCH } from "../../build/instructions.ts"
 import type { Base } from "../../build/planned.ts"
 import { machineSettingsIn } from "../../build/settings-read.ts"
 import { digestOf } from "../../content/digest.ts"
@@ -29,7 +30,9 @@ export async function containerBase(
   const { config } = image
   return {
     reference: text,
-    digest: digestOf(JSON.stringify([FORM, image.digest, key, digestOf(agentProgram()), diskSize ?? 0])),
+    digest: digestOf(
+      JSON.stringify([FORM, image.digest ?? SCRATCH, key, digestOf(agentProgram()), diskSize ?? 0]),
+    ),
     // As what the machine begins with has them.
     settings: {
       ...machineSettingsIn(config.said),
@@ -37,7 +40,7 @@ export async function containerBase(
     },
     begins: true,
     container: {
-      digest: image.digest,
+      ...(image.digest !== undefined && { digest: image.digest }),
       ...(reference !== undefined && { name: reference }),
       convert: async (name, call) => {
         const { importContainer } = await import("../import/container.ts")

@@ -29,14 +29,10 @@ export async function finishBuild(
   return await takeIn(paths(), { durable: true }, async (store) => {
     const made = await readArtifact(store, await store.resolve(image, call), call)
     const { reference, container } = baseOf(stage)
-    const base = container
-      ? { ...made.descriptor, digest: container.digest }
-      : await store.resolve(reference, call)
+    const base = container ? container.digest : (await store.resolve(reference, call)).digest
     const { [BASE_NAME]: _, ...annotations } = made.oci.annotations ?? {}
     const described: Artifact = {
       ...made,
-      // What it was made from is what its file says.
-      descriptor: base,
       manifest: manifestOf(made.manifest, stage.settings, parseReference(name).repository),
       oci: {
         ...made.oci,
@@ -49,7 +45,12 @@ export async function finishBuild(
       },
     }
     const when = created ?? made.manifest.metadata?.created ?? new Date().toISOString()
-    const { descriptor } = await writeFurther(store, described, { added: [], created: when }, call)
+    const { descriptor } = await writeFurther(
+      store,
+      described,
+      { added: [], created: when, base: base ?? null },
+      call,
+    )
     await store.tag(descriptor, name, call)
     return descriptor.digest
   })

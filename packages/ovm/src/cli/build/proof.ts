@@ -30,10 +30,10 @@ export async function proofOf(
   const steps: ProvenStep[] = []
   for (const one of stages) steps.push(...(await stepsOf(one, store, nameOf)))
   const made = await readArtifact(store, await store.resolve(digest), call)
-  const bases = neededBases(stages).map(({ reference, digest, container }) => ({
-    name: container?.name ?? reference,
-    digest: container?.digest ?? (digest as Digest),
-  }))
+  const bases = neededBases(stages).flatMap(({ reference, digest, container }) => {
+    const found = container ? container.digest : (digest as Digest)
+    return found === undefined ? [] : [{ name: container?.name ?? reference, digest: found }]
+  })
   const boot = baseOf(stage).container ? bootOf(made) : []
   return { copied: copiedDigest(stages, context.root), bases, boot, steps }
 }

@@ -114,7 +114,7 @@ function annotationsOf(
   }
   return {
     ...Object.fromEntries(said.slice(0, 32)),
-    "org.opencontainers.image.base.digest": digest,
+    ...(digest !== undefined && { "org.opencontainers.image.base.digest": digest }),
     ...(reference !== undefined && { "org.opencontainers.image.base.name": reference }),
     ...Object.fromEntries(noted),
   }

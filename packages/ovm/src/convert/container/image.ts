@@ -11,8 +11,8 @@ import { CONTAINER_LIMITS, fault } from "./limits.ts"
 export interface ContainerImage {
   /** In messages. */
   readonly what: string
-  /** Of its manifest or, where it has none, of its config. */
-  readonly digest: Digest
+  /** Of its manifest or, where it has none, of its config; of what is in no image there is none. */
+  readonly digest?: Digest
   readonly config: ContainerConfig
   /** Base first. Each is what it is in the image, compressed or not. */
   readonly layers: readonly { readonly digest: Digest; open(call: Call): Promise<Bytes> }[]
