@@ -54,11 +54,13 @@ describe.skipIf(Boolean(skip))("machines of other programs", () => {
   })
   afterAll(async () => await box[Symbol.asyncDispose]())
 
-  test("a disk alone in a tar, also a compressed one [OVMS-IMP-060]", async () => {
+  test("a disk alone in a tar, also a compressed one, or with holes [OVMS-IMP-060, OVMS-IMP-082]", async () => {
     run("tar", "cf", "disk.tar", "disk.raw")
     run("tar", "czf", "disk.tgz", "disk")
     run("tar", "cJf", "disk.img", "./disk.qcow2")
-    for (const file of ["disk.tar", "disk.tgz", "disk.img"])
+    run("tar", "cSf", "holes.tar", "disk.raw")
+    run("tar", "cSzf", "holes.tgz", "--format=posix", "disk.raw")
+    for (const file of ["disk.tar", "disk.tgz", "disk.img", "holes.tar", "holes.tgz"])
       expect([file, (await imported(file)).digest]).toEqual([file, digest])
     run("tar", "cf", "two.tar", "disk.raw", "disk.qcow2")
     run("tar", "cf", "link.tar", "--transform=s,disk.raw,../out.raw,", "-P", "disk.raw")

@@ -121,6 +121,29 @@ describe.skipIf(Boolean(skip))("OVAs", () => {
     expect((await imported("vm.ova")).digest).toBe(digest)
   })
 
+  test("a descriptor is taken with the files beside it, none of them a link [OVMS-IMP-083]", async () => {
+    const simple = small('<File ovf:id="f1" ovf:href="disk.vmdk"/>')
+    await ova(simple, ["disk.vmdk"])
+    const { digest } = await imported("vm.ova")
+    run("mkdir", "loose")
+    run("cp", "disk.vmdk", "vm.ovf", "loose")
+    run("cp", "vm.ovf", "loose/more.ovf")
+    await box.file("loose/vm.mf", checksums("SHA256", ["disk.vmdk"])("vm.ovf"))
+    await box.file("loose/other.mf", "of another one\n")
+    expect((await imported("loose/vm.ovf")).digest).toBe(digest)
+    await box.file(
+      "loose/vm.mf",
+      checksums("SHA256", ["disk.vmdk"])("vm.ovf").replace(/.{8}\n$/, "00000000\n"),
+    )
+    const fails = async (code: Parameters<typeof refused>[0], words: string[]) =>
+      await box.fails(["import", "loose/vm.ovf", "-t", "bad:1"], code, ["vm.ovf", ...words])
+    await fails("OVM_DIGEST_MISMATCH", ["disk.vmdk"])
+    run("ln", "-sf", "/etc/shadow", "loose/disk.vmdk")
+    await fails("OVM_DISK_INVALID", ["lacks", "disk.vmdk"])
+    run("gzip", "loose/vm.ovf")
+    await box.fails(["import", "loose/vm.ovf.gz", "-t", "bad:1"], "OVM_DISK_INVALID", ["beside its files"])
+  })
+
   test("what is not whole, or not as it says, is refused by name [OVMS-IMP-072, OVMS-IMP-003]", async () => {
     const file = (href: string, more = "") => small(`<File ovf:id="f1" ovf:href="${href}" ${more}/>`)
     const good = file("disk.vmdk")

@@ -21,11 +21,15 @@ const DISKS: Readonly<Record<string, SourceFormat>> = {
 const PACKED = /^a file compressed with (gzip|xz|zstd|bzip2)$/
 const PACKED_TAR = "a compressed tar archive, such as the layer of a container image"
 
-/** What a tar archive has in it: a machine with its descriptor, content of an OCI layout, or other files. */
-export type ArchiveKind = "ova" | "oci" | "tar"
+/**
+ * What a tar archive has in it: a machine with its descriptor, content of an OCI layout, or other files; or that
+ * descriptor itself, whose files lie beside it.
+ */
+export type ArchiveKind = "ova" | "ovf" | "oci" | "tar"
 
 const TARS: Readonly<Record<string, ArchiveKind>> = {
   "an OVA, a tar archive with disks in it": "ova",
+  "the descriptor of an OVF package": "ovf",
   "an archive of a container image or OCI layout": "oci",
   "a tar archive of files, such as the layer of a container image": "tar",
   "a tar archive": "tar",

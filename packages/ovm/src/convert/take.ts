@@ -51,7 +51,10 @@ interface Opening {
 
 async function fromArchive(path: string, kind: ArchiveKind, opening: Opening): Promise<UnfinishedMachine> {
   const { label, unpacked, work } = opening
-  if (kind === "ova") return await (await import("./ovf/take.ts")).takeOva(path, opening)
+  const alone = kind === "ovf"
+  if (alone && unpacked) throw invalid(path, "is the descriptor of an OVF package, and not beside its files")
+  if (alone || kind === "ova")
+    return await (await import("./ovf/take.ts")).takeOvf(path, { ...opening, alone })
   if (kind === "oci") throw invalid(path, "is the archive of an OCI layout: oci-archive:FILE, not compressed")
   const files = await archivedFiles(path, work.call)
   const [only, ...others] = files

@@ -4,6 +4,7 @@ import { MAX_VIRTUAL_SIZE } from "../disk/inspect.ts"
 import { runTool, ToolMissing, type ToolResult } from "../disk/tool.ts"
 import { OvmError } from "../errors.ts"
 import { isObject } from "../objects.ts"
+import { writtenBehind } from "./behind.ts"
 import { notInstalled } from "./not-installed.ts"
 import { snapshotsIn } from "./qcow2.ts"
 import type { SourceFormat } from "./source.ts"
@@ -38,7 +39,8 @@ export async function toQcow2(
     throw invalid(from.path, `is a disk of ${size} bytes, and there is none of more than ${MAX_VIRTUAL_SIZE}`)
   await refuseDamaged(from, node, call)
   const options = "compat=1.1,cluster_size=65536,lazy_refcounts=off,refcount_bits=16,preallocation=off"
-  await tool(["convert", "-q", "-O", "qcow2", "-o", options, `json:${node}`, to], from.path, CONVERSION, call)
+  const words = ["convert", "-q", "-O", "qcow2", "-o", options, `json:${node}`, to]
+  await writtenBehind(to, () => tool(words, from.path, CONVERSION, call))
   const snapshots = from.format === "qcow2" ? await withDisk(from.path, snapshotsIn) : 0
   return { remarks: snapshots > 0 ? [`${from.path}: its ${snapshots} internal snapshots are left out`] : [] }
 }

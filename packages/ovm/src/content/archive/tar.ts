@@ -1,6 +1,15 @@
 import { OvmError } from "../../errors.ts"
 import type { Bytes } from "../interfaces.ts"
 import type { TarInput } from "./input.ts"
+import {
+  SPARSE_PREFIX,
+  type Sparse,
+  type SparseRecords,
+  sparseOfHeader,
+  sparseOfRecords,
+  storedSize,
+  withHoles,
+} from "./sparse.ts"
 
 // Own code and not a library: blobs are read at their offsets in the file without unpacking it, and an archive from
 // elsewhere may do no more than name files (POSIX.1-2017: pax, "ustar Interchange Format").
@@ -14,6 +23,8 @@ export interface TarEntry {
   readonly directory: boolean
   /** Of its permissions, those bits that chmod(1) calls 777. */
   readonly mode: number
+  /** Of a file with holes: which pieces of it are at `offset`. */
+  readonly sparse?: Sparse
   /** The content; what is not read is skipped when the iteration goes on. */
   content(): Bytes
 }
@@ -25,13 +36,14 @@ const ENTRY_LIMIT = 200_000
 
 /**
  * The files and folders of an archive, in order. Throws OVM_ARTIFACT_INVALID, naming `what` and the entry: links,
- * devices, sparse files, paths that lead out of the archive, and an end before the end. With `passOver`, what is
- * neither file nor folder is told to that and left out.
+ * devices, sparse files unless they are `taken`, paths that lead out of the archive, and an end before the end. With
+ * `passOver`, what is neither file nor folder is told to that and left out.
  */
 export async function* readTar(
   input: TarInput,
   what: string,
   passOver?: (message: string) => void,
+  { sparse: taken = false }: { readonly sparse?: boolean } = {},
 ): AsyncIterable<TarEntry> {
   const fault = (reason: string) => new OvmError("OVM_ARTIFACT_INVALID", `${what}: ${reason}`)
   let given: Extra = {}
@@ -43,8 +55,8 @@ export async function* readTar(
     const header = parseTarHeader(block)
     if (!header) throw fault(`what is at byte ${input.position - BLOCK} is not an entry of a tar archive`)
     const size = given.size ?? header.size
-    const name = given.name ?? header.name
-    const end = input.position + size + padding(size)
+    const named = given.name ?? header.name
+    let end = input.position + size + padding(size)
     if (EXTRAS.includes(header.type)) {
       if (header.size > EXTRA_LIMIT) throw fault(`the name of an entry takes ${header.size} bytes`)
       const bytes = await input.read(header.size)
@@ -54,7 +66,16 @@ export async function* readTar(
       continue
     }
     const directory = header.type === "5"
-    if (given.sparse || !(directory || FILES.includes(header.type))) {
+    const began = input.position
+    const sparse = taken ? await sparseOf(block, given.sparse, input) : undefined
+    // The map is a part of what is stored, but where the header says it.
+    const map = input.position - began
+    const inside = given.sparse ? map : 0
+    end += map - inside
+    if (sparse === "damaged" || (sparse && storedSize(sparse) !== size - inside))
+      throw fault(`${JSON.stringify(named)} has holes that are not where it says`)
+    const name = sparse?.name ?? named
+    if (!sparse && (given.sparse || !(directory || FILES.includes(header.type)))) {
       const message = `${JSON.stringify(name)} is neither a file nor a folder`
       if (!passOver || given.sparse) throw fault(message)
       passOver(`${what}: ${message}, and is left out`)
@@ -67,19 +88,36 @@ export async function* readTar(
     given = {}
     const offset = input.position
     const { mode } = header
-    yield { name: clean, size, offset, directory, mode, content: () => exactly(input, size, fault) }
+    const content = () =>
+      sparse ? withHoles(sparse, (_, length) => exactly(input, length, fault)) : exactly(input, size, fault)
+    const entry = { name: clean, offset, directory, mode, content }
+    yield { ...entry, size: sparse?.size ?? size, ...(sparse && { sparse }) }
     if (!(await input.skip(end - input.position))) throw fault(`it is cut short in ${clean}`)
   }
 }
 
 const FILES = ["0", "\0", "7"]
+/** A file with holes, as GNU has it. */
+const SPARSE = "S"
+
+/** The holes of an entry that has some. */
+async function sparseOf(
+  block: Uint8Array,
+  records: SparseRecords | undefined,
+  input: TarInput,
+): Promise<Sparse | "damaged" | undefined> {
+  if (records) return (await sparseOfRecords(records, input)) ?? "damaged"
+  if (block[156] !== SPARSE.charCodeAt(0)) return undefined
+  return (await sparseOfHeader(block, { input, number })) ?? "damaged"
+}
+
 /** Headers that say something about the next entry: pax, pax for all, GNU's long names. */
 const EXTRAS = ["x", "g", "L"]
 
 interface Extra {
   readonly name?: string
   readonly size?: number
-  readonly sparse?: true
+  readonly sparse?: SparseRecords
 }
 
 interface TarHeader {
@@ -118,7 +156,8 @@ function text(field: Uint8Array): string {
 
 function parseExtra(type: string, bytes: Uint8Array): Extra {
   if (type === "L") return { name: text(bytes) }
-  const found: { name?: string; size?: number; sparse?: true } = {}
+  const found: { name?: string; size?: number } = {}
+  const sparse: [string, string][] = []
   for (let at = 0; at < bytes.byteLength; ) {
     const length = Number.parseInt(text(bytes.subarray(at, at + 12)), 10)
     if (!(length > 0)) break
@@ -126,10 +165,10 @@ function parseExtra(type: string, bytes: Uint8Array): Extra {
     const [, key = "", value = ""] = /^\d+ ([^=]+)=(.*)\n$/s.exec(record) ?? []
     if (key === "path") found.name = value
     if (key === "size" && /^\d{1,15}$/.test(value)) found.size = Number(value)
-    if (key.startsWith("GNU.sparse")) found.sparse = true
+    if (key.startsWith(SPARSE_PREFIX)) sparse.push([key, value])
     at += length
   }
-  return found
+  return { ...found, ...(sparse.length > 0 && { sparse }) }
 }
 
 /** Undefined for a path that is absolute or leads upwards. */

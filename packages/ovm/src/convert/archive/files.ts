@@ -1,4 +1,5 @@
 import { FileInput } from "../../content/archive/input.ts"
+import { type Sparse, withHoles } from "../../content/archive/sparse.ts"
 import { readTar } from "../../content/archive/tar.ts"
 import type { Bytes, Call } from "../../content/interfaces.ts"
 import { invalid } from "../../disk/file.ts"
@@ -11,12 +12,14 @@ export interface ArchivedFile {
   readonly size: number
   /** Where it begins in the archive. */
   readonly offset: number
+  /** Of a file with holes: which pieces of it are there. */
+  readonly sparse?: Sparse
 }
 
 /** More than any machine comes in. */
 const MOST = 256
 
-/** The files of the tar archive `path`, in order. Of `passOver`, and of what is thrown: see readTar. */
+/** The files of the tar archive `path`, in order, those with holes too. Of `passOver`, and of what is thrown: see readTar. */
 export async function* filesInTar(
   path: string,
   call: Call = {},
@@ -24,8 +27,10 @@ export async function* filesInTar(
 ): AsyncIterable<ArchivedFile> {
   await using handle = await openRegular(path)
   const input = new FileInput(handle, (await handle.stat()).size, call)
-  for await (const { name, size, offset, directory } of readTar(input, path, passOver))
-    if (!directory) yield { name, size, offset }
+  for await (const { directory, name, size, offset, sparse } of readTar(input, path, passOver, {
+    sparse: true,
+  }))
+    if (!directory) yield { name, size, offset, ...(sparse && { sparse }) }
 }
 
 /** The same, all of them. Throws OVM_DISK_INVALID for two of one name and for too many. */
@@ -40,7 +45,12 @@ export async function archivedFiles(path: string, call: Call = {}): Promise<read
 }
 
 /** The content of a file in the archive `path`. */
-export async function* contentIn(path: string, { offset, size }: ArchivedFile, call: Call = {}): Bytes {
+export async function* contentIn(
+  path: string,
+  { offset, size, sparse }: ArchivedFile,
+  call: Call = {},
+): Bytes {
   await using handle = await openRegular(path)
-  yield* readSparse(handle, offset, offset + size, call)
+  const stored = (at: number, length: number) => readSparse(handle, offset + at, offset + at + length, call)
+  yield* sparse ? withHoles(sparse, stored) : stored(0, size)
 }

@@ -3,40 +3,42 @@ import type { Bytes } from "../../content/interfaces.ts"
 import { readAll } from "../../content/read.ts"
 import { invalid } from "../../disk/file.ts"
 import { OvmError } from "../../errors.ts"
-import { type ArchivedFile, archivedFiles, contentIn } from "../archive/files.ts"
+import type { ArchivedFile } from "../archive/files.ts"
 import { takeDisk } from "../disk.ts"
 import { fillBounded } from "../fill.ts"
 import type { UnfinishedMachine } from "../found.ts"
 import type { FurtherTaken } from "../taken.ts"
 import { MOST_BYTES } from "../to-qcow2.ts"
 import type { Work } from "../work.ts"
+import { filesBeside } from "./beside.ts"
 import { type Checksum, readChecksums } from "./checksums.ts"
 import { type OvfMachine, readOvf } from "./descriptor.ts"
+import { filesInArchive, type PackagedFiles } from "./files.ts"
 
 const DOCUMENT_LIMIT = 2 * 1024 * 1024
 
-interface Package {
+interface Package extends PackagedFiles {
   readonly path: string
   readonly label: string
   readonly unpacked: boolean
-  readonly files: ReadonlyMap<string, ArchivedFile>
   readonly work: Work
 }
 
 /**
- * Takes the machine in the OVA `path`: an archive with a descriptor and its disks. Everything but the disks is judged
- * first. Throws OVM_DISK_INVALID for what is wrong with it, OVM_DIGEST_MISMATCH for a checksum, and what takeDisk
+ * Takes the machine of the OVF package `path`: an archive with a descriptor and its disks, or the descriptor, `alone`,
+ * with those beside it. Everything but the disks is judged first. Throws OVM_DISK_INVALID for what is wrong with it, OVM_DIGEST_MISMATCH for a checksum, and what takeDisk
  * throws.
  */
-export async function takeOva(
+export async function takeOvf(
   path: string,
-  { label, unpacked, work }: Pick<Package, "label" | "unpacked" | "work">,
+  { alone, ...opening }: Pick<Package, "label" | "unpacked" | "work"> & { readonly alone: boolean },
 ): Promise<UnfinishedMachine> {
-  const list = await archivedFiles(path, work.call)
-  const files = new Map(list.map((file) => [file.name, file]))
-  const all: Package = { path, label, unpacked, files, work }
-  const descriptors = list.filter(({ name }) => /\.ovf$/i.test(name))
-  const [descriptor, ...others] = descriptors
+  const { call } = opening.work
+  const found = await (alone ? filesBeside(path, call) : filesInArchive(path, call))
+  const all: Package = { path, ...opening, ...found }
+  const { files, descriptors } = all
+  const [name = "", ...others] = descriptors
+  const descriptor = files.get(name)
   if (!descriptor || others.length > 0)
     throw invalid(path, `has ${descriptors.length} descriptors, and not one`)
   const checksums = await checksumsOf(all, descriptor)
@@ -104,9 +106,13 @@ async function verified(
 }
 
 /** The content of a file. Throws OVM_DIGEST_MISMATCH at its end where it has another checksum. */
-async function* hashed({ path, work }: Package, file: ArchivedFile, checksum: Checksum | undefined): Bytes {
+async function* hashed(
+  { path, content }: Package,
+  file: ArchivedFile,
+  checksum: Checksum | undefined,
+): Bytes {
   const hash = checksum && createHash(checksum.algorithm)
-  for await (const chunk of contentIn(path, file, work.call)) {
+  for await (const chunk of content(file)) {
     hash?.update(chunk)
     yield chunk
   }
@@ -120,8 +126,8 @@ async function* hashed({ path, work }: Package, file: ArchivedFile, checksum: Ch
   )
 }
 
-async function textIn({ path, work }: Package, file: ArchivedFile): Promise<string> {
-  const bytes = await readAll(contentIn(path, file, work.call), DOCUMENT_LIMIT, `${path}: ${file.name}`)
+async function textIn({ path, content }: Package, file: ArchivedFile): Promise<string> {
+  const bytes = await readAll(content(file), DOCUMENT_LIMIT, `${path}: ${file.name}`)
   return new TextDecoder("utf-8", { fatal: true }).decode(bytes)
 }
 

@@ -2,7 +2,7 @@ import { OvmError } from "../../errors.ts"
 import type { DiskReader } from "../file.ts"
 import { ARCHIVES } from "./archives.ts"
 import { DISKS, QCOW2 } from "./disks.ts"
-import { foreignDocument } from "./document.ts"
+import { foreignDescriptor, foreignDocument } from "./document.ts"
 import { gzipOf } from "./gzip.ts"
 import { type Foreign, has, type Kind, type Sample, sampleOf } from "./sample.ts"
 import { tarOf } from "./tar.ts"
@@ -35,7 +35,9 @@ export async function foreignOf(disk: DiskReader): Promise<Foreign | undefined> 
   }
   const found = KINDS.find((kind) => kind.is(sample))
   if (found?.name === "a file compressed with gzip") return await gzipOf(sample, found)
-  return found ?? (await tarOf(sample)) ?? (await foreignDocument(sample))
+  return (
+    found ?? (await tarOf(sample)) ?? (await foreignDocument(sample)) ?? (await foreignDescriptor(sample))
+  )
 }
 
 /** Throws OVM_DISK_INVALID, with the command that helps, for what is neither a qcow2 nor a raw disk by its bytes. */
