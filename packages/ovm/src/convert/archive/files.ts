@@ -19,7 +19,7 @@ export interface ArchivedFile {
 /** More than any machine comes in. */
 const MOST = 256
 
-/** The files of the tar archive `path`, in order, those with holes too. Of `passOver`, and of what is thrown: see readTar. */
+/** The files of the tar archive `path`, in order, with holes too. Of `passOver`, and of what is thrown: see readTar. */
 export async function* filesInTar(
   path: string,
   call: Call = {},

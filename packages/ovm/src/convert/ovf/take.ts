@@ -26,8 +26,8 @@ interface Package extends PackagedFiles {
 
 /**
  * Takes the machine of the OVF package `path`: an archive with a descriptor and its disks, or the descriptor, `alone`,
- * with those beside it. Everything but the disks is judged first. Throws OVM_DISK_INVALID for what is wrong with it, OVM_DIGEST_MISMATCH for a checksum, and what takeDisk
- * throws.
+ * with those beside it. Everything but the disks is judged first. Throws OVM_DISK_INVALID for what is wrong with it,
+ * OVM_DIGEST_MISMATCH for a checksum, and what takeDisk throws.
  */
 export async function takeOvf(
   path: string,
