@@ -2,10 +2,10 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { createHash } from "node:crypto"
 import { once } from "node:events"
 import { existsSync, readFileSync, statSync } from "node:fs"
-import { mkdir } from "node:fs/promises"
+import { mkdir, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { dockerArchive, type LayerEntry, layerOf, writeContainer } from "@ovms/testkit/container.ts"
-import { registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
+import { findPeer, registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { finished, Sandbox } from "./sandbox.ts"
 
@@ -247,6 +247,52 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
         "org.opencontainers.image.base.name": expect.stringContaining(name),
         a: "b",
       })
+    },
+  )
+
+  const cosign = findPeer("cosign")
+  test.skipIf(!cosign || !Bun.which("skopeo") || Boolean(registryMissing))(
+    "is refused before anything is done where a policy asks for a signature, and it has none that counts [OVMS-BLD-058]",
+    async () => {
+      await using registry = await startRegistry()
+      const name = `${registry.host}/signed/web`
+      const host = async (words: string) => {
+        const { status, stderr } = await box.shell(`export COSIGN_PASSWORD=x; ${words}`)
+        expect([words, status, stderr]).toEqual([words, 0, expect.any(String)])
+      }
+      for (const who of ["ours", "theirs"])
+        await host(`${cosign} generate-key-pair --output-key-prefix ${who}`)
+      await host(
+        `skopeo copy -q --all --preserve-digests --dest-tls-verify=false oci:layout docker://${name}:1`,
+      )
+      const signed = { requirements: [{ type: "signed", keys: [{ path: box.path("ours.pub") }] }] }
+      const digestOnly = { requirements: [{ type: "digestOnly" }] }
+      const policy = async (local: object) =>
+        await writeFile(
+          join(box.home, "policy.json"),
+          JSON.stringify({ schemaVersion: 1, default: signed, local }),
+        )
+      await policy(digestOnly)
+      const from = async (image = `${name}:1`, ...words: string[]) =>
+        await build(`FROM ${image}\nLABEL signed=yes`, "--plain-http", ...words)
+      const refusal = async () => JSON.parse((await from(`${name}:1`, "--json")).stderr).errors[0]
+      expect(await refusal()).toMatchObject({
+        code: "OVM_POLICY_REFUSED",
+        message: expect.stringContaining("there is no signature"),
+      })
+      const by = (key: string) =>
+        `${cosign} sign -y --use-signing-config=false --tlog-upload=false --allow-http-registry --key ${key}.key`
+      const index = `$(skopeo inspect --raw --tls-verify=false docker://${name}:1 | sha256sum | cut -c1-64)`
+      await host(`${by("theirs")} ${name}@sha256:${index}`)
+      expect((await refusal()).message).toContain("no signature that counts")
+      await host(`${by("ours")} ${name}@sha256:${index}`)
+      const said = await from()
+      expect([said.status, said.stderr]).toEqual([0, `FROM ${name}:1\n`])
+      // Of a file what is said of local names.
+      expect((await from("base", ...inLayout)).status).toBe(0)
+      await policy(signed)
+      expect((await from("base", ...inLayout)).stderr).toContain("OVM_POLICY_REFUSED")
+      await rm(join(box.home, "policy.json"))
     },
   )
 })

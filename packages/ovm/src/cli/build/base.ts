@@ -7,7 +7,8 @@ import { SCRATCH } from "../../build/instructions.ts"
 import type { Base } from "../../build/planned.ts"
 import { NOTHING } from "../../convert/container/nothing.ts"
 import { parseReference } from "../../registry/reference.ts"
-import { type FoundSource, findSource } from "../import/find.ts"
+import { admitContainer } from "../import/container-policy.ts"
+import { type FoundContainer, type FoundSource, findSource } from "../import/find.ts"
 import { openHere } from "../place/open.ts"
 import { pullByPolicy } from "../pull-policy.ts"
 import { openStoreToRead } from "../store.ts"
@@ -54,6 +55,15 @@ async function named(text: string, call: BaseCall): Promise<Base> {
   return await machine(text, call)
 }
 
+async function admitted(
+  found: FoundContainer,
+  { text, place }: { readonly text: string; readonly place: string },
+  call: BaseCall,
+): Promise<Base> {
+  await admitContainer(found, place, call)
+  return await containerBase(found, text, call)
+}
+
 /** No registry is looked in that nobody has named; who reads a Dockerfile of Docker's may want its. */
 function elsewhere(text: string): string {
   const name = text.includes("/") ? text : `library/${text}`
@@ -67,7 +77,7 @@ function containerIn(
   call: BaseCall,
 ): Promise<Base> | undefined {
   if (found) call.opened.use(found)
-  if (found?.container) return containerBase(found.container, text, call)
+  if (found?.container) return admitted(found.container, { text, place }, call)
   if (found?.machine !== undefined) return undefined
   const what = found ? "is a disk: ovm import it, and begin with the image" : "is no container image"
   throw new Wrong(`${place} ${what}`)

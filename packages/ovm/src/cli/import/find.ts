@@ -15,6 +15,8 @@ export interface FoundContainer {
   readonly image: ContainerImage
   /** Of one in a registry: its name. */
   readonly reference?: string
+  /** Where it was found, and what may be beside it; an archive of Docker's has nothing there. */
+  readonly place?: Pick<Opened, "source" | "target" | "reference">
 }
 
 /** What is to be taken in, where it is no file of a disk. Dispose of it when it was read. */
@@ -84,7 +86,7 @@ async function opened(place: Opened, call: Call): Promise<FoundSource> {
     if (found.kind !== "container")
       return { artifact: { found, source, named }, [Symbol.asyncDispose]: close }
     const image = await readContainer(source, target, named, call)
-    const container = { image, ...(reference?.host !== undefined && { reference: named }) }
+    const container = { image, place, ...(reference?.host !== undefined && { reference: named }) }
     return { container, [Symbol.asyncDispose]: close }
   } catch (thrown) {
     await close()
