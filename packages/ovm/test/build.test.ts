@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync } from "node:fs"
-import { mkdir, writeFile } from "node:fs/promises"
+import { mkdir, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { readArtifact } from "../src/artifact/machine/read.ts"
 import { listSnapshots } from "../src/artifact/snapshot/list.ts"
@@ -139,6 +139,20 @@ describe.skipIf(Boolean(skip))("a build", () => {
     expect(said.stderr).toMatch(/^ {2}a machine is booted: .+$/m)
     expect(said.stderr).toContain("[stack]\nhello world\n")
     expect([said.status, bootIn(said) === boot]).toEqual([0, false])
+  })
+
+  test("does not start what the policy refuses by its name, nor go on from what was kept of it [OVMS-POL-009]", async () => {
+    const name = "registry.example/demo:1"
+    await box.ok(["pack", "-f", SOURCE, "-t", name])
+    const digestOnly = { requirements: [{ type: "digestOnly" }] }
+    const scopes = { "registry.example": { requirements: [{ type: "reject" }] } }
+    const policy = { schemaVersion: 1, default: digestOnly, local: digestOnly, scopes }
+    await writeFile(join(box.home, "policy.json"), JSON.stringify(policy))
+    const said = await build(`FROM ${name}\nRUN echo $PATH`, "--memory", "256MiB", "--json")
+    expect(JSON.parse(said.stderr.slice(said.stderr.indexOf("{"))).errors[0].code).toBe("OVM_POLICY_REFUSED")
+    expect(await box.instances("--all")).toEqual([])
+    await rm(join(box.home, "policy.json"))
+    await box.ok(["rmi", name])
   })
 
   test("has what it kept taken away by prune --all [OVMS-BLD-021]", async () => {

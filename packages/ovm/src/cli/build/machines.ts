@@ -5,6 +5,7 @@ import { agentProgram } from "../../guest/agent/program.ts"
 import type { Runtime } from "../../runtime/interfaces.ts"
 import { isRefusal } from "../../signing/policy/refused.ts"
 import { digestOfName, openStoreToRead } from "../store.ts"
+import { admitHere } from "./admit.ts"
 import { quietArgs } from "./beginning.ts"
 import { Builder } from "./builder.ts"
 import { standIn } from "./machine-base.ts"
@@ -44,9 +45,10 @@ export class Machines implements AsyncDisposable {
 
   /**
    * One in which steps are done on top of `image`: it goes on from what `keep` has left of one, or boots. `keeps`:
-   * whether it is going to be kept.
+   * whether it is going to be kept. Throws what admitHere and a start throw.
    */
   async begin(image: string, { keeps, ...call }: Call & { readonly keeps: boolean }): Promise<Builder> {
+    await admitHere(image, call)
     const found = this.options.cache ? await this.#resumed(image, call) : undefined
     if (found) return found
     if (!keeps) return await this.#boot(image, image, call)
