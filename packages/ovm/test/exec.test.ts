@@ -486,4 +486,17 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     expect(warnings).toContainEqual(expect.stringContaining("its agent was given up at "))
     expect(await box.ok(["stop", "--time", "0", "net"])).not.toBe("")
   })
+
+  test("one that has died is not said to be there, and nobody waits for it [OVMS-AGT-128]", async () => {
+    await box.ok(["start", "net"])
+    const { instance_id: net } = await box.json(["status", "net"])
+    await runtime.ready(net, { timeoutMs: PATIENCE })
+    const dead = await box.ovm(["exec", "net", "sh", "-c", "kill -9 $PPID; sleep 600"])
+    expect(dead).toMatchObject({ status: 125, stderr: expect.stringContaining("OVM_AGENT_UNAVAILABLE") })
+    const { agent, warnings } = await box.json(["status", "net"])
+    expect(agent).toEqual({ ready: false })
+    // Nobody had to look for it in vain.
+    expect(warnings.join()).not.toContain("given up")
+    await box.ok(["rm", "--force", "net"])
+  })
 })

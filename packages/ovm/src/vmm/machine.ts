@@ -75,6 +75,11 @@ export interface Machine extends Partial<Snapshotter> {
   /** The same to QEMU's guest agent, which a guest may have in its place. */
   readonly guestAgent?: (() => Promise<Duplex | undefined>) | undefined
   /**
+   * Calls `listener`, the last one given, when the program at the guest's end of one of these has let go of it, as by
+   * its end; absent where nobody is told.
+   */
+  onAgentGone?(listener: (way: AgentWay) => void): void
+  /**
    * Plugs in the network of a guest that has gone on from a snapshot and has the way to an agent: until then it has no
    * link. Throws what kept it from being carried, OVM_VMM_FAILED.
    */
@@ -99,6 +104,9 @@ export interface Machine extends Partial<Snapshotter> {
   /** Forget the machine, leave it running. */
   detach(): void
 }
+
+/** The member of Machine that leads to it. */
+export type AgentWay = "agent" | "guestAgent"
 
 /** The ports of the host that lead into a machine that runs, and only into it. */
 export interface OpenPorts {

@@ -64,6 +64,8 @@ export class Agent {
   #silence: string | undefined
   readonly #settled = Promise.withResolvers<void>()
   readonly #closing = new AbortController()
+  /** Those that have answered and are not over, whether others may have them do something yet or not. */
+  readonly #open = new Set<AgentSession>()
 
   constructor(private readonly options: AgentOptions) {
     this.#renewed = options.resumed?.renewed
@@ -152,6 +154,12 @@ export class Agent {
     }
   }
 
+  /** The program has let go of its end of the channel: whatever it was about to do is lost (OVMS-AGT-128). */
+  gone(program: AgentProgram["name"]): void {
+    for (const session of this.#open)
+      if (session.who.name === program) session.close("it has closed its end of the channel")
+  }
+
   close(): void {
     this.#closing.abort()
   }
@@ -187,6 +195,8 @@ export class Agent {
 
   /** Until it has gone, or was given up. */
   async #serve(session: AgentSession): Promise<void> {
+    this.#open.add(session)
+    session.closed.then(() => this.#open.delete(session))
     const gone = this.#heed(session)
     if ((await this.#settle(session)) && (await this.#hasRoot(session))) {
       if (this.#session) void this.#dismiss(this.#session)

@@ -9,6 +9,9 @@ export const AGENT_DEVICE = "virtio-serial-pci,agent"
 const GUEST_AGENT_DEVICE = "virtserialport,guest-agent"
 const PORT = "org.ovms.agent.0"
 const GUEST_AGENT_PORT = "org.qemu.guest_agent.0"
+/** What QEMU calls the ports in its events. */
+export const AGENT_ID = "agent-port"
+export const GUEST_AGENT_ID = "guest-agent-port"
 /** In the instance's directory, where QEMU runs. */
 const AGENT_SOCKET = "agent.sock"
 const GUEST_AGENT_SOCKET = "guest-agent.sock"
@@ -30,18 +33,26 @@ export function agentIn(devices: readonly string[]): boolean {
 export function agentArguments(devices: readonly string[]): string[] {
   if (!agentIn(devices)) return []
   const both = devices.includes(GUEST_AGENT_DEVICE)
+  const port = { driver: "virtserialport", id: AGENT_ID, bus: "agents.0", chardev: "agent", name: PORT }
   // The first port of all is kept for a console.
   const ports = { driver: "virtio-serial-pci", id: "agents", max_ports: both ? 3 : 2, addr: SLOT }
   return [
     ...["-chardev", `socket,id=agent,path=${AGENT_SOCKET},server=on,wait=off`],
     ...asJson("-device", ports),
-    ...asJson("-device", { driver: "virtserialport", bus: "agents.0", chardev: "agent", name: PORT }),
+    ...asJson("-device", port),
     ...(both ? guestAgentArguments() : []),
   ]
 }
 
 function guestAgentArguments(): string[] {
-  const port = { driver: "virtserialport", bus: "agents.0", chardev: "guest-agent", name: GUEST_AGENT_PORT }
+  const chardev = "guest-agent"
+  const port = {
+    driver: "virtserialport",
+    id: GUEST_AGENT_ID,
+    bus: "agents.0",
+    chardev,
+    name: GUEST_AGENT_PORT,
+  }
   return [
     ...["-chardev", `socket,id=guest-agent,path=${GUEST_AGENT_SOCKET},server=on,wait=off`],
     ...asJson("-device", port),

@@ -268,6 +268,7 @@ test("the way to an agent is there if it was asked for, or the snapshot's guest 
   const argv = qemuArguments({ ...plan, agent: true }, { ...tcg, model: wanted })
   expect(json(argv, "-device")).toContainEqual({
     driver: "virtserialport",
+    id: "agent-port",
     bus: "agents.0",
     chardev: "agent",
     name: "org.ovms.agent.0",

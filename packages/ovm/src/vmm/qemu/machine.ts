@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
-import type { Exit, Guest, Machine, MachineRecord, StopMethod, Usage } from "../machine.ts"
+import type { AgentWay, Exit, Guest, Machine, MachineRecord, StopMethod, Usage } from "../machine.ts"
 import { readAttempt } from "../process/attempt.ts"
 import { BringBack } from "../process/bring-back.ts"
 import { endsWithin } from "../process/ends-within.ts"
@@ -89,6 +89,10 @@ export class QemuMachine implements Machine {
 
   onGuest(listener: () => void): void {
     this.#listener = listener
+  }
+
+  onAgentGone(listener: (way: AgentWay) => void): void {
+    this.watch.portClosed = listener
   }
 
   #changed(): void {

@@ -1,5 +1,6 @@
-import type { Guest } from "../machine.ts"
+import type { AgentWay, Guest } from "../machine.ts"
 import { reasonOf } from "../process/exit.ts"
+import { AGENT_ID, GUEST_AGENT_ID } from "./agent.ts"
 import type { QmpEvent } from "./qmp.ts"
 
 /** QEMU's reasons (ShutdownCause in qapi/run-state.json) in the words of vmm/machine.ts; others are passed on. */
@@ -19,6 +20,8 @@ export const HOPELESS: Readonly<Record<string, string>> = {
 export class GuestWatch {
   /** Called after every change. */
   changed = (): void => {}
+  /** Called when a program in the guest has closed its port. */
+  portClosed = (_way: AgentWay): void => {}
   /** How often it was let go. */
   runs = 0
   readonly #unlinked = Promise.withResolvers<void>()
@@ -57,6 +60,7 @@ export class GuestWatch {
     if (event === "BLOCK_IO_ERROR" && data.action === "stop") this.#trouble = troubleOf(data)
     if (event === "STOP") this.#become(this.#trouble ?? { running: false, reason: "request" })
     if (event === "GUEST_PANICKED" && data.action !== "run") this.#give("guest-panic")
+    if (event === "VSERPORT_CHANGE" && data.open === false) this.#closed(data.id)
     if (event === "NETDEV_STREAM_DISCONNECTED") this.#unlinked.resolve()
     if (event === "SHUTDOWN") {
       const told = String(data.reason)
@@ -81,6 +85,11 @@ export class GuestWatch {
   /** Why it ended with `status`; `untold` if nothing was heard of that. Whatever it took to see it out. */
   reason(status: number | undefined, untold = reasonOf(status)): string {
     return this.#end ?? untold
+  }
+
+  #closed(id: unknown): void {
+    if (id === AGENT_ID) this.portClosed("agent")
+    if (id === GUEST_AGENT_ID) this.portClosed("guestAgent")
   }
 
   #give(end: string): void {
