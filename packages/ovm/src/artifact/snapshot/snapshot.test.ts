@@ -19,6 +19,7 @@ import { RAM_TYPES, SNAPSHOT_TYPE, STATE_TYPE } from "../types.ts"
 import { summaryOf } from "./annotations.ts"
 import { compare, type HostFacts, incompatible } from "./compatibility.ts"
 import type { SnapshotDescriptor } from "./descriptor.ts"
+import { snapshotLines, snapshotModel } from "./inspect.ts"
 import { listSnapshots } from "./list.ts"
 import { isSnapshot, readInlineSnapshot, readSnapshot } from "./read.ts"
 import { type SnapshotSource, writeSnapshot } from "./write.ts"
@@ -177,6 +178,36 @@ describe("a snapshot", () => {
     expect(second.overlays.map(({ descriptor }) => descriptor.digest)).toEqual(
       ["overlay", "second overlay"].map(digestOf),
     )
+  })
+
+  test("of a machine with further disks has a chain for each, which ovm inspect shows (OVMS-SNP-175)", async () => {
+    const store = new MemoryStore()
+    const base = await machine(store)
+    const same = file("nothing was written")
+    const disks = [
+      { name: "data", overlays: [file("data"), same] },
+      { name: "logs", overlays: [same] },
+    ]
+    const found = await readSnapshot(store, await writeSnapshot(store, await source(base, { disks })))
+    const digests = disks.map(({ name, overlays }) => ({
+      name,
+      overlays: overlays.map((path) => digestOf(readFileSync(path))),
+    }))
+    expect(
+      found.disks.map(({ name, overlays }) => ({
+        name,
+        overlays: overlays.map(({ descriptor }) => descriptor.digest),
+      })),
+    ).toEqual(digests)
+    const titles = found.oci.layers.map(({ annotations }) => annotations?.["org.opencontainers.image.title"])
+    expect(titles.slice(3)).toEqual([
+      "overlay0.qcow2",
+      "disk-data-overlay0.qcow2",
+      "disk-data-overlay1.qcow2",
+      "disk-logs-overlay0.qcow2",
+    ])
+    const lines = snapshotLines(snapshotModel(found)).join("\n")
+    for (const words of ["overlays of data", "overlays of logs"]) expect(lines).toContain(words)
   })
 
   test("is listed with its base, the newest first", async () => {
