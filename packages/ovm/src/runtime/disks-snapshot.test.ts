@@ -228,7 +228,9 @@ describe.skipIf(guestMissing !== "")(`snapshots with further disks ${guestMissin
     expect((await snapshotted(id, "of-slot")).disks.map(({ overlays }) => overlays.length)).toEqual([3, 3])
     const aside = await started(manifest, { standbyAfter: 1000 })
     await until("it is put aside", () => runtime.status(aside), { is: ({ reason }) => reason === "standby" })
-    await runtime.resume(aside)
+    // Whoever is attached brings it back, and keeps it.
+    const leaving = new AbortController()
+    await runtime.attach(aside, { attachment: "here", signal: leaving.signal })
     await counts(aside)
     // Little is written to any disk between these, if anything is.
     await runtime.pause(aside)
@@ -236,6 +238,7 @@ describe.skipIf(guestMissing !== "")(`snapshots with further disks ${guestMissin
     await snapshotted(aside, "idle")
     expect((await runtime.status(aside)).state).toBe("paused")
     await counts(await started(`${NAME}:idle`))
+    leaving.abort()
   })
 
   // OVMS-SNP-038, OVMS-SNP-175
