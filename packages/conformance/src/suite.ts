@@ -6,6 +6,9 @@ import { onAdapter } from "./checks/adapter/plan.ts"
 import { agentPlans } from "./checks/agent/all.ts"
 import { agentProgramPlans } from "./checks/agent-program/commands.ts"
 import { agentFilePlans } from "./checks/agent-program/files.ts"
+import { dockerfiles } from "./checks/build/dockerfiles.ts"
+import { provenance } from "./checks/build/provenance.ts"
+import { credentialChecks } from "./checks/credentials.ts"
 import { importChecks } from "./checks/import/all.ts"
 import { inspectChecks } from "./checks/inspect.ts"
 import { packChecks } from "./checks/pack.ts"
@@ -44,6 +47,7 @@ import { unreachablePlans } from "./checks/runtime/unreachable.ts"
 import { writtenPlans } from "./checks/runtime/written.ts"
 import { runtimeAdapterPlans } from "./checks/runtime-adapter/adapters.ts"
 import { signChecks } from "./checks/sign.ts"
+import { signerChecks } from "./checks/signers.ts"
 import { vectorChecks } from "./checks/vectors.ts"
 import { verifyChecks } from "./checks/verify.ts"
 import type { Adapter } from "./subject/adapter.ts"
@@ -107,7 +111,11 @@ export async function loadSuite(): Promise<Suite> {
       ...pushChecks,
       ...signChecks,
       ...verifyChecks,
+      ...signerChecks,
+      ...credentialChecks,
       ...importChecks,
+      ...dockerfiles,
+      ...provenance,
     ],
     runtime: [...requests, ...made, ...machines, ...snapshots, ...policyPlans, ...agentPlans].map(onRuntime),
     adapter: [...linePlans, ...adapterLifePlans, ...adapterDiskPlans].map(onAdapter),

@@ -11,7 +11,7 @@ Tests an implementation of OVMS from outside (spec/conformance.md).
 Subjects:
   wrapper PROGRAM      a reader and writer, behind an executable that answers
                        pack, push, pull, validate, inspect, verify and sign, and
-                       import and export if it does that
+                       more if it does more
   runtime              what serves the runtime API: by a COMMAND that serves it
                        at $OVMS_CONFORMANCE_HOME/ovm.sock, which is started,
                        killed and started again; or where it serves already

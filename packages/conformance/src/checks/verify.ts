@@ -180,7 +180,7 @@ const PLANS: readonly Plan[] = [
 ]
 
 /** A simple-signing payload under the tag of the older form. */
-function legacy({ registry, subject, keys }: Stage): void {
+export function legacy({ registry, subject, keys }: Pick<Stage, "registry" | "subject" | "keys">): void {
   const { repository } = registry
   const reference = registry.reference("1").replace(/:1$/, "")
   const payload = Buffer.from(

@@ -77,7 +77,7 @@ export const BELIEVERS: readonly Mutant[] = of([
   ["believes OVM_UNSUPPORTED", "IMP-021", "export/refuses-what-has-no-place"],
 ])
 
-/** ovm, but what it imports, or makes of that, is changed (importer.ts). */
+/** ovm, but what it is given, or makes of that, is changed (importer.ts, others.ts). */
 export const IMPORTERS: readonly Mutant[] = of([
   ["boots all by BIOS", "IMP-007", "import/what-boots-it"],
   ["makes other bytes each time", "IMP-006", "import/formats-by-their-bytes"],
@@ -91,6 +91,16 @@ export const IMPORTERS: readonly Mutant[] = of([
   ["forgets attributes", "IMP-043", "import/container/entries"],
   ["exports the base alone", "IMP-020", "export/layers-together"],
   ["writes over what is there", "IMP-023", "export/whole-or-as-it-was"],
+  ["believes OVM_BUILD_INVALID", "BLD-010", "build/refuses-what-it-does-not-honour"],
+  ["believes OVM_BUILD_INVALID", "BLD-041", "build/refuses-files-of-the-host-as-images"],
+  ["believes OVM_SIGNER_FAILED", "SIG-051", "sign/program-that-signs-otherwise"],
+  ["expands nothing", "BLD-012", "build/variables"],
+  ["starts anew", "BLD-032", "build/goes-on-from-what-it-says"],
+  ["knows no credentials", "REF-020", "credentials/of-a-part-of-a-host"],
+  ["says who it is", "REF-024", "credentials/told-to-nobody"],
+  ["leaves keys to all", "SIG-042", "sign/key-of-its-user-alone"],
+  ["says where it packed", "PRV-011", "provenance/tells-nothing-of-the-host"],
+  ["forgets the context", "BLD-051", "provenance/of-a-build"],
   ["says no pointer", "CNF-034", "export/refuses-what-has-no-place"],
 ])
 

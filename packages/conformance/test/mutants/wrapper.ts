@@ -1,6 +1,7 @@
 // ovm behind its wrapper, with one fault: FAULT names it, MUTANT_REAL is the wrapper (table.ts).
 import { spawnSync } from "node:child_process"
 import { afterwards, beforehand } from "./importer.ts"
+import { after, before, secrets } from "./others.ts"
 import { change } from "./packer.ts"
 import { pull } from "./puller.ts"
 
@@ -10,6 +11,7 @@ const fault = process.env.FAULT ?? ""
 if (verb === "pull" && process.env.MUTANT === "puller")
   process.exit(await pull(fault, args[0] ?? "", args[1] ?? ""))
 beforehand(fault, verb, args)
+before(fault, args)
 const real = spawnSync(process.env.MUTANT_REAL ?? "", [verb, ...args], {
   encoding: "utf8",
   maxBuffer: 64 << 20,
@@ -28,6 +30,8 @@ if (fault.startsWith("forgets ")) {
 if (fault.startsWith("believes ") && stderr.includes(fault.slice("believes ".length)))
   [status, stderr] = [0, ""]
 if (status === 0) afterwards(fault, verb, args)
+after(fault, verb, args)
+if (fault === "says who it is") stderr += process.env.DOCKER_CONFIG ? secrets() : ""
 if (fault === "says no pointer") stderr = stderr.replaceAll("/kernel", "")
 if (verb === "pack" && status === 0) await change(fault, args[1] ?? "")
 process.stdout.write(stdout)

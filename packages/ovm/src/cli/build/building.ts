@@ -49,6 +49,8 @@ export class Building {
 
   /** A name of what a stage makes, or of a machine that it begins with. Throws OVM_BUILD_FAILED. */
   image(from: PlannedStage | Base): Promise<string> {
+    // Its key is that of what it is from: it would wait for itself.
+    if (isStage(from) && from.steps.length === 0) return this.image(from.from)
     const key = isStage(from) ? from.key : from.digest
     const known = this.#images.get(key) ?? (isStage(from) ? this.#build(from) : this.#begin(from))
     this.#images.set(key, known)

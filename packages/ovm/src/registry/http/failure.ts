@@ -62,17 +62,31 @@ function misnamed({ host, credential }: Failed): string {
 }
 
 /** What the body says in the shape of the distribution-spec, cut to what fits a message; nothing if it says nothing. */
-async function reportedBy({ limits, ...answer }: Failed): Promise<{ code: string; message: string }[]> {
+async function reportedBy({
+  limits,
+  credential,
+  ...answer
+}: Failed): Promise<{ code: string; message: string }[]> {
   try {
     const body: unknown = JSON.parse(await readText(answer, limits, BODY_LIMIT))
     if (!isObject(body) || !Array.isArray(body.errors)) return []
-    return body.errors
-      .slice(0, 3)
-      .map((error) => ({ code: plain(error?.code), message: plain(error?.message) }))
+    return body.errors.slice(0, 3).map((error) => ({
+      code: plain(hiding(error?.code, credential)),
+      message: plain(hiding(error?.message, credential)),
+    }))
   } catch {
     // An error page that cannot be read does not hide the status.
     return []
   }
+}
+
+/** A registry may say again what it was told: without the secrets of that. */
+function hiding(value: unknown, credential: Credential | undefined): unknown {
+  if (typeof value !== "string" || credential === undefined) return value
+  const { username = "", password = "", identityToken = "" } = credential as Partial<Record<string, string>>
+  const both = Buffer.from(`${username}:${password}`).toString("base64")
+  const secrets = [both, password, identityToken].filter((secret) => secret !== "")
+  return secrets.reduce((text, secret) => text.replaceAll(secret, "***"), value)
 }
 
 /** Printable, short text: what a registry sends ends up on a terminal. */
