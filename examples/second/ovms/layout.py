@@ -51,13 +51,18 @@ def read_blob(folder, descriptor, limit=4 * MIB):
         return file.read(limit)
 
 
+# What Cosign saves beside an artifact (OVMS-SIG-061).
+SAVED = ("dev.cosignproject.cosign/sigs", "dev.cosignproject.cosign/atts")
+
+
 def the_only(folder):
     """The descriptor of the only artifact of a layout."""
     with regular(os.path.join(folder, "index.json")) as file:
         data = file.read(4 * MIB + 1)
     try:
-        found = {d["digest"]: {"digest": d["digest"], "size": int(d["size"])} for d in json.loads(data)["manifests"]}
-    except (ValueError, KeyError, TypeError):
+        entries = [d for d in json.loads(data)["manifests"] if (d.get("annotations") or {}).get("kind") not in SAVED]
+        found = {d["digest"]: {"digest": d["digest"], "size": int(d["size"])} for d in entries}
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise Refused("OVM_ARTIFACT_INVALID", "OVMS-OCI-001", "index.json is no index")
     if len(found) != 1:
         raise Refused("OVM_ARTIFACT_INVALID", "OVMS-OCI-001", f"the layout has {len(found)} artifacts")

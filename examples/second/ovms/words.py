@@ -37,6 +37,8 @@ def do(verb, args):
         if faults:
             raise Invalid(faults)
         pack(source, os.path.dirname(args[0]), args[1])
+    elif verb in ("push", "pull") and os.path.exists(os.path.join(os.environ.get("DOCKER_CONFIG") or "/dev/null", "config.json")):
+        raise NotDone("credentials")
     elif verb in ("push", "pull", "inspect"):
         from . import transfer                      # brings urllib, which takes its time to load
         getattr(transfer, verb)(*args)

@@ -48,7 +48,8 @@ export class Wrapper {
       ...(call.fileBytes !== undefined && { fileBytes: call.fileBytes }),
       signal: call.signal,
     })
-    if (output.status === UNAVAILABLE) skip(`the wrapper does not ${verb} ${args[0] ?? ""}`.trimEnd())
+    if (output.status === UNAVAILABLE)
+      skip(`the wrapper does not ${verb}${verb === "validate" ? ` ${args[0]}` : ""}`)
     return answerOf(verb, output)
   }
 }
