@@ -29,6 +29,9 @@ demo-sandbox: build machine ## ten commands, each in a machine of its own out of
 demo-build: build machine ## from a container image and a Dockerfile to a running machine, by way of a registry
 	@scripts/demo-build.sh
 
+fuzz: setup ## the agent's readers by libFuzzer, for FUZZ seconds (60); KEEP=1 keeps what reaches something new
+	@scripts/fuzz.sh
+
 conformance: build ## hold ovm against the conformance suite; reports in .cache/conformance
 	@scripts/conformance.sh $(CONFORMANCE)
 

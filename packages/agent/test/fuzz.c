@@ -1,6 +1,6 @@
 // What the agent reads of a host, and of archives that strangers made, with bytes that nobody would send: by libFuzzer
 // where that is (-DLIBFUZZER), else by a generator of its own, whose first argument is its seed and whose second how
-// many inputs it makes. The sanitizers are what judges.
+// many inputs it makes; the others are files with one input each. The sanitizers are what judges.
 #undef main
 #include <fcntl.h>
 #include <stdio.h>
@@ -154,12 +154,20 @@ static size_t make(uint8_t *to, size_t most) {
   return length;
 }
 
+static void judge_kept(const char *path, uint8_t *bytes, size_t most) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t length = read(fd, bytes, most);
+  must(fd >= 0 && length > 0 && close(fd) == 0);
+  LLVMFuzzerTestOneInput(bytes, (size_t)length);
+}
+
 int main(int argc, char **argv) {
   static uint8_t bytes[1 << 13];
   state = argc > 1 ? strtoull(argv[1], NULL, 10) * 2654435769u + 1 : 1;
   long count = argc > 2 ? atol(argv[2]) : 1000;
   for (long i = 0; i < count; i++) LLVMFuzzerTestOneInput(bytes, make(bytes, sizeof bytes));
-  printf("%ld inputs\n", count);
+  for (int i = 3; i < argc; i++) judge_kept(argv[i], bytes, sizeof bytes);
+  printf("%ld inputs, %d kept\n", count, argc > 3 ? argc - 3 : 0);
   return 0;
 }
 #endif

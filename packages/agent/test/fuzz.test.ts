@@ -2,6 +2,7 @@ import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
 import { execFileSync } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { once } from "node:events"
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Duplex } from "node:stream"
 import { compileChecked } from "@ovms/testkit/checked.ts"
@@ -24,10 +25,23 @@ afterAll(() => {
   impostors[Symbol.dispose]()
 })
 
+/** Those that `make fuzz` found to reach something of their own, as files. */
+function keptInputs(): string[] {
+  const lines = readFileSync(join(import.meta.dir, "corpus.txt"), "latin1").trim().split("\n")
+  return lines.map((line, at) => {
+    const path = join(workshop.root, `kept-${at}`)
+    writeFileSync(path, Buffer.from(line, "base64"))
+    return path
+  })
+}
+
 test("what the agent reads, of hosts and of strangers' archives, by the sanitizers", () => {
   const program = join(workshop.root, "fuzz")
+  const kept = keptInputs()
+  expect(kept.length).toBeGreaterThan(100)
   compileChecked(SOURCES, program, ["-D_GNU_SOURCE", "-Dmain=agent_main", join(import.meta.dir, "fuzz.c")])
-  expect(execFileSync(program, [`${SEED}`, `${INPUTS}`], { encoding: "utf8" })).toBe(`${INPUTS} inputs\n`)
+  const said = execFileSync(program, [`${SEED}`, `${INPUTS}`, ...kept], { encoding: "utf8" })
+  expect(said).toBe(`${INPUTS} inputs, ${kept.length} kept\n`)
 })
 
 function flip(frame: Buffer, random: Random): void {
