@@ -27,7 +27,9 @@ afterAll(() => {
 
 /** Those that `make fuzz` found to reach something of their own, as files. */
 function keptInputs(): string[] {
-  const lines = readFileSync(join(import.meta.dir, "corpus.txt"), "latin1").trim().split("\n")
+  const lines = readFileSync(join(import.meta.dir, "corpus.txt"), "latin1")
+    .trim()
+    .split("\n")
   return lines.map((line, at) => {
     const path = join(workshop.root, `kept-${at}`)
     writeFileSync(path, Buffer.from(line, "base64"))
