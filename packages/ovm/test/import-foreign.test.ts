@@ -63,6 +63,8 @@ describe.skipIf(Boolean(skip))("machines of other programs", () => {
     for (const file of ["disk.tar", "disk.tgz", "disk.img", "holes.tar", "holes.tgz"])
       expect([file, (await imported(file)).digest]).toEqual([file, digest])
     run("tar", "cf", "two.tar", "disk.raw", "disk.qcow2")
+    run("truncate", "-s", "300G", "large.raw")
+    run("tar", "cSf", "large.tar", "large.raw")
     run("tar", "cf", "link.tar", "--transform=s,disk.raw,../out.raw,", "-P", "disk.raw")
     await box.file("twice.tar", await readFile(box.path("disk.tar")))
     run("tar", "rf", "twice.tar", "disk.raw")
@@ -70,6 +72,7 @@ describe.skipIf(Boolean(skip))("machines of other programs", () => {
     run("tar", "czf", "inner.tgz", "inner.gz")
     for (const [file, word] of Object.entries({
       "two.tar": "2 files",
+      "large.tar": "in files with holes",
       "twice.tar": "two files",
       "inner.tgz": "compressed itself",
     }))

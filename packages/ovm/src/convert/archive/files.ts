@@ -18,6 +18,8 @@ export interface ArchivedFile {
 
 /** More than any machine comes in. */
 const MOST = 256
+/** Of all files with holes, which cost an archive nothing. */
+const MOST_SPARSE = 256 * 2 ** 30
 
 /** The files of the tar archive `path`, in order, with holes too. Of `passOver`, and of what is thrown: see readTar. */
 export async function* filesInTar(
@@ -33,10 +35,13 @@ export async function* filesInTar(
     if (!directory) yield { name, size, offset, ...(sparse && { sparse }) }
 }
 
-/** The same, all of them. Throws OVM_DISK_INVALID for two of one name and for too many. */
+/** The same, all of them. Throws OVM_DISK_INVALID for two of one name, for too many, and for too much in holes. */
 export async function archivedFiles(path: string, call: Call = {}): Promise<readonly ArchivedFile[]> {
   const found = new Map<string, ArchivedFile>()
+  let sparse = 0
   for await (const file of filesInTar(path, call)) {
+    if (file.sparse) sparse += file.size
+    if (sparse > MOST_SPARSE) throw invalid(path, `has more than ${MOST_SPARSE} bytes in files with holes`)
     if (found.has(file.name)) throw invalid(path, `has two files ${JSON.stringify(file.name)}`)
     if (found.size === MOST) throw invalid(path, `has more than ${MOST} files`)
     found.set(file.name, file)
