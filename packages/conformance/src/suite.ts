@@ -24,6 +24,7 @@ import { committedPlans } from "./checks/runtime/committed.ts"
 import { diskPlans } from "./checks/runtime/disks.ts"
 import { forkPlans } from "./checks/runtime/fork.ts"
 import { lifePlans } from "./checks/runtime/life.ts"
+import { linkPlans } from "./checks/runtime/links.ts"
 import { madePlans } from "./checks/runtime/made.ts"
 import { moreSnapshotPlans } from "./checks/runtime/more-snapshots.ts"
 import { namePlans } from "./checks/runtime/names.ts"
@@ -90,6 +91,7 @@ export async function loadSuite(): Promise<Suite> {
     ...committedPlans,
     ...standbyPlans,
     ...partPlans,
+    ...linkPlans,
     ...runtimeAdapterPlans,
   ]
   const snapshots = [

@@ -25,8 +25,7 @@ export class StandIn {
   answers = true
   #frames = new Frames()
   #socket: Socket
-  /** A zero byte whose number has not come yet. */
-  #zero = false
+  readonly #unpacking = new Unpacking()
 
   private constructor(
     path: string,
@@ -83,7 +82,7 @@ export class StandIn {
 
   #take(bytes: Buffer): void {
     try {
-      for (const { frame, zeros } of this.#frames.push(this.#unpacked(bytes))) {
+      for (const { frame, zeros } of this.#frames.push(this.#unpacking.push(bytes))) {
         this.heard.push({ ...frame, zeros, at: performance.now() })
         this.#answer(frame)
       }
@@ -91,17 +90,6 @@ export class StandIn {
       this.fault ??= (thrown as Error).message
       this.#frames = new Frames()
     }
-  }
-
-  /** The guest says of zeros how many there are. */
-  #unpacked(bytes: Buffer): Buffer {
-    const pieces = []
-    for (let at = 0; at < bytes.length; at++) {
-      if (this.#zero) pieces.push(Buffer.alloc(bytes[at] ?? 0))
-      else if (bytes[at] !== 0) pieces.push(bytes.subarray(at, at + 1))
-      this.#zero = !this.#zero && bytes[at] === 0
-    }
-    return Buffer.concat(pieces)
   }
 
   #answer({ type, stream, payload }: Frame): void {
@@ -118,6 +106,22 @@ export class StandIn {
   }
 }
 
+/** The guest says of zeros how many there are. */
+export class Unpacking {
+  /** A zero byte whose number has not come yet. */
+  #zero = false
+
+  push(bytes: Uint8Array): Buffer {
+    const pieces = []
+    for (let at = 0; at < bytes.length; at++) {
+      if (this.#zero) pieces.push(Buffer.alloc(bytes[at] ?? 0))
+      else if (bytes[at] !== 0) pieces.push(bytes.subarray(at, at + 1))
+      this.#zero = !this.#zero && bytes[at] === 0
+    }
+    return Buffer.concat(pieces)
+  }
+}
+
 /** Another path of a socket whose own is longer than the system takes (unix(7)). */
 export function shortened(path: string): string {
   if (path.length < 100) return path
@@ -127,7 +131,7 @@ export function shortened(path: string): string {
 }
 
 /** The guest is told of zeros how many there are as well. */
-function packed(bytes: Uint8Array): Buffer {
+export function packed(bytes: Uint8Array): Buffer {
   const out = []
   for (let at = 0; at < bytes.length; at++) {
     let zeros = 0

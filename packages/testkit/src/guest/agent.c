@@ -1,12 +1,13 @@
 /*
- * agent=1: carries bytes between the port of an agent (virtio-serial over PCI, legacy interface, VIRTIO 1.x, 5.3) and the second
+ * agent=1, or 2 for the second such port: carries bytes between the port of an agent (virtio-serial over PCI, legacy interface, VIRTIO 1.x, 5.3) and the second
  * serial port, from the first byte on that comes by that, so that whoever is connected to it is the agent: by the serial port a zero
  * byte has the number behind it of how many there are, both ways. AGENT says the port's name, AGENT-HOST whether a host is there.
  */
 #include "guest.h"
 enum { FEATURES = 4, QUEUE_PAGE = 8, QUEUE_SIZE = 12, QUEUE_SELECT = 14, NOTIFY = 16, STATUS = 18, DEVICE = 0x10031af4 };
-enum { ACKNOWLEDGE_DRIVER = 3, DRIVER_OK = 4, DEVICE_WRITES = 2, MULTIPORT = 2, QUEUES = 6, MOST = 256, PIECES = 4, PIECE = 4096 };
-enum { CONTROL_IN = 2, CONTROL_OUT = 3, PORT_IN = 4, PORT_OUT = 5 };   /* of port 1: port 0 is the console's */
+enum { ACKNOWLEDGE_DRIVER = 3, DRIVER_OK = 4, DEVICE_WRITES = 2, MULTIPORT = 2, QUEUES = 8, MOST = 256, PIECES = 4, PIECE = 4096 };
+enum { CONTROL_IN = 2, CONTROL_OUT = 3, PORT = 2 };   /* port 0 is the console's, whose queues come before these */
+static u32 carried, PORT_IN, PORT_OUT;
 enum { DEVICE_READY, PORT_ADD, PORT_REMOVE, PORT_READY, CONSOLE_PORT, RESIZE, PORT_OPEN, PORT_NAME };
 enum { COM = 0x2f8, STATE = COM + 5, ARRIVED = 1, FREE = 0x20 };
 struct descriptor { u64 address; u32 length; u16 flags, next; };
@@ -33,7 +34,7 @@ static void say(u32 q, const void *bytes, u32 length) {
     while (used(q)[1] != sent[q]) __asm__ volatile("pause" ::: "memory");
 }
 
-static void tell(u16 event) { control.id = event == DEVICE_READY ? 0 : 1; control.event = event; control.value = 1; say(CONTROL_OUT, &control, sizeof control); }
+static void tell(u16 event) { control.id = event == DEVICE_READY ? 0 : carried; control.event = event; control.value = 1; say(CONTROL_OUT, &control, sizeof control); }
 
 static int start(void) {
     for (u32 slot = 0; slot < 32; slot++) {
@@ -48,7 +49,7 @@ static int start(void) {
             if (sizes[q]) outl(port + QUEUE_PAGE, (u64)&queues[q] >> 12);
         }
         outb(port + STATUS, ACKNOWLEDGE_DRIVER | DRIVER_OK);
-        for (u32 q = CONTROL_IN; q <= PORT_IN; q += 2)
+        for (u32 q = CONTROL_IN; q < QUEUES; q += 2)
             for (u32 n = 0; n < PIECES; n++) offer(q, n, pieces[q][n], PIECE, DEVICE_WRITES);
         tell(DEVICE_READY);
         return 1;
@@ -57,14 +58,16 @@ static int start(void) {
 }
 
 void agent(const char *cmd) {
-    if (!find(cmd, "agent=1")) return;
+    carried = num(find(cmd, "agent="), 0);
+    if (!carried || carried > 2) return;
+    PORT_IN = PORT + 2 * carried, PORT_OUT = PORT_IN + 1;
     outb(COM + 1, 0), outb(COM + 2, 7), outb(COM + 3, 3);
     wanted = 1;
 }
 
 static void told(const u8 *bytes, u32 length) {
     u16 event = bytes[4], value = bytes[6];
-    if (*(u32 *)bytes != 1) return;
+    if (*(u32 *)bytes != carried) return;
     if (event == PORT_ADD) tell(PORT_READY), tell(PORT_OPEN);
     if (event == PORT_OPEN) puts(value ? "AGENT-HOST 1\r\n" : "AGENT-HOST 0\r\n");
     if (event != PORT_NAME) return;

@@ -28,6 +28,9 @@ void tpm(const char *cmd);
 void memory(const char *cmd);
 /* With busy=N: writes to all of it, and checks what was written before. */
 void memory_write(void);
-/* With agent=1: what comes by the port of an agent goes to the second serial port, and back. */
+/* With agent=N: what comes by the port of an agent goes to the second serial port, and back. */
 void agent(const char *cmd);
 void agent_look(void);
+/* What the command line asks of the devices of network and entropy, and a look at the link. */
+void nic(const char *cmd);
+void nic_look(void);

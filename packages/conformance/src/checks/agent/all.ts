@@ -1,4 +1,5 @@
 import type { Plan } from "../runtime/plan.ts"
+import { anotherAgentPlans } from "./another.ts"
 import { agentChannelPlans } from "./channel.ts"
 import { agentCommandPlans } from "./commands.ts"
 import { agentGuestPlans } from "./guest.ts"
@@ -10,4 +11,5 @@ export const agentPlans: readonly Plan[] = [
   ...agentCommandPlans,
   ...agentGuestPlans,
   ...agentSnapshotPlans,
+  ...anotherAgentPlans,
 ]

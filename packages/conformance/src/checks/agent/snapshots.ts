@@ -4,8 +4,9 @@ import type { Manner } from "../../agent/stand-in.ts"
 import { must } from "../../check.ts"
 import { utf8 } from "../../registry/content.ts"
 import type { Instance } from "../../subject/runtime.ts"
+import { linksOf } from "../runtime/links.ts"
 import type { Plan, Scene } from "../runtime/plan.ts"
-import { later, OBEDIENT, opened, agentPlan as plan, ready, type Stage, withAgent } from "./stage.ts"
+import { LINE, later, OBEDIENT, opened, agentPlan as plan, ready, type Stage, withAgent } from "./stage.ts"
 
 const SNAPSHOT = "POST /snapshot"
 const EXEC = "POST /instances/{instance_id}/exec"
@@ -160,6 +161,28 @@ export const agentSnapshotPlans: readonly Plan[] = [
         const nanoseconds = Number(agent.opened("time")[0]?.words[1]?.slice("time=".length)) / 1e6
         must(nanoseconds >= began && nanoseconds <= Date.now(), "the time that it is given is not the host's")
       })
+    },
+  ),
+  plan(
+    "link-after-a-resume",
+    ["OVMS-SNP-170"],
+    async (stage) => {
+      const hooks: Manner = (words, stream, agent) => {
+        if (!words.includes("event=post-resume")) agent.exit(stream)
+      }
+      await resumed(stage, hooks, async (clone) => {
+        const { runtime, id, agent } = clone
+        const { stream } = await opened(clone, "hooks")
+        await new Promise((resolve) => setTimeout(resolve, 1000))
+        const held = linksOf(await runtime.logs(id))
+        must(held.at(-1)?.up === false, "the link is up, and the hooks for post-resume are not over")
+        agent.exit(stream, 1)
+        await runtime.says(id, /NIC [0-9a-f:]* up\r?\n/)
+      })
+    },
+    {
+      changes: { diskless: false },
+      overrides: { args: `${LINE} net=1`, network: { mode: "user" } },
     },
   ),
   diskPlan("input-after-a-resume", ["OVMS-SNP-172"], async (stage) => {
