@@ -44,6 +44,8 @@ import { socketPlans } from "./checks/runtime/socket.ts"
 import { standbyPlans } from "./checks/runtime/standby.ts"
 import { stopPlans } from "./checks/runtime/stops.ts"
 import { streamPlans } from "./checks/runtime/streams.ts"
+import { tpmPlans } from "./checks/runtime/tpm.ts"
+import { uefiPlans } from "./checks/runtime/uefi.ts"
 import { unreachablePlans } from "./checks/runtime/unreachable.ts"
 import { writtenPlans } from "./checks/runtime/written.ts"
 import { runtimeAdapterPlans } from "./checks/runtime-adapter/adapters.ts"
@@ -92,6 +94,8 @@ export async function loadSuite(): Promise<Suite> {
     ...standbyPlans,
     ...partPlans,
     ...linkPlans,
+    ...uefiPlans,
+    ...tpmPlans,
     ...runtimeAdapterPlans,
   ]
   const snapshots = [

@@ -10,6 +10,11 @@ export function guestKernel(): Buffer {
   return gunzipSync(Buffer.from(guest.gzip, "base64"))
 }
 
+/** A program for UEFI (spec/vectors/README.md). */
+export function efiProgram(): Buffer {
+  return gunzipSync(Buffer.from(guest.efi, "base64"))
+}
+
 /**
  * A machine with the suite's guest (spec/vectors/README.md), and `more` behind its kernel; without a disk unless that
  * is changed.

@@ -65,6 +65,14 @@ const reply = (status: number, value: unknown): Answer => ({
   body: typeof value === "string" ? value : JSON.stringify(value),
 })
 
+/** A refusal on this path that is none. */
+const granted = (path: RegExp, value: unknown): Fault => ({
+  answer: (answer, { url }) => {
+    if (path.test(url) && answer.status >= 400) Object.assign(answer, reply(200, value))
+  },
+})
+
+const TAKEN = { snapshot_ref: `sha256:${"0".repeat(64)}` }
 const PORT = { guest: 80, host: 8080, address: "127.0.0.1", protocol: "tcp" }
 
 /** By the names of the table. */
@@ -212,6 +220,47 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   }),
   "calls a clone renewed at once": inAnswer(STATUS, ({ agent }) => {
     if (agent) agent.renewed = "2026-01-01T00:00:00Z"
+  }),
+  "takes the tag of another thing": granted(/^\/snapshot$/, TAKEN),
+  "lets a snapshot pass over a stop": granted(/^\/snapshot$/, TAKEN),
+  "snapshots a TPM": granted(/^\/snapshot$/, TAKEN),
+  "grants any number of slots": granted(/^\/warm$/, { ready: 64 }),
+  "opens ports of what stops": granted(/\/ports$/, PORT),
+  "takes any size of a terminal": {
+    answer: (answer, { url }) => {
+      if (url.includes("window=") && answer.status === 400) {
+        answer.status = 204
+        answer.body = ""
+      }
+    },
+  },
+  "says nothing of locked memory": inAnswer(STATUS, (info) => {
+    info.warnings = []
+  }),
+  "says nothing of a port that is held": inAnswer(STATUS, (info) => {
+    info.warnings = []
+  }),
+  "misses what lies in two pages": inError((answer) => {
+    answer.body = json(answer.body, ({ errors }) => {
+      for (const one of errors[0].detail ?? []) if (one.kind === "aws-access-key") one.count -= 2
+    })
+  }),
+  "gives children no ports": inAnswer(STATUS, (info) => {
+    if (info.fork) info.network.ports = []
+  }),
+  "says not whose agent answers": inAnswer(STATUS, ({ agent }) => {
+    if (agent) delete agent.program
+  }),
+  "hides what has ended": inAnswer(STATUS, (info) => {
+    delete info.degraded
+  }),
+  "has the link up at once": {
+    answer: (answer, { url }) => {
+      if (url.startsWith("/logs/")) answer.body = answer.body.replace(/NIC [0-9a-f:]+ down\r?\n/g, "")
+    },
+  },
+  "wakes nobody who is called": inAnswer(STATUS, (info) => {
+    if (info.network?.ports) info.network.ports = info.network.ports.map((one: Json) => ({ ...one, host: 9 }))
   }),
   "names one difference": inError((answer) => {
     answer.body = json(answer.body, ({ errors }) => {

@@ -162,6 +162,20 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["calls all shares mounted", "SHR-020", "runtime/agent/shares"],
   ["calls a clone renewed at once", "SNP-171", "runtime/agent/after-a-resume"],
   ["names one difference", "SNP-074", "runtime/snapshot/of-another-host"],
+  ["takes the tag of another thing", "API-059", "runtime/snapshot/tag-of-another-thing"],
+  ["lets a snapshot pass over a stop", "API-145", "runtime/agent/stop-of-what-is-snapshotted"],
+  ["snapshots a TPM", "UEF-034", "runtime/tpm"],
+  ["grants any number of slots", "API-102", "runtime/snapshot/slots-without-room"],
+  ["opens ports of what stops", "API-268", "runtime/network/ports-of-the-stopping"],
+  ["takes any size of a terminal", "API-502", "runtime/agent/size-of-the-console"],
+  ["says nothing of locked memory", "SNP-101", "runtime/snapshot/memory-that-is-locked"],
+  ["says nothing of a port that is held", "API-274", "runtime/network/port-that-is-given-back"],
+  ["misses what lies in two pages", "SNP-099", "runtime/snapshot/secrets-everywhere"],
+  ["gives children no ports", "API-448", "runtime/snapshot/fork-with-ports"],
+  ["says not whose agent answers", "API-510", "runtime/agent/whose-agent-it-is"],
+  ["hides what has ended", "STA-037", "runtime/degraded"],
+  ["has the link up at once", "SNP-161", "runtime/snapshot/link"],
+  ["wakes nobody who is called", "STA-062", "runtime/standby-that-listens"],
 ])
 
 /** ovm, but it takes its policy otherwise (lax.ts). */

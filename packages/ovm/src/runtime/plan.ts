@@ -110,6 +110,14 @@ function diskSizeOf({ diskSize, readOnly }: Overrides, { reference, virtualSize 
   })
 }
 
+/** Throws OVM_UNSUPPORTED for a machine that its own TPM keeps from being put aside (OVMS-UEF-034). */
+function refuseStandby({ standbyAfter }: Overrides, { manifest }: PreparedImage): void {
+  if (standbyAfter === undefined || !manifest.metadata?.platform?.tpm) return
+  throw new OvmError("OVM_UNSUPPORTED", "standbyAfter: a machine with a TPM is not put on standby", {
+    detail: [{ pointer: "standbyAfter", reason: "the machine has a TPM" }],
+  })
+}
+
 /**
  * What a VMM is to be told to do for this image: pure. Throws OVM_UNSUPPORTED, OVM_REQUEST_INVALID.
  */
@@ -127,6 +135,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
   } = request
   const { manifest, kernel, initrd, layers } = image
   refuseAlike(image, volumes)
+  refuseStandby(overrides, image)
   const diskSize = diskSizeOf(overrides, image)
   if (overrides.args !== undefined && !kernel)
     throw new OvmError("OVM_UNSUPPORTED", `args: ${image.reference} has no kernel that could take them`, {
