@@ -226,14 +226,6 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "snapshots a TPM": granted(/^\/snapshot$/, TAKEN),
   "grants any number of slots": granted(/^\/warm$/, { ready: 64 }),
   "opens ports of what stops": granted(/\/ports$/, PORT),
-  "takes any size of a terminal": {
-    answer: (answer, { url }) => {
-      if (url.includes("window=") && answer.status === 400) {
-        answer.status = 204
-        answer.body = ""
-      }
-    },
-  },
   "says nothing of locked memory": inAnswer(STATUS, (info) => {
     info.warnings = []
   }),
@@ -251,8 +243,8 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "says not whose agent answers": inAnswer(STATUS, ({ agent }) => {
     if (agent) delete agent.program
   }),
-  "hides what has ended": inAnswer(STATUS, (info) => {
-    delete info.degraded
+  "calls a whole machine degraded": inAnswer(STATUS, (info) => {
+    info.degraded = ["network"]
   }),
   "has the link up at once": {
     answer: (answer, { url }) => {
