@@ -111,8 +111,8 @@ export class Runtime {
   }
 
   /** Looks until `look` gives something; fails with `what` when the time of the check is over. */
-  async until<T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> {
-    const deadline = performance.now() + 60_000
+  async until<T>(what: string, look: () => Promise<T | undefined | false>, limitMs = 60_000): Promise<T> {
+    const deadline = performance.now() + limitMs
     for (;;) {
       const found = await look()
       if (found !== undefined && found !== false) return found
@@ -136,11 +136,12 @@ export class Runtime {
   }
 
   /** The console once it matches. */
-  says(id: string, words: RegExp): Promise<string> {
-    return this.until(`${words} on the console`, async () => {
+  says(id: string, words: RegExp, limitMs?: number): Promise<string> {
+    const look = async () => {
       const text = await this.logs(id)
       return words.test(text) && text
-    })
+    }
+    return this.until(`${words} on the console`, look, limitMs)
   }
 }
 
