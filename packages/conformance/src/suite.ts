@@ -17,6 +17,7 @@ import { policyPlans } from "./checks/policy/all.ts"
 import { pullChecks } from "./checks/pull.ts"
 import { pullFaultChecks } from "./checks/pull-faults.ts"
 import { pushChecks } from "./checks/push.ts"
+import { indexPushes } from "./checks/push-index.ts"
 import { registryChecks } from "./checks/registry.ts"
 import { againPlans } from "./checks/runtime/again.ts"
 import { biosPlans } from "./checks/runtime/bios.ts"
@@ -115,6 +116,7 @@ export async function loadSuite(): Promise<Suite> {
       ...pullChecks,
       ...pullFaultChecks,
       ...pushChecks,
+      ...indexPushes,
       ...signChecks,
       ...verifyChecks,
       ...signerChecks,
