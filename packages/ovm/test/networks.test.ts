@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { execFileSync, spawn } from "node:child_process"
+import { once } from "node:events"
 import { existsSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { machineMissing } from "@ovms/testkit/machines.ts"
@@ -20,6 +21,19 @@ const HOST = ["192.0.2.2", "2001:db8:1::2", "203.0.113.5"]
 const GATEWAYS = ["192.0.2.1", "2001:db8:1::1"]
 const PUBLIC = "198.51.100.7"
 const PRIVATE = ["10.9.0.1", "192.168.7.7", "169.254.169.254"]
+const PUBLIC6 = "2001:db8:7::7"
+/** Where what comes is said again, as long as somebody listens. */
+const HELD = 7010
+const SAY_AGAIN = `
+import socket, threading
+def again(c):
+  while data := c.recv(1000): c.sendall(data)
+s = socket.create_server(("::", ${HELD}), family=socket.AF_INET6, dualstack_ipv6=True)
+print("ready", flush=True)
+while True: threading.Thread(target=again, args=[s.accept()[0]], daemon=True).start()
+`
+/** The second one is what the first private address is called within IPv6. */
+const PRIVATE6 = ["fd99::7", "64:ff9b::a09:1"]
 
 const skip =
   (await machineMissing()) ||
@@ -38,14 +52,18 @@ function bridgesMissing(): string {
   }
 }
 
-/** Where NAME is, and what it serves, again and again: OVM-FOUND NAME ADDRESS mac MAC. */
-const FIND = `find() {
-a=$(nslookup $1 2>/dev/null | sed -n '/^Name/,$ s/^Address[^:]*:* *\\([0-9.]*\\).*/\\1/p' | head -n 1)
-[ "$a" ] && echo "OVM-FOUND $1 $a $(printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 $a 80 | grep mac)" || echo "OVM-LOST $1"
+/** Where NAME is, and what it serves, again and again, by IPv4 and IPv6: OVM-FOUND NAME ADDRESS mac MAC. */
+const FIND = `at() { echo "$2" | sed -n "/^Name/,$ s/^Address[^:]*:* *\\($1\\).*/\\1/p" | head -n 1; }
+ask() { printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 9 nc -w 5 $1 80 | grep mac; }
+find() {
+all=$(nslookup $1 2>/dev/null) a=$(at '[0-9]*\\.[0-9.]*' "$all") a6=$(at '[0-9a-f]*:[0-9a-f]*:[0-9a-f:]*' "$all")
+[ "$a" ] && echo "OVM-FOUND $1 $a $(ask $a)" || echo "OVM-LOST $1"
+[ "$a6" ] && echo "OVM-FOUND $1 $a6 $(ask $a6)"
 }
 try() { nc -w 3 $1 $2 -e /bin/true >/dev/null 2>&1 && echo "OVM-TRY $1 $2 open" || echo "OVM-TRY $1 $2 closed"; }
-{ for n in $NAMES; do find $n; done; for t in $TRY; do try \${t%:*} \${t#*:}; done; echo OVM-TRIED
-while :; do for n in $NAMES; do find $n; done; sleep 1; done; } &
+{ for n in $NAMES; do find $n; done; for t in $TRY; do try \${t%:*} \${t##*:}; done; echo OVM-TRIED
+while :; do for n in $NAMES; do find $n; done; echo "OVM-WAYS6 $(ip -6 route | grep -c ^default)"; sleep 1; done; } &
+for t in $HOLD; do { { while sleep 1; do echo OVM-HELD; done; } | nc $t ${HELD} | sed "s/$/ $t/"; echo OVM-CUT; } & done
 `
 
 /** Tries what a list names, then by an address and a MAC address that are not its own, then as itself again. */
@@ -54,7 +72,8 @@ o=$(ip -4 addr show dev $d | sed -n 's/.*inet \\([0-9.]*\\).*/\\1/p') m=$(cat /s
 from() { ip route replace default via $g dev $d src $1; }
 try() { nc -w 2 $1 ${PORT} -e /bin/true >/dev/null 2>&1 && echo "OVM-$2 open" || echo "OVM-$2 closed"; }
 hw() { ip link set dev $d down; ip link set dev $d address $1; ip link set dev $d up; from $o; }
-{ try ${PUBLIC} PUBLIC; try ${PRIVATE[0]} LISTED
+until ip -6 route | grep -q ^default; do sleep 1; done
+{ try ${PUBLIC} PUBLIC; try ${PRIVATE[0]} LISTED; try ${PUBLIC6} PUBLIC6; try ${PRIVATE6[0]} LISTED6
 ip addr add \${g%.*}.250/24 dev $d; from \${g%.*}.250; try ${PRIVATE[0]} OTHER
 hw 02:00:00:00:00:99; try ${PRIVATE[0]} STRANGER
 hw $m; try ${PRIVATE[0]} ITSELF; echo OVM-TRIED; } &
@@ -80,7 +99,8 @@ describe.skipIf(Boolean(skip))("networks that machines share", () => {
   }
   const startDaemon = () => onHost(...PROGRAM, "daemon", "--detach")
   const pack = async (tag: string, names: string, tries: readonly string[] = []) => {
-    const script = `nc -ll -p 26 -e cat & NAMES="${names}"; TRY="${tries.join(" ")}"\n${FIND}`
+    const held = tries.length > 0 ? `${PUBLIC} ${PUBLIC6}` : ""
+    const script = `nc -ll -p 26 -e cat & NAMES="${names}"; TRY="${tries.join(" ")}"; HOLD="${held}"\n${FIND}`
     await packNetGuest(box, tag, script)
   }
   const run = async (...args: readonly string[]): Promise<string> =>
@@ -132,16 +152,19 @@ describe.skipIf(Boolean(skip))("networks that machines share", () => {
   }
 
   beforeAll(async () => {
-    world = await World.create(HOST, [...GATEWAYS, PUBLIC, ...PRIVATE])
+    world = await World.create(HOST, [...GATEWAYS, PUBLIC, ...PRIVATE, PUBLIC6, ...PRIVATE6])
     // Also a daemon that a command starts is there, and not on the host that this is run on.
     box = await Sandbox.create(world.host.inside)
-    const reach = [PUBLIC, ...PRIVATE, ...HOST.filter((one) => !one.includes(":"))]
+    const reach = [PUBLIC, ...PRIVATE, ...HOST, ...PRIVATE6, PUBLIC6, "fe80::1%eth0"]
     await pack("db:1", "")
     await pack("web:1", "db db.ovm.internal", [
       ...reach.map((address) => `${address}:${PORT}`),
       ...["$gateway", "192.0.2.2"].map((one) => `${one}:8080`),
     ])
     await packNetGuest(box, "liar:1", LIE)
+    const [file = "", ...inside] = world.others.inside
+    const again = spawn(file, [...inside, "timeout", "1200", "python3", "-uc", SAY_AGAIN], { stdio: "pipe" })
+    await once(again.stdout, "data")
     startDaemon()
   })
   afterAll(async () => {
@@ -182,7 +205,7 @@ machines:
     expect((await box.json(["network", "ls"])).networks).toEqual([])
   })
 
-  // OVMS-NET-001, OVMS-NET-002, OVMS-NET-010, OVMS-NET-013, OVMS-NET-015
+  // OVMS-NET-001, OVMS-NET-002, OVMS-NET-010, OVMS-NET-013, OVMS-NET-015, OVMS-NET-033, OVMS-NET-034
   test("a network is made and removed, and what is wrong with one is named", async () => {
     expect(await box.ok(["network", "create", "lab"])).toBe("lab")
     const lab = await inspect("lab")
@@ -201,6 +224,24 @@ machines:
       "private",
     ])
     await box.fails(["network", "create", "user"], "OVM_REQUEST_INVALID", ["name"])
+    const six = ["network", "create", "other", "--ipv6-subnet"]
+    expect(onHost("ip", "-6", "addr", "show", "dev", lab.interface)).toContain(`${lab.ipv6_gateway}/64`)
+    await box.fails([...six, lab.ipv6_subnet], "OVM_SUBNET_IN_USE", ["lab has"])
+    await box.fails([...six, "fd00:0:0:1::1/64"], "OVM_REQUEST_INVALID", ["fd00:0:0:1::/64"])
+    await box.fails([...six, "2001:db8::/64"], "OVM_REQUEST_INVALID", ["ipv6_subnet"])
+    await box.fails([...six, "fd00::/64", "--no-ipv6"], "OVM_REQUEST_INVALID", ["ipv6_subnet", "no IPv6"])
+    onHost("ip", "route", "add", "fd44::/48", "dev", "near")
+    await box.fails([...six, "fd44:0:0:9::/64"], "OVM_SUBNET_IN_USE", ["fd44::/48"])
+    await box.ok([...six, "fd44:0:1::/64"])
+    expect(await inspect("other")).toMatchObject({
+      ipv6_subnet: "fd44:0:1::/64",
+      ipv6_gateway: "fd44:0:1::1",
+    })
+    await box.ok(["network", "rm", "other"])
+    await box.ok(["network", "create", "old", "--no-ipv6"])
+    const old = await inspect("old")
+    expect(old.ipv6_subnet).toBeUndefined()
+    expect(onHost("ip", "-6", "addr", "show", "dev", old.interface)).toBe("")
     await box.fails(["network", "inspect", "nothing"], "OVM_NETWORK_UNKNOWN", ["nothing", "ovm network ls"])
     await box.fails(["run", "-d", "--network", "nothing", "db:1"], "OVM_NETWORK_UNKNOWN", ["nothing"])
     const joining = ["run", "-d", "--network", "lab"]
@@ -219,7 +260,7 @@ machines:
     await box.fails(["network", "create", "o", "--subnet", "10.211.9.0/24"], "OVM_SUBNET_IN_USE", [
       "10.211.0.0/16",
     ])
-    expect((await box.json(["network", "ls"])).networks).toHaveLength(1)
+    expect((await box.json(["network", "ls"])).networks).toHaveLength(2)
     expect(await box.instances("--all")).toEqual([])
     // The host was started again.
     await box.ok(["daemon", "--stop"])
@@ -232,7 +273,9 @@ machines:
     expect(again).toEqual(lab)
     expect(onHost("ip", "-4", "addr", "show", "dev", lab.interface)).toContain(`${lab.gateway}/24`)
     expect(onHost("nft", "list", "tables")).toContain(lab.interface)
-    expect(await box.ok(["network", "prune"])).toBe("lab")
+    expect(onHost("ip", "-6", "addr", "show", "dev", lab.interface)).toContain(`${lab.ipv6_gateway}/64`)
+    expect(await inspect("old")).toEqual(old)
+    expect((await box.json(["network", "prune"])).removed).toHaveLength(2)
     expect(interfaces()).toEqual([])
     expect(onHost("nft", "list", "tables")).not.toContain(lab.interface)
     expect(existsSync(join(SERVED, lab.interface))).toBe(false)
@@ -278,21 +321,23 @@ machines:
   test("a machine with a list reaches what is on it, as itself alone, and one without a way out nothing", async () => {
     await box.ok(["network", "create", "listed"])
     const joining = ["--network", "listed"]
-    const list = `${PRIVATE[0]}:${PORT}`
-    const liar = await run("--name", "liar", ...joining, "--allow-outbound", list, "liar:1")
-    expect(await networkOf(liar)).toMatchObject({ mode: "bridge", outbound: true, allow: [list] })
+    const list = [`${PRIVATE[0]}:${PORT}`, `[${PRIVATE6[0]}]:${PORT}`]
+    const liar = await run("--name", "liar", ...joining, "--allow-outbound", list.join(), "liar:1")
+    expect(await networkOf(liar)).toMatchObject({ mode: "bridge", outbound: true, allow: list })
     const shut = await run("--name", "shut", ...joining, "--outbound", "off", "liar:1")
     expect(await networkOf(shut)).toMatchObject({ mode: "bridge", outbound: false })
     const [said, nothing] = [await tried(liar), await tried(shut)]
     for (const words of ["PUBLIC closed", "LISTED open", "OTHER closed", "STRANGER closed", "ITSELF open"])
       expect(said).toContain(`OVM-${words}`)
+    for (const words of ["PUBLIC6 closed", "LISTED6 open"]) expect(said).toContain(`OVM-${words}`)
     expect(nothing).not.toContain(" open")
     await box.ok(["rm", "--force", "liar", "shut"])
     await box.ok(["network", "rm", "listed"])
   })
 
   // OVMS-NET-004, OVMS-NET-005, OVMS-NET-006, OVMS-NET-007, OVMS-NET-008, OVMS-NET-009, OVMS-NET-011, OVMS-NET-012,
-  // OVMS-NET-013, OVMS-NET-014, OVMS-NET-015, OVMS-NET-016, OVMS-NET-030, OVMS-NET-031, OVMS-NET-032
+  // OVMS-NET-013, OVMS-NET-014, OVMS-NET-015, OVMS-NET-016, OVMS-NET-030, OVMS-NET-031, OVMS-NET-032, OVMS-NET-035,
+  // OVMS-NET-036, OVMS-NET-037, OVMS-NET-038
   test("two machines find each other by name, reach what is public, and leave nothing", async () => {
     await box.ok(["network", "create", "lab"])
     const { interface: bridge, gateway, subnet } = await inspect("lab")
@@ -306,16 +351,19 @@ machines:
     expect(atDb.address).not.toBe(atWeb.address)
     expect(atDb.mac).not.toBe(atWeb.mac)
     const found = `OVM-FOUND db ${atDb.address} mac ${atDb.mac}`
+    const found6 = `OVM-FOUND db ${atDb.ipv6_address} mac ${atDb.mac}`
     const first = await tried(web)
     expect(first).toContain(`${atWeb.address}/24 via ${gateway}`)
     // What it reaches, and what it does not.
-    expect(first).toContain(`OVM-TRY ${PUBLIC} ${PORT} open`)
-    for (const address of [...PRIVATE, "192.0.2.2", "203.0.113.5"])
+    for (const address of [PUBLIC, PUBLIC6]) expect(first).toContain(`OVM-TRY ${address} ${PORT} open`)
+    for (const address of [...PRIVATE, ...PRIVATE6, ...HOST, "fe80::1%eth0"])
       expect(first).toContain(`OVM-TRY ${address} ${PORT} closed`)
     expect(world.host.contacts).toEqual([])
     const contacts = world.others.contacts.map(({ address, from }) => `${from} ${address}`)
     expect(contacts).toContain(`192.0.2.2 ${PUBLIC}`)
+    expect(contacts).toContain(`2001:db8:1::2 ${PUBLIC6}`)
     await says(web, found)
+    await says(web, found6)
     await says(web, `OVM-FOUND db.ovm.internal ${atDb.address} mac ${atDb.mac}`)
     // By a port of the host, from there and from beyond, and not from a machine.
     expect(first).toContain(`OVM-TRY ${gateway} 8080 closed`)
@@ -367,6 +415,7 @@ machines:
     expect((await inspect("lab")).instances).toContainEqual({
       instance_id: db,
       address: atDb.address,
+      ipv6_address: atDb.ipv6_address,
       in_use: true,
     })
 
@@ -377,6 +426,8 @@ machines:
     startDaemon()
     await says(web, found)
     expect(pidOf(bridge)).toBe(served)
+    for (const address of [PUBLIC, PUBLIC6]) await says(web, `OVM-HELD ${address}`)
+    expect(await box.ok(["logs", web])).not.toContain("OVM-CUT")
     await box.ok(["port", "rm", "db", `${added}`])
     expect(() => page("127.0.0.1", added)).toThrow()
     await open.says("and on")
@@ -398,6 +449,13 @@ machines:
     })
     await until("a whole network", () => inspect("lab"), { is: ({ degraded }) => !degraded })
     await says(web, found)
+
+    // No way out by IPv6 is said while there is none.
+    await says(web, "OVM-WAYS6 1")
+    onHost("ip", "-6", "route", "delete", "default")
+    await says(web, "OVM-WAYS6 0")
+    onHost("ip", "-6", "route", "add", "default", "via", GATEWAYS[1] ?? "")
+    await says(web, "OVM-WAYS6 1")
 
     // By another name, then not at all.
     await box.ok(["rename", "db", "store"])

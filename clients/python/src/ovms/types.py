@@ -268,13 +268,15 @@ class NetworkRequest(_NetworkRequest, total=False):
 
     # IPv4 network, from /16 to /28, of private addresses. Default one that is free.
     subnet: str
+    # False - the network is one of IPv4 alone. Default true, where the host has IPv6.
+    ipv6: bool
+    # IPv6 network of 64 bits within fd00::/8. Default one of its own, by chance.
+    ipv6_subnet: str
     # True - nothing leads out of it. Default false.
     internal: bool
 
 
-class NetworkInstancesItem(TypedDict):
-    """An instance on record that was started in it."""
-
+class _NetworkInstancesItem(TypedDict):
     instance_id: Uuid
     # Its address in the network.
     address: str
@@ -282,9 +284,14 @@ class NetworkInstancesItem(TypedDict):
     in_use: bool
 
 
-class Network(TypedDict):
-    """A network that machines share."""
+class NetworkInstancesItem(_NetworkInstancesItem, total=False):
+    """An instance on record that was started in it."""
 
+    # Its IPv6 address in the network. Absent in one without IPv6.
+    ipv6_address: str
+
+
+class _Network(TypedDict):
     name: NetworkName
     # As ADDRESS/BITS.
     subnet: str
@@ -298,6 +305,15 @@ class Network(TypedDict):
     # Something of it is missing on the host just now.
     degraded: bool
     instances: List[NetworkInstancesItem]
+
+
+class Network(_Network, total=False):
+    """A network that machines share."""
+
+    # As ADDRESS/64. Absent: the network has no IPv6.
+    ipv6_subnet: str
+    # The host's own IPv6 address in it.
+    ipv6_gateway: str
 
 
 class NetworkList(TypedDict):
@@ -901,6 +917,8 @@ class InstanceInfoNetwork(_InstanceInfoNetwork, total=False):
     name: str
     # Its address there.
     address: str
+    # Its IPv6 address there. Absent in a network without IPv6.
+    ipv6_address: str
     # Of its interface, in lower case with colons; absent if it has none.
     mac: str
     # Whether the guest can connect to other hosts.

@@ -70,6 +70,8 @@ export interface VolumeEntry extends OwnEntry {
 export interface NamedNetworkEntry extends OwnEntry {
   readonly internal?: boolean
   readonly subnet?: string
+  readonly ipv6?: boolean
+  readonly ipv6_subnet?: string
 }
 
 /** Docker's words for when a machine that another one depends on is there. */

@@ -55,7 +55,8 @@ function ownAddresses(): readonly string[] {
   return Object.values(networkInterfaces()).flatMap((all = []) => all.map(({ address }) => single(address)))
 }
 
-function translated(rule: OutboundRule): readonly OutboundRule[] {
+/** The same, and what it is called within IPv6. */
+export function translated(rule: OutboundRule): readonly OutboundRule[] {
   const [address = "", prefix] = rule.network.split("/")
   if (isIPv6(address)) return [rule]
   return [rule, { ...rule, network: `${TRANSLATED}${address}/${Number(prefix) + 96}` }]

@@ -71,6 +71,7 @@ const MEMBERS: {
     mode: oneOf("user", "none", "bridge"),
     name: optional(isText),
     address: optional((value) => isText(value) && isIP(value as string) !== 0),
+    ipv6_address: optional((value) => isText(value) && isIP(value as string) === 6),
     mac: optional(isMac),
     ports: optional(isPorts),
   }),

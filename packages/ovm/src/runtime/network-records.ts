@@ -4,6 +4,7 @@ import { textIfPresent } from "../files/present.ts"
 import { replaceAtOnce, sweepTemporaries } from "../files/replace.ts"
 import type { NamedNetwork } from "../network/named/named-network.ts"
 import { parseSubnet, subnetText } from "../network/named/subnet.ts"
+import { subnet6Fault } from "../network/named/subnet6.ts"
 import { isObject } from "../objects.ts"
 import { INSTANCE_NAME } from "./names.ts"
 
@@ -43,9 +44,10 @@ export class NetworkRecords {
   }
 
   /** Throws the system's error. */
-  write({ name, interface: bridge, subnet, internal, created }: NetworkRecord): void {
+  write({ name, interface: bridge, subnet, subnet6, internal, created }: NetworkRecord): void {
     mkdirSync(this.folder, { recursive: true, mode: 0o700 })
-    const record = { schema: 1, name, interface: bridge, subnet: subnetText(subnet), internal, created }
+    const subnets = { subnet: subnetText(subnet), ...(subnet6 && { ipv6_subnet: subnet6 }) }
+    const record = { schema: 1, name, interface: bridge, ...subnets, internal, created }
     replaceAtOnce(this.#path(name), JSON.stringify(record))
   }
 
@@ -63,12 +65,16 @@ function recordIn(path: string, name: string): NetworkRecord | undefined {
     const value: unknown = JSON.parse(textIfPresent(path) ?? "")
     if (!isObject(value) || value.schema !== 1 || value.name !== name || !INSTANCE_NAME.test(name))
       return undefined
-    const { interface: bridge, subnet, internal, created } = value
+    const { interface: bridge, subnet, ipv6_subnet: subnet6, internal, created } = value
     const parsed = parseSubnet(String(subnet))
     // It names what is made and removed with root's rights.
     if (typeof bridge !== "string" || !/^ovm-[0-9a-f]{8}$/.test(bridge) || typeof parsed === "string")
       return undefined
-    return { name, interface: bridge, subnet: parsed, internal: internal === true, created: String(created) }
+    // One of before there was IPv6 in them has none.
+    if (subnet6 !== undefined && (typeof subnet6 !== "string" || subnet6Fault(subnet6) !== undefined))
+      return undefined
+    const subnets = { subnet: parsed, ...(subnet6 !== undefined && { subnet6 }) }
+    return { name, interface: bridge, ...subnets, internal: internal === true, created: String(created) }
   } catch {
     return undefined
   }

@@ -174,6 +174,10 @@ export function shownNetwork({ network }: LaunchPlan): Shown {
   if (mode === "none") return { mode, mac }
   const words = allow && { allow: [...allow] }
   const ports = [...forwards]
-  if (bridge) return { mode, name: bridge.name, mac, address: bridge.address, outbound, ...words, ports }
+  if (bridge) {
+    const { name, address, address6 } = bridge
+    const six = address6 !== undefined && { ipv6_address: address6 }
+    return { mode, name, mac, address, ...six, outbound, ...words, ports }
+  }
   return { mode, mac, outbound, ...words, ports }
 }

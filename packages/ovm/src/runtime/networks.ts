@@ -1,23 +1,18 @@
 import { join } from "node:path"
 import { OvmError, toOvmError } from "../errors.ts"
 import { limiter } from "../files/limit.ts"
-import { portsOf, routedSubnets } from "../network/named/bridge.ts"
+import { portsOf } from "../network/named/bridge.ts"
 import { HostNetwork } from "../network/named/host-network.ts"
 import { type NetworkMember, newInterface } from "../network/named/named-network.ts"
 import { assertPrograms } from "../network/named/programs.ts"
 import { assertNetworkRights } from "../network/named/rights.ts"
-import {
-  freeSubnet,
-  gatewayOf,
-  parseSubnet,
-  type Subnet,
-  subnetsOverlap,
-  subnetText,
-} from "../network/named/subnet.ts"
+import { gatewayOf, subnetText } from "../network/named/subnet.ts"
+import { gateway6Of, machine6Of } from "../network/named/subnet6.ts"
 import type { Instance } from "./instance.ts"
 import type { Network, NetworkRequest } from "./interfaces.ts"
 import { NetworkReach } from "./network-reach.ts"
 import { type NetworkRecord, NetworkRecords } from "./network-records.ts"
+import { subnet6For, subnetFor } from "./network-subnets.ts"
 import { hasEnded } from "./states.ts"
 
 /** Between two looks whether anything of a network has ended. */
@@ -91,9 +86,11 @@ export class Networks {
       const { name, internal = false } = request
       if (this.#records.has(name)) throw new OvmError("OVM_NAME_IN_USE", `there is a network ${name} already`)
       if (this.#known.size >= MOST) throw new OvmError("OVM_TOO_MANY", `there are ${MOST} networks already`)
-      const subnet = await this.#subnetFor(request.subnet)
+      const records = [...this.#known.values()].map(({ record }) => record)
+      const subnet = await subnetFor(request.subnet, records)
+      const subnet6 = await subnet6For(request, records)
       const made = { interface: newInterface(), created: new Date().toISOString() }
-      const record: NetworkRecord = { name, subnet, internal, ...made }
+      const record: NetworkRecord = { name, subnet, ...(subnet6 && { subnet6 }), internal, ...made }
       const known = { record, host: new HostNetwork(record) }
       // Before anything is made: whatever comes in between, it is known whose it is.
       this.#records.write(record)
@@ -184,11 +181,14 @@ export class Networks {
   }
 
   #shown({ record, host, fault }: Known): Network {
-    const { name, subnet, internal, created } = record
+    const { name, subnet, subnet6, internal, created } = record
+    const six = (mac: string | undefined) =>
+      subnet6 && mac !== undefined && { ipv6_address: machine6Of(subnet6, mac) }
     return {
       name,
       subnet: subnetText(subnet),
       gateway: gatewayOf(subnet),
+      ...(subnet6 && { ipv6_subnet: subnet6, ipv6_gateway: gateway6Of(subnet6) }),
       internal,
       interface: record.interface,
       created,
@@ -196,30 +196,9 @@ export class Networks {
       instances: this.usersOf(name).flatMap(({ id, info: { network }, state }) =>
         network?.address === undefined
           ? []
-          : [{ instance_id: id, address: network.address, in_use: !hasEnded(state) }],
+          : [{ instance_id: id, address: network.address, ...six(network.mac), in_use: !hasEnded(state) }],
       ),
     }
-  }
-
-  async #subnetFor(wanted: string | undefined): Promise<Subnet> {
-    const known = [...this.#known.values()].map(({ record }) => record)
-    const routed = await routedSubnets()
-    const taken = [...known.map(({ subnet }) => subnet), ...routed]
-    if (wanted === undefined) {
-      const free = freeSubnet(taken)
-      if (free) return free
-      throw new OvmError("OVM_SUBNET_IN_USE", "there is no subnet left that is free on this host")
-    }
-    const subnet = parseSubnet(wanted)
-    if (typeof subnet === "string")
-      throw new OvmError("OVM_REQUEST_INVALID", `subnet: ${wanted} ${subnet}`, {
-        detail: [{ pointer: "/subnet", requirement: "OVMS-NET-002", message: subnet }],
-      })
-    const other = known.find((one) => subnetsOverlap(one.subnet, subnet))
-    if (other) throw subnetInUse(wanted, `the network ${other.name} has ${subnetText(other.subnet)}`)
-    const route = routed.find((one) => subnetsOverlap(one, subnet))
-    if (route) throw subnetInUse(wanted, `this host has a route to ${subnetText(route)}`)
-    return subnet
   }
 }
 
@@ -234,11 +213,5 @@ function memberOf(instance: Instance, all: NetworkReach): NetworkMember | undefi
 function inUse(name: string, why: string, detail: Record<string, unknown>): OvmError {
   return new OvmError("OVM_NETWORK_IN_USE", `the network ${name} is in use: ${why}`, {
     detail: { network: name, ...detail },
-  })
-}
-
-function subnetInUse(subnet: string, why: string): OvmError {
-  return new OvmError("OVM_SUBNET_IN_USE", `${subnet} is in use: ${why}`, {
-    hint: "leave --subnet out for one that is free",
   })
 }

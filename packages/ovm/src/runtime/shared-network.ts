@@ -1,6 +1,7 @@
 import { OvmError } from "../errors.ts"
 import { randomMac } from "../network/mac.ts"
 import { freeAddress, subnetText } from "../network/named/subnet.ts"
+import { machine6Of } from "../network/named/subnet6.ts"
 import type { NetworkPlan } from "../vmm/plan.ts"
 import type { Instance } from "./instance.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
@@ -59,7 +60,9 @@ export class Addresses {
   /** Without the ports of the host that lead there. */
   #plan(name: string, { address, ...own }: Own): NetworkPlan {
     const { record } = this.networks.get(name)
-    const bridge = { name, interface: record.interface, address }
+    const { interface: bridged, subnet6 } = record
+    const six = subnet6 && { address6: machine6Of(subnet6, own.mac) }
+    const bridge = { name, interface: bridged, address, ...six }
     return { ...own, mode: "bridge", forwards: [], bridge }
   }
 

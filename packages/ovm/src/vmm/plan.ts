@@ -146,8 +146,14 @@ export interface NetworkPlan {
   readonly allow?: readonly string[]
   /** The networks that this stands for just now. */
   readonly allowed?: readonly AllowedNetwork[]
-  /** Of the mode `bridge`: what the network, and the host's interface of it, are called; the guest's address there. */
-  readonly bridge?: { readonly name: string; readonly interface: string; readonly address: string }
+  /** Of the mode `bridge`: the network, the host's interface of it, and the guest's addresses there. */
+  readonly bridge?: {
+    readonly name: string
+    readonly interface: string
+    readonly address: string
+    /** Absent in a network without IPv6. */
+    readonly address6?: string
+  }
 }
 
 export interface DevicePlan {

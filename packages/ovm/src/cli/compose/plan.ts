@@ -64,16 +64,24 @@ export async function missingNetworks(
   }))
   if (wanted.length === 0) return []
   const there = new Map((await runtime.networks()).map((network) => [network.name, network]))
-  return wanted.flatMap(({ name, external, subnet, internal = false }) => {
+  return wanted.flatMap(({ name, external, internal = false, ...more }) => {
+    const { subnet, ipv6, ipv6_subnet } = more
     const known = there.get(name)
     if (!known && external && used.has(name))
       throw new OvmError("OVM_NETWORK_UNKNOWN", `there is no network ${name}, which is external`)
-    const other = known && (known.internal !== internal || (subnet !== undefined && known.subnet !== subnet))
-    if (other && !external)
+    const differs =
+      known &&
+      (known.internal !== internal ||
+        (subnet !== undefined && known.subnet !== subnet) ||
+        (ipv6 === false && known.ipv6_subnet !== undefined) ||
+        (ipv6_subnet !== undefined && known.ipv6_subnet !== ipv6_subnet))
+    if (differs && !external)
       throw new OvmError("OVM_STATE_CONFLICT", `network ${name} is there, and defined otherwise`, {
         hint: `ovm network inspect ${name}; ovm down, then ovm network rm ${name}, has it made anew`,
       })
-    return known || external ? [] : [{ name, internal, ...(subnet !== undefined && { subnet }) }]
+    if (known || external) return []
+    const six = { ...(ipv6 !== undefined && { ipv6 }), ...(ipv6_subnet !== undefined && { ipv6_subnet }) }
+    return [{ name, internal, ...(subnet !== undefined && { subnet }), ...six }]
   })
 }
 

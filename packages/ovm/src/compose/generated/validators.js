@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const machines = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["machines"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9][a-z0-9_-]{0,30}$"},"machines":{"type":"object","minProperties":1,"maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":"object","additionalProperties":false,"required":["image"],"properties":{"image":{"type":"string","minLength":1,"maxLength":4096},"pull_policy":{"enum":["missing","always","never"]},"resources":{"type":"object","additionalProperties":false,"properties":{"cpus":{"type":"integer","minimum":1,"maximum":255},"cpu_quota":{"type":"number","minimum":0.01,"maximum":255},"memory":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"disk_size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"}}},"ports":{"type":"array","maxItems":64,"items":{"type":["string","integer"],"maxLength":100}},"volumes":{"type":"array","maxItems":32,"items":{"type":"string","maxLength":8192}},"network":{"type":["string","object"],"pattern":"^(user|none)$","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}}}},"networks":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"string","maxLength":100}},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253},"ssh_keys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":4096}},"ssh_user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"},"user_data":{"type":"string","minLength":1,"maxLength":4096},"meta_data":{"type":"string","minLength":1,"maxLength":4096},"network_config":{"type":"string","minLength":1,"maxLength":4096},"ignition":{"type":"string","minLength":1,"maxLength":4096}}},"command":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000}},"environment":{"type":["array","object"],"maxItems":1024,"items":{"type":"string","pattern":"^[^=]","maxLength":60000},"maxProperties":1024,"propertyNames":{"pattern":"^[^=]+$"},"additionalProperties":{"type":["string","number","boolean","null"],"maxLength":60000}},"user":{"type":["string","integer"],"minLength":1,"maxLength":255,"minimum":0},"working_dir":{"type":"string","minLength":1,"maxLength":4096},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"standby_after":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"agent":{"type":"boolean"},"platform":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}/[a-z0-9]{1,32}$"},"resume":{"type":"boolean"},"read_only":{"type":"boolean"},"args":{"type":"string","maxLength":2047},"vmm":{"type":"string","maxLength":32},"labels":{"type":"object","maxProperties":32,"additionalProperties":{"type":["string","number","boolean"],"maxLength":4096}},"depends_on":{"type":["array","object"],"maxItems":64,"items":{"type":"string","maxLength":100},"additionalProperties":{"type":"object","additionalProperties":false,"properties":{"condition":{"enum":["service_started","service_healthy","service_completed_successfully"]}}}},"healthcheck":{"type":"object","additionalProperties":false,"properties":{"tcp":{"type":"integer","minimum":1,"maximum":65535},"http":{"type":"object","additionalProperties":false,"required":["port"],"properties":{"port":{"type":"integer","minimum":1,"maximum":65535},"path":{"type":"string","pattern":"^/[!-~]*$","maxLength":2000}}},"exec":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":256,"items":{"type":"string"}},"log":{"type":"string","minLength":1,"maxLength":1000},"ready":{"const":true},"interval":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"timeout":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"start_period":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"retries":{"type":"integer","minimum":1,"maximum":1000}}}}}},"volumes":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}},"networks":{"type":"object","maxProperties":16,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"internal":{"type":"boolean"},"subnet":{"type":"string","pattern":"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["machines"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9][a-z0-9_-]{0,30}$"},"machines":{"type":"object","minProperties":1,"maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":"object","additionalProperties":false,"required":["image"],"properties":{"image":{"type":"string","minLength":1,"maxLength":4096},"pull_policy":{"enum":["missing","always","never"]},"resources":{"type":"object","additionalProperties":false,"properties":{"cpus":{"type":"integer","minimum":1,"maximum":255},"cpu_quota":{"type":"number","minimum":0.01,"maximum":255},"memory":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"disk_size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"}}},"ports":{"type":"array","maxItems":64,"items":{"type":["string","integer"],"maxLength":100}},"volumes":{"type":"array","maxItems":32,"items":{"type":"string","maxLength":8192}},"network":{"type":["string","object"],"pattern":"^(user|none)$","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}}}},"networks":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"string","maxLength":100}},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253},"ssh_keys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":4096}},"ssh_user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"},"user_data":{"type":"string","minLength":1,"maxLength":4096},"meta_data":{"type":"string","minLength":1,"maxLength":4096},"network_config":{"type":"string","minLength":1,"maxLength":4096},"ignition":{"type":"string","minLength":1,"maxLength":4096}}},"command":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000}},"environment":{"type":["array","object"],"maxItems":1024,"items":{"type":"string","pattern":"^[^=]","maxLength":60000},"maxProperties":1024,"propertyNames":{"pattern":"^[^=]+$"},"additionalProperties":{"type":["string","number","boolean","null"],"maxLength":60000}},"user":{"type":["string","integer"],"minLength":1,"maxLength":255,"minimum":0},"working_dir":{"type":"string","minLength":1,"maxLength":4096},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"standby_after":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"agent":{"type":"boolean"},"platform":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}/[a-z0-9]{1,32}$"},"resume":{"type":"boolean"},"read_only":{"type":"boolean"},"args":{"type":"string","maxLength":2047},"vmm":{"type":"string","maxLength":32},"labels":{"type":"object","maxProperties":32,"additionalProperties":{"type":["string","number","boolean"],"maxLength":4096}},"depends_on":{"type":["array","object"],"maxItems":64,"items":{"type":"string","maxLength":100},"additionalProperties":{"type":"object","additionalProperties":false,"properties":{"condition":{"enum":["service_started","service_healthy","service_completed_successfully"]}}}},"healthcheck":{"type":"object","additionalProperties":false,"properties":{"tcp":{"type":"integer","minimum":1,"maximum":65535},"http":{"type":"object","additionalProperties":false,"required":["port"],"properties":{"port":{"type":"integer","minimum":1,"maximum":65535},"path":{"type":"string","pattern":"^/[!-~]*$","maxLength":2000}}},"exec":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":256,"items":{"type":"string"}},"log":{"type":"string","minLength":1,"maxLength":1000},"ready":{"const":true},"interval":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"timeout":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"start_period":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"retries":{"type":"integer","minimum":1,"maximum":1000}}}}}},"volumes":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}},"networks":{"type":"object","maxProperties":16,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"internal":{"type":"boolean"},"subnet":{"type":"string","pattern":"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},"ipv6":{"type":"boolean"},"ipv6_subnet":{"type":"string","pattern":"^fd[0-9a-f:]{3,37}/64$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}}}};
 const pattern4 = new RegExp("^[a-z0-9][a-z0-9_-]{0,30}$", "u");
 const pattern5 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$", "u");
 const pattern6 = new RegExp("^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$", "u");
@@ -20,6 +20,7 @@ const pattern14 = new RegExp("^[a-z][a-z0-9]{0,31}/[a-z0-9]{1,32}$", "u");
 const pattern15 = new RegExp("^/[!-~]*$", "u");
 const pattern21 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
 const pattern23 = new RegExp("^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$", "u");
+const pattern24 = new RegExp("^fd[0-9a-f:]{3,37}/64$", "u");
 const func1 = Object.prototype.hasOwnProperty;
 const func2 = ucs2length;
 
@@ -2102,7 +2103,7 @@ errors++;
 }
 if(data70 && typeof data70 == "object" && !Array.isArray(data70)){
 for(const key19 in data70){
-if(!((((key19 === "internal") || (key19 === "subnet")) || (key19 === "name")) || (key19 === "external"))){
+if(!((((((key19 === "internal") || (key19 === "subnet")) || (key19 === "ipv6")) || (key19 === "ipv6_subnet")) || (key19 === "name")) || (key19 === "external"))){
 const err168 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key19},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err168];
@@ -2150,11 +2151,9 @@ vErrors.push(err171);
 errors++;
 }
 }
-if(data70.name !== undefined){
-let data73 = data70.name;
-if(typeof data73 === "string"){
-if(!pattern21.test(data73)){
-const err172 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(data70.ipv6 !== undefined){
+if(typeof data70.ipv6 !== "boolean"){
+const err172 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/ipv6",schemaPath:"#/properties/networks/additionalProperties/properties/ipv6/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err172];
 }
@@ -2164,8 +2163,11 @@ vErrors.push(err172);
 errors++;
 }
 }
-else {
-const err173 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data70.ipv6_subnet !== undefined){
+let data74 = data70.ipv6_subnet;
+if(typeof data74 === "string"){
+if(!pattern24.test(data74)){
+const err173 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/ipv6_subnet",schemaPath:"#/properties/networks/additionalProperties/properties/ipv6_subnet/pattern",keyword:"pattern",params:{pattern: "^fd[0-9a-f:]{3,37}/64$"},message:"must match pattern \""+"^fd[0-9a-f:]{3,37}/64$"+"\""};
 if(vErrors === null){
 vErrors = [err173];
 }
@@ -2175,9 +2177,8 @@ vErrors.push(err173);
 errors++;
 }
 }
-if(data70.external !== undefined){
-if(typeof data70.external !== "boolean"){
-const err174 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/networks/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err174 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/ipv6_subnet",schemaPath:"#/properties/networks/additionalProperties/properties/ipv6_subnet/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err174];
 }
@@ -2187,11 +2188,11 @@ vErrors.push(err174);
 errors++;
 }
 }
-}
-}
-}
-else {
-const err175 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data70.name !== undefined){
+let data75 = data70.name;
+if(typeof data75 === "string"){
+if(!pattern21.test(data75)){
+const err175 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err175];
 }
@@ -2201,14 +2202,51 @@ vErrors.push(err175);
 errors++;
 }
 }
-}
 else {
-const err176 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err176 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err176];
 }
 else {
 vErrors.push(err176);
+}
+errors++;
+}
+}
+if(data70.external !== undefined){
+if(typeof data70.external !== "boolean"){
+const err177 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/networks/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err177];
+}
+else {
+vErrors.push(err177);
+}
+errors++;
+}
+}
+}
+}
+}
+else {
+const err178 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err178];
+}
+else {
+vErrors.push(err178);
+}
+errors++;
+}
+}
+}
+else {
+const err179 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err179];
+}
+else {
+vErrors.push(err179);
 }
 errors++;
 }

@@ -1,8 +1,11 @@
-import { readFileSync, writeFileSync } from "node:fs"
+import { readFileSync } from "node:fs"
+import { isIPv6 } from "node:net"
 import { OvmError } from "../../errors.ts"
 import type { NamedNetwork } from "./named-network.ts"
 import { runProgram } from "./programs.ts"
+import { setting } from "./settings.ts"
 import { gatewayOf, ipv4Network, type Subnet } from "./subnet.ts"
+import { gateway6Of, ROUTER } from "./subnet6.ts"
 
 interface Link {
   readonly ifname: string
@@ -10,15 +13,21 @@ interface Link {
 }
 
 /**
- * Makes the bridge, or what is missing of it, and has it up with the host's own address. IPv6 is off on the host's side
- * of it: the rules of the network are of IPv4 (firewall.ts). Throws OVM_HOST_FAILED.
+ * Makes the bridge, or what is missing of it, and has it up with the host's own addresses. In a network without IPv6
+ * that is off on the host's side of it. Throws OVM_HOST_FAILED.
  */
-export async function makeBridge({ interface: name, subnet }: NamedNetwork): Promise<void> {
+export async function makeBridge({ interface: name, subnet, subnet6 }: NamedNetwork): Promise<void> {
   if (!isThere(name)) await runProgram("ip", ["link", "add", "name", name, "type", "bridge"])
   else if ((await kindOf(name)) !== "bridge")
     throw new OvmError("OVM_HOST_FAILED", `the interface ${name} of this host is no bridge, and not ours`)
-  setting(`net/ipv6/conf/${name}/disable_ipv6`, "1")
+  setting(`net/ipv6/conf/${name}/disable_ipv6`, subnet6 === undefined ? "1" : "0")
   await runProgram("ip", ["addr", "replace", `${gatewayOf(subnet)}/${subnet.bits}`, "dev", name])
+  if (subnet6 !== undefined) {
+    setting(`net/ipv6/conf/${name}/accept_ra`, "0")
+    await runProgram("ip", ["link", "set", "dev", name, "addrgenmode", "none"])
+    for (const address of [ROUTER, gateway6Of(subnet6)])
+      await runProgram("ip", ["addr", "replace", `${address}/64`, "dev", name, "nodad"])
+  }
   await runProgram("ip", ["link", "set", "dev", name, "up"])
 }
 
@@ -48,24 +57,22 @@ export async function portsOf(name: string): Promise<readonly string[]> {
 
 /** What addresses of IPv4 this host has a way to, but for the default one. */
 export async function routedSubnets(): Promise<readonly Subnet[]> {
-  const routes = JSON.parse(
-    (await runProgram("ip", ["-j", "-4", "route", "show", "table", "all"])) || "[]",
-  ) as readonly { readonly dst?: string }[]
-  return routes.flatMap(({ dst = "default" }) => ipv4Network(dst) ?? []).filter(({ bits }) => bits > 0)
+  return (await routes("-4")).flatMap((one) => ipv4Network(one) ?? []).filter(({ bits }) => bits > 0)
+}
+
+/** The same of IPv6, as ADDRESS/BITS. */
+export async function routedSubnets6(): Promise<readonly string[]> {
+  const all = (await routes("-6")).map((one) => (one.includes("/") ? one : `${one}/128`))
+  return all.filter((one) => isIPv6(one.split("/")[0] ?? "") && !one.endsWith("/0"))
+}
+
+async function routes(family: "-4" | "-6"): Promise<readonly string[]> {
+  const found = await runProgram("ip", ["-j", family, "route", "show", "table", "all"])
+  const all = JSON.parse(found || "[]") as readonly { readonly dst?: string }[]
+  return all.map(({ dst = "default" }) => dst)
 }
 
 async function kindOf(name: string): Promise<string | undefined> {
   const [link] = JSON.parse(await runProgram("ip", ["-j", "-d", "link", "show", "dev", name])) as Link[]
   return link?.linkinfo?.info_kind
-}
-
-/** Of the kernel, in /proc/sys. One that it does not have, as without IPv6, needs no setting. */
-function setting(name: string, value: string): void {
-  const path = `/proc/sys/${name}`
-  try {
-    if (readFileSync(path, "utf8").trim() !== value) writeFileSync(path, value)
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return
-    throw new OvmError("OVM_HOST_FAILED", `${path} could not be set to ${value}`, { cause })
-  }
 }

@@ -3,10 +3,10 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { startBackground } from "../background.ts"
-import { nameservers } from "../resolvers.ts"
+import { serverArguments } from "./dns-arguments.ts"
 import type { NamedNetwork, NetworkMember } from "./named-network.ts"
 import { pathOf } from "./programs.ts"
-import { gatewayOf, netmaskOf, subnetText } from "./subnet.ts"
+import { machine6Of } from "./subnet6.ts"
 
 /**
  * What dnsmasq reads, once it is nobody: a folder that every user may look into, which the root's own is not. It goes
@@ -14,10 +14,6 @@ import { gatewayOf, netmaskOf, subnetText } from "./subnet.ts"
  */
 const FOLDERS = "/run/ovm-networks"
 
-/** Where the names of machines are, besides by themselves: a domain that is nobody's (RFC 9476, ICANN's .internal). */
-const DOMAIN = "ovm.internal"
-
-const LEASE = "1h"
 const ENDING_MS = 2000
 const LOOK_MS = 10
 
@@ -38,21 +34,36 @@ export class NameServer {
     return read(`/proc/${pid}/cmdline`).split("\0").includes(this.#pidFile) ? pid : undefined
   }
 
+  /** The same, if it was started as it would be now: not by another version, or with what the host had once. */
+  get #current(): number | undefined {
+    const { pid } = this
+    const given = pid === undefined ? [] : read(`/proc/${pid}/cmdline`).split("\0").slice(1, -1)
+    return given.join("\0") === this.#arguments().join("\0") ? pid : undefined
+  }
+
   /**
    * Has it serve these machines: started if it does not live, else told of what has changed. Throws OVM_UNSUPPORTED
    * where there is no dnsmasq, OVM_HOST_FAILED with its own words.
    */
   async serve(members: readonly NetworkMember[]): Promise<void> {
-    const { pid } = this
+    const pid = this.#current
+    if (pid === undefined) await this.stop()
     const given = pid === undefined ? new Map<string, string>() : leased(read(this.#path("leases")))
     const moved = members.some(({ address, mac }) => (given.get(address) ?? mac) !== mac)
     // It would keep an address for whoever had it last.
     if (moved) await this.stop()
     const known = moved ? new Map<string, string>() : given
     for (const { address, mac } of members) known.set(address, mac)
+    const { subnet6 } = this.#network
+    const six = (mac: string) => (subnet6 ? [machine6Of(subnet6, mac)] : [])
+    const lease = ([address, mac]: readonly [string, string]) =>
+      [mac, address, ...six(mac).map((one) => `[${one}]`)].join(",")
+    const names = members.flatMap(({ address, mac, name }) =>
+      [address, ...six(mac)].map((one) => `${one} ${name}`),
+    )
     const changes = [
-      this.#write("leases", lines(Array.from(known, ([address, mac]) => `${mac},${address}`))),
-      this.#write("names", lines(members.map(({ address, name }) => `${address} ${name}`))),
+      this.#write("leases", lines(Array.from(known, lease))),
+      this.#write("names", lines(names)),
     ]
     if (pid === undefined || moved) await this.#start()
     else if (changes.includes(true)) process.kill(pid, "SIGHUP")
@@ -87,21 +98,12 @@ export class NameServer {
     })
   }
 
-  /** It reads no file of the host but its own user database, and opens nothing but what is on the bridge. */
   #arguments(): readonly string[] {
-    const { interface: name, subnet, internal } = this.#network
-    const [network = ""] = subnetText(subnet).split("/")
-    const upstream = internal ? [] : nameservers().map((address) => `--server=${address}`)
-    return [
-      ...["--conf-file=/dev/null", "--no-hosts", "--no-resolv", this.#pidFile, "--user=nobody"],
-      ...[`--interface=${name}`, "--except-interface=lo", "--bind-interfaces"],
-      // Nobody has an address who was not given one, or a name that it says itself.
-      ...[`--dhcp-range=${network},static,${netmaskOf(subnet)},${LEASE}`, "--dhcp-ignore-names"],
-      ...["--dhcp-authoritative", "--leasefile-ro", `--dhcp-hostsfile=${this.#path("leases")}`],
-      ...(internal ? ["--dhcp-option=option:router"] : [`--dhcp-option=option:router,${gatewayOf(subnet)}`]),
-      ...[`--addn-hosts=${this.#path("names")}`, `--domain=${DOMAIN}`, `--local=/${DOMAIN}/`],
-      ...["--expand-hosts", "--domain-needed", "--bogus-priv", ...upstream],
-    ]
+    return serverArguments(
+      this.#network,
+      { leases: this.#path("leases"), names: this.#path("names") },
+      this.#pidFile,
+    )
   }
 
   get #pidFile(): string {

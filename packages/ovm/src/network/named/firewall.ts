@@ -1,9 +1,10 @@
-import { isIPv4 } from "node:net"
-import { type OutboundRule, outboundRules, reachRules } from "../rules.ts"
+import { outboundRules } from "../rules.ts"
 import { boundText } from "./bound.ts"
 import type { NamedNetwork, NetworkMember } from "./named-network.ts"
 import { runProgram } from "./programs.ts"
+import { isV4, plain, reachText } from "./reach-text.ts"
 import { gatewayOf, subnetText } from "./subnet.ts"
+import { gateway6Of } from "./subnet6.ts"
 
 /**
  * Puts the rules of a network in the place of what there is of them, at once: tables of its own, which nobody else's
@@ -28,27 +29,13 @@ function withoutTables(name: string): readonly string[] {
 
 /** What machines may send, and who may send to them (spec/networks.md). */
 export function rulesText(network: NamedNetwork, members: readonly NetworkMember[] = []): string {
-  const { interface: name, subnet, internal } = network
-  const closed = outboundRules().flatMap(({ open, network }) => (!open && isV4(network) ? [network] : []))
-  const host = gatewayOf(subnet)
+  const { interface: name, subnet, subnet6, internal } = network
   const bound = internal ? [] : members.filter(({ reach }) => reach)
-  const out = internal
-    ? ["drop"]
-    : [
-        `ip saddr != ${subnetText(subnet)} drop`,
-        ...bound.map(({ address }) => `ip saddr ${address} goto ${chainOf(address)}`),
-        "ip daddr @closed drop",
-        "meta nfproto ipv6 drop",
-        "accept",
-      ]
   const chains: Readonly<Record<string, readonly string[]>> = {
     input: [
       "type filter hook input priority filter; policy accept;",
       `iifname != "${name}" accept`,
-      "ct state established,related accept",
-      "udp dport 67 accept",
-      `ip daddr ${host} meta l4proto { tcp, udp } th dport 53 accept`,
-      `ip daddr ${host} icmp type echo-request accept`,
+      ...inwards(network),
       "drop",
     ],
     forward: [
@@ -58,24 +45,28 @@ export function rulesText(network: NamedNetwork, members: readonly NetworkMember
       `iifname "${name}" jump out`,
       `oifname "${name}" ct state != { established, related } drop`,
     ],
-    out: [...(internal ? [] : ["ct state established,related accept"]), ...out],
+    out: internal ? ["drop"] : outwards(network, bound),
     ...(!internal && {
       leave: [
         "type nat hook postrouting priority srcnat; policy accept;",
         `ip saddr ${subnetText(subnet)} oifname != "${name}" masquerade`,
+        ...(subnet6 ? [`ip6 saddr ${subnet6} oifname != "${name}" masquerade`] : []),
       ],
     }),
   }
   // A chain is there before another one jumps to it.
   const order = ["out", "input", "forward", "leave"].filter((chain) => chains[chain])
   const own = bound.map(
-    ({ address, reach = [] }) => [chainOf(address), reachText(reachRules(reach))] as const,
+    ({ address, reach = [] }) => [chainOf(address), reachText(reach, subnet6 !== undefined)] as const,
   )
   const all = [...own, ...order.map((chain) => [chain, chains[chain] ?? []] as const)]
+  const closed = outboundRules().flatMap(({ open, network }) => (open ? [] : network))
+  const closed6 = closed.filter((one) => !isV4(one)).map(plain)
   return [
     ...withoutTables(name),
     `table inet ${name} {`,
-    `set closed { type ipv4_addr; flags interval; auto-merge; elements = { ${closed.join(", ")} }; }`,
+    intervals("closed", "ipv4_addr", closed.filter(isV4)),
+    ...(subnet6 ? [intervals("closed6", "ipv6_addr", closed6)] : []),
     ...all.flatMap(([chain, rules]) => [`chain ${chain} {`, ...rules, "}"]),
     "}",
     ...boundText(network, members),
@@ -83,21 +74,47 @@ export function rulesText(network: NamedNetwork, members: readonly NetworkMember
   ].join("\n")
 }
 
-const chainOf = (address: string): string => `from_${address.replaceAll(".", "_")}`
-
-/** The longest prefix first, and of one length what is open: the first one that an address is in decides. */
-function reachText(rules: readonly OutboundRule[]): readonly string[] {
-  const bits = ({ network }: OutboundRule) => Number(network.split("/")[1])
-  const sorted = rules
-    .filter(({ network }) => isV4(network))
-    .toSorted((one, other) => bits(other) - bits(one) || Number(other.open) - Number(one.open))
-  const lines = sorted.map(({ open, network, port }) => {
-    const to = port === undefined ? "" : ` meta l4proto { tcp, udp } th dport ${port}`
-    return `ip daddr ${network}${to} ${open ? "accept" : "drop"}`
-  })
-  return [...new Set(lines), "drop"]
+/** What the host itself takes. */
+function inwards({ subnet, subnet6 }: NamedNetwork): readonly string[] {
+  const served = (family: string, address: string) =>
+    `${family} daddr ${address} meta l4proto { tcp, udp } th dport 53 accept`
+  const host = gatewayOf(subnet)
+  const all = [
+    "ct state established,related accept",
+    "udp dport 67 accept",
+    served("ip", host),
+    `ip daddr ${host} icmp type echo-request accept`,
+  ]
+  if (subnet6 === undefined) return all
+  const host6 = gateway6Of(subnet6)
+  return [
+    ...all,
+    "udp sport 546 udp dport 547 accept",
+    "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept",
+    served("ip6", host6),
+    `ip6 daddr ${host6} icmpv6 type echo-request accept`,
+  ]
 }
 
-function isV4(network: string): boolean {
-  return isIPv4(network.split("/")[0] ?? "")
+/** What leads out: by IPv4 a machine with a list is known by its address, by IPv6 by its MAC address (bound.ts). */
+function outwards({ subnet, subnet6 }: NamedNetwork, bound: readonly NetworkMember[]): readonly string[] {
+  const own6 = bound.map(
+    ({ mac, address }) => `meta nfproto ipv6 ether saddr ${mac} goto ${chainOf(address)}`,
+  )
+  return [
+    "ct state established,related accept",
+    `ip saddr != ${subnetText(subnet)} drop`,
+    ...bound.map(({ address }) => `ip saddr ${address} goto ${chainOf(address)}`),
+    "ip daddr @closed drop",
+    ...(subnet6
+      ? [`ip6 saddr != ${subnet6} drop`, ...own6, "ip6 daddr @closed6 drop"]
+      : ["meta nfproto ipv6 drop"]),
+    "accept",
+  ]
+}
+
+const chainOf = (address: string): string => `from_${address.replaceAll(".", "_")}`
+
+function intervals(name: string, type: string, networks: readonly string[]): string {
+  return `set ${name} { type ${type}; flags interval; auto-merge; elements = { ${networks.join(", ")} }; }`
 }

@@ -2,6 +2,8 @@ import { isThere, letForward, makeBridge, portsOf, removeBridge } from "./bridge
 import { NameServer } from "./dns.ts"
 import { makeRules, removeRules, rulesText } from "./firewall.ts"
 import type { NamedNetwork, NetworkMember } from "./named-network.ts"
+import { hasIpv6 } from "./subnet6.ts"
+import { letForward6 } from "./way6.ts"
 
 /** What the host has of a network: rules, a bridge, and who serves its machines. */
 export class HostNetwork {
@@ -13,8 +15,10 @@ export class HostNetwork {
   #turn: Promise<unknown> = Promise.resolve()
 
   constructor(network: NamedNetwork) {
-    this.#network = network
-    this.#server = new NameServer(network)
+    const { subnet6, ...rest } = network
+    // A host that has lost it goes on with the rest.
+    this.#network = subnet6 === undefined || hasIpv6() ? network : rest
+    this.#server = new NameServer(this.#network)
   }
 
   /** Whether something of it is missing, as after the host has been started again, or somebody has ended it. */
@@ -58,7 +62,9 @@ export class HostNetwork {
     // Whoever has ended the one may have ended the other.
     this.#rules = ""
     await this.#makeRules(members)
-    if (!this.#network.internal) letForward()
+    const { internal, subnet6 } = this.#network
+    if (!internal) letForward()
+    if (!internal && subnet6 !== undefined) letForward6()
     await makeBridge(this.#network)
   }
 

@@ -1,11 +1,14 @@
 import type { AllowedNetwork } from "../rules.ts"
 import type { Subnet } from "./subnet.ts"
+import type { Subnet6 } from "./subnet6.ts"
 
 /** A network of this host that machines share, as the parts of it on the host are made. */
 export interface NamedNetwork {
   /** Of the bridge, and of what else the host has of it. */
   readonly interface: string
   readonly subnet: Subnet
+  /** Absent: it is one of IPv4 alone. */
+  readonly subnet6?: Subnet6
   /** Nothing leads out. */
   readonly internal: boolean
 }

@@ -13,6 +13,7 @@ import {
   subnetsOverlap,
   subnetText,
 } from "./subnet.ts"
+import { gateway6Of, linkLocalOf, machine6Of, newSubnet6, rawOf, subnet6Fault } from "./subnet6.ts"
 
 // OVMS-NET-002
 test.each([
@@ -83,7 +84,10 @@ test("the rules close what is private before they open anything, and all of an i
   const open = rulesText({ ...network, internal: false })
   for (const closed of ["10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16", "168.63.129.16/32"])
     expect(open).toContain(closed)
-  expect(open).not.toContain("fe80")
+  expect(open).toContain("meta nfproto ipv6 drop")
+  const six = rulesText({ ...network, subnet6: "fd12:3456:789a::/64", internal: false })
+  for (const closed of ["fc00::/7", "fe80::/10", "64:ff9b::a00:0/104"]) expect(six).toContain(closed)
+  expect(six.indexOf("ip6 daddr @closed6 drop")).toBeLessThan(six.indexOf("\naccept\n"))
   expect(open.indexOf("ip daddr @closed drop")).toBeLessThan(open.indexOf("\naccept\n"))
   expect(open).toContain("masquerade")
   const internal = rulesText({ ...network, internal: true })
@@ -104,6 +108,12 @@ test("of a machine with a list, the network with the longest prefix decides, and
     { ...member, reach },
     { ...member, address: "10.210.3.3", reach: [] },
   ])
+  const six = rulesText({ ...network, subnet6: "fd12:3456:789a::/64" }, [{ ...member, reach }])
+  expect(six).toContain("meta nfproto ipv6 ether saddr 02:00:00:00:00:01 goto from_10_210_3_2")
+  expect(six.indexOf("ip6 daddr fc00::/7 drop")).toBeGreaterThan(
+    six.indexOf("ip6 daddr 2001:db8::/32 accept"),
+  )
+  expect(six).toContain("ip6 daddr 64:ff9b::/96 accept")
   const chain = (address: string) =>
     text.split(`chain from_${address} {\n`)[1]?.split("\n}")[0]?.split("\n") ?? []
   const [own, none] = [chain("10_210_3_2"), chain("10_210_3_3")]
@@ -116,6 +126,34 @@ test("of a machine with a list, the network with the longest prefix decides, and
   expect(own.at(-1)).toBe("drop")
   expect(none.filter((line) => line.endsWith("accept"))).toEqual([])
   expect(text).not.toContain("2001:db8")
+})
+
+// OVMS-NET-034
+test.each([
+  ["fd12:3456:789a:1::/64", undefined],
+  ["fd00::/64", undefined],
+  ["fd12:3456:789a:1::1/64", "is written as fd12:3456:789a:1::/64"],
+  ["FD12:3456:789A:1::/64", "is written as fd12:3456:789a:1::/64"],
+  ["fd12:3456:0:0::/64", "is written as fd12:3456::/64"],
+  ["fc00::/64", "is not within fd00::/8 (RFC 4193)"],
+  ["2001:db8::/64", "is not within fd00::/8 (RFC 4193)"],
+  ["fd00::/48", "is no IPv6 network of 64 bits, such as fd12:3456:789a:1::/64"],
+  ["fd00::%1/64", "is no IPv6 network of 64 bits, such as fd12:3456:789a:1::/64"],
+  ["fd00::/64/64", "is no IPv6 network of 64 bits, such as fd12:3456:789a:1::/64"],
+])("the IPv6 subnet %s", (text, expected) => {
+  expect(subnet6Fault(text)).toBe(expected)
+})
+
+// OVMS-NET-033, OVMS-NET-035
+test("addresses of IPv6 are made of the network and the MAC address, and a network by chance", () => {
+  expect(machine6Of("fd12:3456:789a::/64", "02:11:22:33:44:55")).toBe("fd12:3456:789a:0:11:22ff:fe33:4455")
+  expect(machine6Of("fd12::/64", "02:00:00:00:00:01")).toBe("fd12::ff:fe00:1")
+  expect(linkLocalOf("02:11:22:33:44:55")).toBe("fe80::11:22ff:fe33:4455")
+  expect(gateway6Of("fd12:0:0:1::/64")).toBe("fd12:0:0:1::1")
+  expect(rawOf("fd12::ff:fe00:1")).toBe("0xfd12000000000000000000fffe000001")
+  const all = Array.from({ length: 200 }, newSubnet6)
+  expect(new Set(all).size).toBe(200)
+  for (const one of all) expect(subnet6Fault(one)).toBeUndefined()
 })
 
 // OVMS-NET-003

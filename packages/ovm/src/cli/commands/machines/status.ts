@@ -118,11 +118,12 @@ const LOST: Readonly<Record<Degraded, string>> = {
 }
 
 function describeNetwork(network: NonNullable<InstanceInfo["network"]>): string {
-  const { mode, name, address, mac, outbound, allow } = network
+  const { mode, name, address, ipv6_address, mac, outbound, allow } = network
   const reached = allow && (allow.length > 0 ? `to ${allow.join(", ")} only` : "to nothing outside")
   return [
     name ?? mode,
     address,
+    ipv6_address,
     mac && `(${mac})`,
     outbound === false ? "without outbound connections" : reached,
   ]

@@ -6,6 +6,9 @@ import { examples } from "../../../terminal/examples.ts"
 
 interface CreateOptions {
   readonly subnet?: string
+  readonly ipv6Subnet?: string
+  /** False: by --no-ipv6. */
+  readonly ipv6: boolean
   readonly internal?: boolean
   readonly json?: boolean
 }
@@ -18,15 +21,26 @@ export function define(command: Command): void {
       "--subnet <network>",
       "addresses of its machines, such as 10.210.3.0/24; some that are free otherwise",
     )
+    .option(
+      "--ipv6-subnet <network>",
+      "the same by IPv6, such as fd12:3456:789a:1::/64; a random one otherwise",
+    )
+    .option("--no-ipv6", "IPv4 alone")
     .option("--internal", "nothing leads out of it")
     .option("--json", "print JSON")
     .action(run)
   examples(command, "ovm network create lab", "ovm network create --subnet 10.210.3.0/24 --internal backend")
 }
 
-async function run(name: string, { subnet, internal, json }: CreateOptions): Promise<void> {
+async function run(name: string, { subnet, ipv6Subnet, ipv6, internal, json }: CreateOptions): Promise<void> {
   const runtime = await useDaemon()
-  const request = { name, ...(subnet !== undefined && { subnet }), ...(internal && { internal }) }
+  const request = {
+    name,
+    ...(subnet !== undefined && { subnet }),
+    ...(ipv6Subnet !== undefined && { ipv6_subnet: ipv6Subnet }),
+    ...(!ipv6 && { ipv6 }),
+    ...(internal && { internal }),
+  }
   const network = await runtime.createNetwork(request).catch((thrown) => {
     const taken = hinted(
       thrown,

@@ -28,13 +28,15 @@ async function run(name: string, { json }: InspectOptions): Promise<void> {
     ["name", network.name],
     ["subnet", network.subnet],
     ["gateway", network.gateway],
+    ["IPv6", network.ipv6_subnet ?? "none"],
+    ["IPv6 gateway", network.ipv6_gateway],
     ["interface", network.interface],
     ["outbound", network.internal ? "none: it is internal" : "to public addresses"],
     ["created", `${network.created} (${formatAge(network.created)})`],
     ["degraded", network.degraded ? "something of it is missing on this host, and is being made" : undefined],
-    ...network.instances.map(({ instance_id, address, in_use }): [string, string] => [
+    ...network.instances.map(({ instance_id, address, ipv6_address = "", in_use }): [string, string] => [
       "machine",
-      `${instance_id} ${address}${in_use ? "" : ", has ended"}`,
+      `${`${instance_id} ${address} ${ipv6_address}`.trim()}${in_use ? "" : ", has ended"}`,
     ]),
   ])
 }

@@ -12,6 +12,7 @@ interface ListOptions {
 const COLUMNS: readonly Column[] = [
   { heading: "NAME", least: 8 },
   { heading: "SUBNET" },
+  { heading: "IPV6" },
   { heading: "OUTBOUND" },
   { heading: "CREATED", spare: 1 },
   { heading: "MACHINES", least: 8 },
@@ -32,9 +33,10 @@ async function run({ json }: ListOptions): Promise<void> {
   const names = new Map(machines.map(({ instance_id, name }) => [instance_id, name]))
   printTable(
     COLUMNS,
-    networks.map(({ name, subnet, internal, created, instances }) => [
+    networks.map(({ name, subnet, ipv6_subnet = "no", internal, created, instances }) => [
       name,
       subnet,
+      ipv6_subnet,
       internal ? "no" : "yes",
       formatAge(created),
       instances
