@@ -13,7 +13,7 @@ flags="$flags -idirafter /usr/include -idirafter /usr/include/$(gcc -print-multi
 # compile FOLDER PROGRAM BYTES: which it may have at most.
 compile() {
   cd "$root/packages/$1"
-  stamp=$(echo "$flags" | cat - src/* "$root/scripts/static.sh" | sha256sum)
+  stamp=$(echo "$flags" | cat - src/* ../confine/src/confine.h "$root/scripts/static.sh" | sha256sum)
   if [ -x "dist/$2" ] && [ "$(cat "$cache/$1.stamp" 2>/dev/null)" = "$stamp" ]; then return; fi
   mkdir -p dist
   # shellcheck disable=SC2086 # words on purpose
