@@ -19,7 +19,8 @@ enum { REQUEST_FD = 3, PROGRAM_FD = 4, GUEST_FD = 5, OUTSIDE_FD = 6 };
 #define FILTER_SOCKET "ports.sock"
 
 // What is outside: the passt that is there from the start, then those of ports that were added, by their places.
-enum { FIRST = 0, MOST_PORTS = 64, OUTSIDES = 1 + MOST_PORTS, GONE = OUTSIDES, DROPPED = -1 };
+// Twice as many: clients on the host itself have a way of their own to a UDP port that others reach too.
+enum { FIRST = 0, MOST_PORTS = 64, MOST_ADDED = 2 * MOST_PORTS, OUTSIDES = 1 + MOST_ADDED, GONE = OUTSIDES, DROPPED = -1 };
 
 enum { MAC_SIZE = 6, ADDRESS_SIZE = 16 };
 
@@ -67,7 +68,8 @@ struct packet {
 };
 void packet_read(const uint8_t *frame, size_t length, struct packet *packet);
 
-// ports.c: ports of the host that lead into the guest, as `tcp|udp ADDRESS HOST GUEST`, and by whom.
+// ports.c: ports of the host that lead into the guest, as `tcp|udp ADDRESS HOST GUEST`, and by whom. Behind the address,
+// `%lo` is the side of a port that clients on the host itself come by.
 enum { PORT_TEXT = 80 };
 struct port {
   char text[PORT_TEXT]; // empty: there is none
@@ -90,7 +92,7 @@ int ports_find(const struct port *port, struct port **first);
 bool ports_shared(const struct port *first);
 bool ports_held(const struct packet *packet);
 // Lines `open PORT` and `held PORT`, of the first passt, and `added PORT`. Gives the length.
-enum { MOST_LIST = 2 * MOST_PORTS * (PORT_TEXT + 7) };
+enum { MOST_LIST = (MOST_PORTS + MOST_ADDED) * (PORT_TEXT + 7) };
 size_t ports_list(char text[MOST_LIST]);
 
 // flows.c: who has come by a port, and from which outside.

@@ -17,14 +17,15 @@ const SAYS_AGAIN = `
 #include <arpa/inet.h>
 #include <stdlib.h>
 int main(int count, char **words) {
-  int fd = socket(AF_INET, SOCK_DGRAM, 0), on = 1;
-  struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(53)}, peer = at;
+  int fd = socket(AF_INET6, SOCK_DGRAM, 0), on = 1, off = 0;
+  struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons(53)}, peer = at;
   char bytes[2000];
   setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
   bind(fd, (void *)&at, sizeof at);
   if (count > 2) {
-    inet_pton(AF_INET, words[1], &peer.sin_addr);
-    peer.sin_port = htons(atoi(words[2]));
+    inet_pton(AF_INET6, words[1], &peer.sin6_addr);
+    peer.sin6_port = htons(atoi(words[2]));
     return sendto(fd, "?", 1, 0, (void *)&peer, sizeof peer) < 0;
   }
   for (;;) {
@@ -34,22 +35,27 @@ int main(int count, char **words) {
   }
 }
 `
-const ask = (address: string, port: number) => `
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(1)
-for _ in range(50):
-  s.sendto(b"hello", ("${address}", ${port}))
-  try:
-    print(*s.recvfrom(100))
-    break
-  except TimeoutError:
-    pass
+/** Asks by a socket of its own each, until it is answered: by whom. */
+const ASK = `
+import socket, sys
+for word in sys.argv[1:]:
+  address, port = word.rsplit(" ", 1)
+  s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+  s.settimeout(1)
+  for _ in range(10):
+    s.sendto(b"hello", (address, int(port)))
+    try:
+      said, who = s.recvfrom(100)
+      print(said.decode(), *who[:2])
+      break
+    except TimeoutError:
+      pass
+  else: print("lost", word)
 `
 
-// OVMS-API-254, OVMS-MAN-110
+// OVMS-API-254, OVMS-MAN-110, OVMS-NET-040
 test.skipIf(Boolean(skip))(
-  "a client on this host is answered by UDP, and the guest says nothing else to it",
+  "clients on this host and elsewhere are answered by UDP, and the guest says nothing else to the host",
   async () => {
     using world = await World.create(["192.0.2.2", "2001:db8:1::2"], ["192.0.2.1", "2001:db8:1::1"])
     await using box = await Sandbox.create(world.host.inside)
@@ -61,20 +67,54 @@ test.skipIf(Boolean(skip))(
     await packNetGuest(box, "net:1", "true\n")
     const program = box.path("says-again")
     execFileSync("musl-gcc", ["-static", "-xc", "-o", program, "-"], { input: SAYS_AGAIN })
-    const ports = ["-p", "5353:53/udp", "-p", "0.0.0.0:5354:53/udp", "-p", "80"]
+    const ports = ["5353:53/udp", "0.0.0.0:5354:53/udp", "[::]:5354:53/udp", "80"].flatMap((one) => [
+      "-p",
+      one,
+    ])
     await box.ok(["run", "-d", "--agent", "--name", "web", ...ports, "net:1"])
     await box.ok(["exec", "--wait", "300", "web", "true"])
     await box.ok(["cp", program, "web:/bin/says-again"])
     await box.ok(["exec", "web", "sh", "-c", "setsid says-again </dev/null >/dev/null 2>&1 &"])
-    const answer = (port: number) => onHost("python3", "-c", ask("127.0.0.1", port)).trim()
-    expect(answer(5353)).toBe("b'hello' ('127.0.0.1', 5353)")
-    const { host: added } = await box.json(["port", "add", "web", "53/udp"])
-    expect(answer(added)).toBe(`b'hello' ('127.0.0.1', ${added})`)
+    const heard = (...places: readonly string[]) => places.map((place) => `hello ${place}\n`).join("")
+    const own = ["127.0.0.1 5353", "127.0.0.1 5354", "::1 5354"]
+    expect(onHost("python3", "-c", ASK, ...own)).toBe(heard(...own))
+    // One of them is the gateway of the guest.
+    const [file = "", ...far] = world.others.inside
+    const elsewhere = (...places: readonly string[]) =>
+      execFileSync(file, [...far, "python3", "-c", ASK, ...places], { timeout: 60_000 }).toString()
+    const outer = ["192.0.2.2 5354", "2001:db8:1::2 5354"]
+    expect(elsewhere(...outer)).toBe(heard(...outer))
+
+    const { warnings } = await box.json(["status", "web"])
+    for (const place of ["0.0.0.0:5354", "[::]:5354"])
+      expect(warnings.join()).toContain(`by ${place}/udp at the loopback's address alone`)
+
+    const [loop, wide] = [
+      await box.json(["port", "add", "web", "53/udp"]),
+      await box.json(["port", "add", "web", "0.0.0.0:5355:53/udp"]),
+    ]
+    const added = [`127.0.0.1 ${loop.host}`, `127.0.0.1 ${wide.host}`]
+    expect(onHost("python3", "-c", ASK, ...added)).toBe(heard(...added))
+    expect(elsewhere("192.0.2.2 5355")).toBe(heard("192.0.2.2 5355"))
+    // What carries the way of this host's own clients is killed.
+    const carrier = () =>
+      onHost(
+        "pgrep",
+        "--ns",
+        `${world.host.pid}`,
+        "--nslist",
+        "net",
+        "-f",
+        "passt.* -u 0[.]0[.]0[.]0%lo/5354:53",
+      ).trim()
+    const first = carrier()
+    process.kill(Number(first), "SIGKILL")
+    expect(onHost("python3", "-c", ASK, "127.0.0.1 5354")).toBe(heard("127.0.0.1 5354"))
     // Its gateway stands for the host's loopback there: nobody but who has asked is reached by that.
-    const gateway = "$(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p')"
-    for (const to of [gateway, "127.0.0.1", "192.0.2.2"])
+    const gateway = "::ffff:$(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p')"
+    for (const to of [gateway, "::ffff:127.0.0.1", "::ffff:192.0.2.2", "2001:db8:1::2"])
       await box.ok(["exec", "web", "sh", "-c", `says-again ${to} ${PORT}`])
-    expect(answer(5353)).toBe("b'hello' ('127.0.0.1', 5353)")
+    expect(onHost("python3", "-c", ASK, "127.0.0.1 5353")).toBe(heard("127.0.0.1 5353"))
     expect(world.host.contacts).toEqual([])
     // What carries it goes with the machine, and by itself.
     await box.ok(["port", "rm", "web", "5353/udp"])

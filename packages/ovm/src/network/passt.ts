@@ -23,24 +23,42 @@ export function passtArguments(forwards: readonly PortForward[]): string[] {
   return ["--quiet", NO_GATEWAY, ...ports, "--fd", String(CONNECTION)]
 }
 
+/** Behind an address: of what comes by the host's own loopback interface. */
+const LOCAL_SIDE = "%lo"
+
 /**
- * Whether its clients are on this host's loopback, by UDP: the guest sees the gateway in their place, and its answers
- * find back only by a passt that takes the gateway for the loopback. That one has the port alone, and its filter lets
- * out by it only what answers a client.
+ * Whether its clients are on this host, by UDP: the guest sees the gateway in their place, and its answers find back
+ * only by a passt that takes the gateway for the host. That one has the port alone, and its filter lets out by it only
+ * what answers a client.
  */
 export function isAnsweredApart({ protocol, address }: Pick<PortForward, "protocol" | "address">): boolean {
-  return protocol === "udp" && /^127\.|^::1$/.test(address)
+  return protocol === "udp" && (/^127\.|^::1$/.test(address) || isLocalSide({ address }))
+}
+
+export function isLocalSide({ address }: Pick<PortForward, "address">): boolean {
+  return address.endsWith(LOCAL_SIDE)
+}
+
+/**
+ * The side of a port by which clients on this host come, where others come by another one: those of `isAnsweredApart`,
+ * whichever of the host's addresses they send to.
+ */
+export function localSideOf(forward: PortForward): PortForward | undefined {
+  if (forward.protocol !== "udp" || isAnsweredApart(forward)) return undefined
+  return { ...forward, address: `${forward.address}${LOCAL_SIDE}` }
 }
 
 /** A third to a half of the memory, and nothing that leads out, or that the first passt of a machine says already. */
 const PORT_ALONE = ["--no-icmp", "--no-dhcp", "--no-dhcpv6", "--no-ndp", "--no-ra"]
+/** As what the guest sees the host by IPv6: passt knows a router again by an address of the link alone. */
+const HOST_IS = ["--gateway", "fe80::1"]
 const OTHER = { tcp: "--no-udp", udp: "--no-tcp" } as const
 
 /** Every address of both families is said without one, and once: twice it would be refused as overlapping. */
 function specifier(forward: PortForward, all: readonly PortForward[]): readonly [string, string] | undefined {
   const { protocol, address, host, guest } = forward
   const option = protocol === "tcp" ? "-t" : "-u"
-  const pair = all.find((other) => isEveryFamily(other, forward))
+  const pair = all.find((other) => other !== forward && isEveryFamily(other, forward))
   if (!pair) return [option, `${address}/${host}:${guest}`]
   return all.indexOf(forward) < all.indexOf(pair) ? [option, `${host}:${guest}`] : undefined
 }
@@ -52,7 +70,7 @@ export async function startPortPasst(
   connection: number,
 ): Promise<void> {
   const usual = passtArguments([forward])
-  const own = isAnsweredApart(forward) ? usual.filter((argument) => argument !== NO_GATEWAY) : usual
+  const own = isAnsweredApart(forward) ? [...usual.filter((one) => one !== NO_GATEWAY), ...HOST_IS] : usual
   const args = [OTHER[forward.protocol], ...PORT_ALONE, ...own]
   const fault = await startBackground(
     { program, args, descriptors: [connection] },
