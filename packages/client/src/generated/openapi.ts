@@ -739,6 +739,10 @@ export interface components {
             readonly name: components["schemas"]["NetworkName"];
             /** @description IPv4 network, from /16 to /28, of private addresses. Default one that is free. */
             readonly subnet?: string;
+            /** @description False - the network is one of IPv4 alone. Default true, where the host has IPv6. */
+            readonly ipv6?: boolean;
+            /** @description IPv6 network of 64 bits within fd00::/8. Default one of its own, by chance. */
+            readonly ipv6_subnet?: string;
             /** @description True - nothing leads out of it. Default false. */
             readonly internal?: boolean;
         };
@@ -749,6 +753,10 @@ export interface components {
             readonly subnet: string;
             /** @description The host's own address in it. */
             readonly gateway: string;
+            /** @description As ADDRESS/64. Absent: the network has no IPv6. */
+            readonly ipv6_subnet?: string;
+            /** @description The host's own IPv6 address in it. */
+            readonly ipv6_gateway?: string;
             /** @description Nothing leads out of it. */
             readonly internal: boolean;
             /** @description The host's interface. */
@@ -760,6 +768,8 @@ export interface components {
                 readonly instance_id: components["schemas"]["Uuid"];
                 /** @description Its address in the network. */
                 readonly address: string;
+                /** @description Its IPv6 address in the network. Absent in one without IPv6. */
+                readonly ipv6_address?: string;
                 /** @description A machine of it has not ended. */
                 readonly in_use: boolean;
             }[];
@@ -1307,6 +1317,8 @@ export interface components {
                 readonly name?: string;
                 /** @description Its address there. */
                 readonly address?: string;
+                /** @description Its IPv6 address there. Absent in a network without IPv6. */
+                readonly ipv6_address?: string;
                 /** @description Of its interface, in lower case with colons; absent if it has none. */
                 readonly mac?: string;
                 /** @description Whether the guest can connect to other hosts. */

@@ -1,6 +1,7 @@
 import { delimiter, join } from "node:path"
 import { OvmError } from "../errors.ts"
 import { isProgram } from "../host/program.ts"
+import { isEvery } from "./address.ts"
 import { type NotStarted, startBackground } from "./background.ts"
 import { isEveryFamily, portInUse } from "./clash.ts"
 import type { PortForward } from "./forward.ts"
@@ -39,12 +40,9 @@ export function isLocalSide({ address }: Pick<PortForward, "address">): boolean 
   return address.endsWith(LOCAL_SIDE)
 }
 
-/**
- * The side of a port by which clients on this host come, where others come by another one: those of `isAnsweredApart`,
- * whichever of the host's addresses they send to.
- */
+/** The side by which clients on this host's loopback come to a port that is open on every address. */
 export function localSideOf(forward: PortForward): PortForward | undefined {
-  if (forward.protocol !== "udp" || isAnsweredApart(forward)) return undefined
+  if (forward.protocol !== "udp" || isLocalSide(forward) || !isEvery(forward.address)) return undefined
   return { ...forward, address: `${forward.address}${LOCAL_SIDE}` }
 }
 

@@ -1,5 +1,5 @@
 import { hostSide } from "../../network/forward.ts"
-import { findPasst, localSideOf } from "../../network/passt.ts"
+import { findPasst, isAnsweredApart, localSideOf } from "../../network/passt.ts"
 import type { GuestModel, LaunchPlan, NetworkPlan, Unsupported } from "../plan.ts"
 import { INHERITED } from "../process/keeper.ts"
 
@@ -113,11 +113,11 @@ export function* checkNetwork(
 
 /** What passt does not do: see docs/network.md, "What is not there yet". */
 function* unanswered({ forwards }: NetworkPlan): Iterable<Unsupported> {
-  for (const forward of forwards.filter((one) => localSideOf(one) !== undefined))
+  for (const forward of forwards.filter((one) => one.protocol === "udp" && !isAnsweredApart(one)))
     yield {
       pointer: "/network/ports",
       severity: "degraded",
-      reason: `clients on this host are answered by ${hostSide(forward)}/udp at the loopback's address alone`,
+      reason: `clients on this host are answered by ${hostSide(forward)}/udp ${localSideOf(forward) ? "at the loopback's address alone" : "not at all"}`,
     }
 }
 
