@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { execFileSync, spawn } from "node:child_process"
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
@@ -87,6 +87,7 @@ function connect(address: string, port = 80): readonly string[] {
 describe.skipIf(Boolean(skip))("networks that machines share", () => {
   let world: World
   let box: Sandbox
+  let again: ChildProcessWithoutNullStreams | undefined
 
   const onHost = (...command: readonly string[]): string => {
     const [file = "", ...args] = [...world.host.inside, ...command]
@@ -163,11 +164,12 @@ describe.skipIf(Boolean(skip))("networks that machines share", () => {
     ])
     await packNetGuest(box, "liar:1", LIE)
     const [file = "", ...inside] = world.others.inside
-    const again = spawn(file, [...inside, "timeout", "1200", "python3", "-uc", SAY_AGAIN], { stdio: "pipe" })
+    again = spawn(file, [...inside, "timeout", "1200", "python3", "-uc", SAY_AGAIN])
     await once(again.stdout, "data")
     startDaemon()
   })
   afterAll(async () => {
+    again?.kill()
     for (const id of (await box.ok(["ps", "--all", "--quiet"])).split("\n").filter(Boolean))
       await box.ovm(["rm", "--force", id])
     await box.ovm(["network", "prune"])
