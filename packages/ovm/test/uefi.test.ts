@@ -83,7 +83,7 @@ test.skipIf(Boolean(skip))(
 )
 
 test.skipIf(Boolean(skip))(
-  "an EFI program is a kernel of a machine that boots by UEFI, and of no other [OVMS-UEF-040, OVMS-UEF-042]",
+  "an EFI program is a kernel of a machine that boots by UEFI, and of no other [OVMS-UEF-040, OVMS-UEF-042, OVMS-UEF-043]",
   async () => {
     await using host = await Sandbox.create()
     const kernel = await buildUefiProgram()
@@ -103,6 +103,8 @@ test.skipIf(Boolean(skip))(
     ])
     await host.ok(pack("--secure-boot"))
     await host.fails(["run", "-d", "efi:1"], "OVM_UNSUPPORTED", ["/kernel: "])
+    await host.ok(pack("--uefi", "--initrd", await host.file("initrd.img", "an initrd")))
+    await host.fails(["run", "-d", "efi:1"], "OVM_UNSUPPORTED", ["/initrd: "])
     await host.ok(pack("--uefi"))
     await host.ok(["run", "-d", "--name", "one", "efi:1"])
     await said(host, "one", /UEFI BOOT 1\r?\n/)

@@ -5,11 +5,15 @@ import { findFirmware, sizeOfFlash, wantedFirmware } from "./firmware.ts"
 
 /** What keeps the machine of `plan` from booting by UEFI, if it is to. Throws as checkKernel does. */
 export async function checkFirmware(plan: LaunchPlan): Promise<readonly Unsupported[]> {
-  const { uefi, kernel } = plan
+  const { uefi, kernel, initrd } = plan
   if (!uefi) return []
-  const elf = kernel && (await checkKernel(kernel.path, { uefi: true })) === "elf"
+  const format = kernel && (await checkKernel(kernel.path, { uefi: true }))
   return [
-    ...(elf
+    // Only Linux's own boot protocol has a place for one there.
+    ...(format === "EFI for amd64" && initrd
+      ? [fatal("/initrd", "QEMU hands an initrd to Linux alone, and its kernel is another EFI program")]
+      : []),
+    ...(format === "elf"
       ? [
           fatal(
             "/metadata/platform/uefi",
