@@ -2,6 +2,7 @@ import type { OvmError } from "../errors.ts"
 import type { Agent } from "../guest/agent/agent.ts"
 import type { Exit, Machine, MachineRecord } from "../vmm/machine.ts"
 import { unreachable } from "../vmm/process/machine.ts"
+import { endTpm } from "../vmm/tpm/process.ts"
 import { entryOfExit, inState, isEnd, isOrderly } from "./ends.ts"
 import type {
   Degraded,
@@ -26,6 +27,7 @@ import {
 } from "./record.ts"
 import { RecordFile } from "./record-file.ts"
 import { assertTransition, hasEnded } from "./states.ts"
+import { tpmState } from "./tpm.ts"
 
 /** How a change comes into the record. */
 interface Change {
@@ -269,6 +271,7 @@ export class Instance {
    */
   async finish(exit: Exit, at = new Date()): Promise<void> {
     if (hasEnded(this.state)) return
+    endTpm(tpmState(this.directory))
     this.machine = undefined
     this.silence = undefined
     const asked = this.state === "stopping"
@@ -284,6 +287,7 @@ export class Instance {
   /** Something went wrong before it ran. */
   async fail(error: OvmError): Promise<void> {
     if (hasEnded(this.state)) return
+    endTpm(tpmState(this.directory))
     if (this.state === "stopping")
       await this.become("stopped", { exit: { reason: "cancelled" }, stop_method: "cancelled" })
     else await this.become("failed", { error: entryOf(error) })
@@ -299,6 +303,7 @@ export class Instance {
    * both.
    */
   async discard(): Promise<void> {
+    endTpm(tpmState(this.directory))
     await this.#file.close()
     await removeDirectory(this.directory)
   }

@@ -1,10 +1,10 @@
 import { closeSync } from "node:fs"
 import { socketPair } from "../../host/libc.ts"
 import type { TpmPlan } from "../plan.ts"
-import { outlived } from "./process.ts"
+import { endTpm, outlived } from "./process.ts"
 import { startSwtpm } from "./swtpm.ts"
 
-/** A TPM that runs. It ends by itself once nobody holds the VMM's end, whoever was killed and however. */
+/** A TPM that runs. It ends by itself once the VMM that spoke to it has gone, and else by `endTpm`. */
 export interface ConnectedTpm extends Disposable {
   /** For the VMM to inherit; this process's is closed with it. */
   readonly vmmEnd: number
@@ -12,6 +12,7 @@ export interface ConnectedTpm extends Disposable {
 
 /** Starts the TPM of a machine. Throws OVM_TOO_MANY, and what outlived and startSwtpm throw. */
 export async function connectTpm({ state }: TpmPlan): Promise<ConnectedTpm> {
+  endTpm(state)
   await outlived(state)
   const [vmmEnd, own] = socketPair()
   try {

@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs"
+import { readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { type Identity, isAlive } from "../process/identity.ts"
-import { TPM_PID_FILE } from "./swtpm.ts"
+import { TPM_PID_FILE, TPM_STATE_FD } from "./swtpm.ts"
 
 const LOOK_MS = 2000
 /** How long that of an earlier life may take to end: it sees its VMM's end, and writes down its state. */
@@ -29,13 +29,34 @@ export async function outlived(state: string): Promise<void> {
   }
 }
 
+/**
+ * Tells the TPM whose state is in the folder `state` to end, if there is one: it does by itself when its VMM ends, but
+ * for one that no VMM ever spoke to. Its state is written down with each change.
+ */
+export function endTpm(state: string): void {
+  const pid = pidIn(state)
+  if (pid === undefined) return
+  try {
+    const held = statSync(`/proc/${pid}/fd/${TPM_STATE_FD}`)
+    const here = statSync(state)
+    if (held.dev === here.dev && held.ino === here.ino) process.kill(pid, "SIGTERM")
+  } catch {
+    // It has ended.
+  }
+}
+
 /** Another process may have its number by now, and another folder open in that place. */
 function isThere(state: string): boolean {
+  return pidIn(state) !== undefined
+}
+
+function pidIn(state: string): number | undefined {
   try {
     const pid = readFileSync(join(state, TPM_PID_FILE), "latin1").trim()
     const text = readFileSync(`/proc/${pid}/stat`, "latin1")
-    return text.includes("(swtpm)") && !/^[ZX]/.test(text.slice(text.lastIndexOf(")") + 2))
+    const runs = text.includes("(swtpm)") && !/^[ZX]/.test(text.slice(text.lastIndexOf(")") + 2))
+    return runs ? Number(pid) : undefined
   } catch {
-    return false
+    return undefined
   }
 }

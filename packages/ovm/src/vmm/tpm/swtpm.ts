@@ -5,7 +5,8 @@ import { isProgram } from "../../host/program.ts"
 import { startBackground } from "../../network/background.ts"
 
 /** Of its descriptors: its end of the connection, and the folder of its state, whatever that is called. */
-const [CONNECTION, STATE] = [3, 4]
+const CONNECTION = 3
+export const TPM_STATE_FD = 4
 
 /** In the folder of its state. */
 export const TPM_PID_FILE = "pid"
@@ -20,11 +21,11 @@ export function findSwtpm(env: Record<string, string | undefined> = process.env)
 
 const ARGUMENTS = [
   ...["socket", "--tpm2", "--daemon"],
-  // It ends as soon as nobody holds the other end any more.
+  // It ends when the VMM that spoke to it has gone.
   "--terminate",
   ...["--ctrl", `type=unixio,clientfd=${CONNECTION}`],
-  ...["--tpmstate", `dir=/proc/self/fd/${STATE},mode=0600`],
-  ...["--pid", `file=/proc/self/fd/${STATE}/${TPM_PID_FILE}`],
+  ...["--tpmstate", `dir=/proc/self/fd/${TPM_STATE_FD},mode=0600`],
+  ...["--pid", `file=/proc/self/fd/${TPM_STATE_FD}/${TPM_PID_FILE}`],
 ]
 
 /**
