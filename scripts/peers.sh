@@ -35,11 +35,12 @@ while read -r name version how from script; do
         mv "$home/.new" "$home/$name"
         ;;
       cargo)
-        # Debian 12 has neither the program nor a Rust that is new enough: who lacks it skips its tests.
+        # Debian 12 has neither the program nor a Rust that is new enough: who cannot have it skips its tests.
         have cargo || { say "$name is not built: there is no cargo"; continue; }
         say "building $name $version"
         quietly env CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_STRIP=true CARGO_TARGET_DIR="$cache/cargo-$name" \
-          cargo install --locked --root "$home/cargo" --version "$version" "$from" || die "cargo install $from failed"
+          cargo install --locked --root "$home/cargo" --version "$version" "$from" ||
+          { rm -rf "$cache/cargo-$name" "$home/cargo"; say "$name is not built: this cargo does not do it"; continue; }
         rm -rf "$cache/cargo-$name"
         mv "$home/cargo/bin/$name" "$home/$name"
         rm -rf "$home/cargo"
