@@ -16,6 +16,7 @@ interface Share {
   readonly target: string
   readonly read_only: boolean
   readonly mounted: boolean
+  readonly type?: string
   readonly reason?: string
 }
 
@@ -97,7 +98,7 @@ export const agentGuestPlans: readonly Plan[] = [
   {
     name: "agent/shares",
     profile: "agent",
-    covers: ["OVMS-SHR-005", "OVMS-SHR-006", "OVMS-SHR-020", "OVMS-SHR-021"],
+    covers: ["OVMS-SHR-005", "OVMS-SHR-006", "OVMS-SHR-020", "OVMS-SHR-021", "OVMS-SHR-037"],
     async run(scene) {
       const { runtime, machine, start, folder } = scene
       const sources = ["first", "second"].map((name) => join(folder, name))
@@ -130,13 +131,15 @@ export const agentGuestPlans: readonly Plan[] = [
         agent.exit(second.stream, 1)
         await answer
         const info = (await runtime.status(id)) as Sharing
-        const plain = (info.shares ?? []).map(({ reason, ...rest }) => ({
+        const plain = (info.shares ?? []).map(({ reason, type, ...rest }) => ({
           ...rest,
+          // The agent said nothing, as one does that knows nothing else (OVMS-AGT-132).
+          ninep: type === "9p",
           why: reason !== undefined,
         }))
         const wanted = [
-          { source: one, target: "/srv/one", read_only: true, mounted: true, why: false },
-          { source: two, target: "/srv/two", read_only: false, mounted: false, why: true },
+          { source: one, target: "/srv/one", read_only: true, mounted: true, ninep: true, why: false },
+          { source: two, target: "/srv/two", read_only: false, mounted: false, ninep: false, why: true },
         ]
         must(isDeepStrictEqual(plain, wanted), `shares is ${JSON.stringify(info.shares)}`)
         must(info.shares?.[1]?.reason?.includes("no such device"), "the reason is not what the agent said")

@@ -87,20 +87,24 @@ export const standbyPlans: readonly Plan[] = [
     async run(scene) {
       const { runtime, signal } = scene
       const harness = harnessOf(runtime)
-      const { id } = await waiting(scene)
+      const { id, port } = await waiting(scene)
       await putAside(scene, id)
-      const before = await runtime.logs(id)
-      const socket = await connected((await runtime.status(id)).network?.ports?.[0]?.host ?? 0)
-      try {
+      const sockets: (Socket | string)[] = []
+      const goesOn = async () => {
+        const before = await runtime.logs(id)
+        sockets.push(await connected(port))
         await runtime.until("the guest goes on", async () => (await runtime.logs(id)) !== before)
+      }
+      try {
+        await goesOn()
         await harness.kill()
         await harness.start(signal)
-        const { state, reason } = await runtime.status(id)
-        must(reason !== "standby", `its guest went on, and it is ${state}, ${reason}`)
+        // By now it may have been put aside anew; then it goes on from there.
+        await goesOn()
         const counts = [...(await runtime.logs(id)).matchAll(/TICK (\d+)\r?\n/g)].map(([, n]) => Number(n))
         must(new Set(counts).size === counts.length, "the guest has gone on twice from one instant")
       } finally {
-        if (typeof socket !== "string") socket.destroy()
+        for (const socket of sockets) if (typeof socket !== "string") socket.destroy()
       }
     },
   },
