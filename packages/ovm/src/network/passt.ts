@@ -1,6 +1,5 @@
-import { delimiter, join } from "node:path"
 import { OvmError } from "../errors.ts"
-import { isProgram } from "../host/program.ts"
+import { programOnPath } from "../host/program.ts"
 import { isEvery } from "./address.ts"
 import { type NotStarted, startBackground } from "./background.ts"
 import { isEveryFamily, portInUse } from "./clash.ts"
@@ -11,8 +10,7 @@ const CONNECTION = 3
 
 /** The passt of this host (https://passt.top), the first one on PATH; undefined if there is none. */
 export function findPasst(env: Record<string, string | undefined> = process.env): string | undefined {
-  const folders = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "")
-  return folders.map((folder) => join(folder, "passt")).find(isProgram)
+  return programOnPath("passt", env)
 }
 
 /** Without it the guest's gateway would be the host's loopback. */

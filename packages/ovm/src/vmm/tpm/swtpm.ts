@@ -1,7 +1,6 @@
 import { closeSync, mkdirSync, openSync } from "node:fs"
-import { delimiter, join } from "node:path"
 import { OvmError } from "../../errors.ts"
-import { isProgram } from "../../host/program.ts"
+import { programOnPath } from "../../host/program.ts"
 import { startBackground } from "../../network/background.ts"
 
 /** Of its descriptors: its end of the connection, and the folder of its state, whatever that is called. */
@@ -15,8 +14,7 @@ export const TPM_PID_FILE = "pid"
  * The swtpm of this host (https://github.com/stefanberger/swtpm), the first one on PATH; undefined if there is none.
  */
 export function findSwtpm(env: Record<string, string | undefined> = process.env): string | undefined {
-  const folders = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "")
-  return folders.map((folder) => join(folder, "swtpm")).find(isProgram)
+  return programOnPath("swtpm", env)
 }
 
 const ARGUMENTS = [

@@ -1,5 +1,4 @@
-import { delimiter, join } from "node:path"
-import { isProgram } from "../../host/program.ts"
+import { programOnPath } from "../../host/program.ts"
 import type { SharePlan } from "../plan.ts"
 
 /** Where distributions have it that do not put it on PATH. Not `/usr/lib/qemu`: the older one there keeps less. */
@@ -13,8 +12,7 @@ const TO_WRITE = ["chown", "fowner", "fsetid", "setgid", "setuid", "mknod", "set
  * otherwise; undefined if there is none.
  */
 export function findVirtiofsd(env: Record<string, string | undefined> = process.env): string | undefined {
-  const folders = [...(env.PATH ?? "").split(delimiter), ...PLACES].filter((folder) => folder !== "")
-  return folders.map((folder) => join(folder, "virtiofsd")).find(isProgram)
+  return programOnPath("virtiofsd", env, PLACES)
 }
 
 /**
