@@ -1,3 +1,5 @@
+import { archiveOf } from "../foreign/tar.ts"
+
 /** One entry of a tar archive. */
 export interface Entry {
   readonly name: string
@@ -12,45 +14,16 @@ export interface Entry {
 const BLOCK = 512
 const FILE = "0"
 
-function header({
-  name,
-  type = FILE,
-  mode = 0o644,
-  mtime = 1_000_000_000,
-  link = "",
-  content,
-}: Entry): Buffer {
-  const block = Buffer.alloc(BLOCK)
-  const octal = (value: number, at: number, length: number) =>
-    block.write(`${value.toString(8).padStart(length - 1, "0")}\0`, at, "latin1")
-  block.write(name, 0)
-  octal(mode, 100, 8)
-  octal(process.getuid?.() ?? 0, 108, 8)
-  octal(process.getgid?.() ?? 0, 116, 8)
-  octal(content?.length ?? 0, 124, 12)
-  octal(mtime, 136, 12)
-  block.write("        ", 148)
-  block.write(type, 156)
-  block.write(link, 157)
-  block.write("ustar\x0000", 257, "latin1")
-  if (type === "3") octal(1, 329, 8)
-  if (type === "3") octal(3, 337, 8)
-  octal(
-    block.reduce((sum, byte) => sum + byte, 0),
-    148,
-    7,
-  )
-  return block
-}
-
-/** An archive of these, with its end. */
+/** An archive of these, all of this user, with its end. */
 export function tarOf(...entries: readonly Entry[]): Buffer {
-  const padded = (content: Buffer = Buffer.alloc(0)) =>
-    Buffer.concat([content, Buffer.alloc(-content.length & (BLOCK - 1))])
-  return Buffer.concat([
-    ...entries.flatMap((entry) => [header(entry), padded(entry.content)]),
-    Buffer.alloc(2 * BLOCK),
-  ])
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0]
+  return archiveOf(
+    entries.map(({ type = FILE, mode = 0o644, mtime = 1_000_000_000, ...entry }) => ({
+      ...entry,
+      ...{ type, mode, time: mtime, uid, gid },
+      ...(type === "3" && { device: [1, 3] as const }),
+    })),
+  )
 }
 
 /** The entries of an archive, with the names and links that pax says. */

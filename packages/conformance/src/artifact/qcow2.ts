@@ -1,11 +1,13 @@
-const CLUSTER = 1 << 16
+export const CLUSTER = 1 << 16
 
-/** An empty qcow2 of version 3 for `size` bytes, at most 512 MiB, whose header names a backing file. */
-export function emptyOverlay(size: number, backing: string): Buffer {
-  const bytes = Buffer.alloc(4 * CLUSTER)
+/**
+ * Header and tables, in `clusters` clusters, of a qcow2 of version 3 for `size` bytes, at most 512 MiB: the table of
+ * reference counts with the one block that it has, and behind that the first table, which leads nowhere.
+ */
+export function qcow2Head(size: number, clusters: number): Buffer {
+  const bytes = Buffer.alloc(clusters * CLUSTER)
   bytes.write("QFI\u00fb", 0, "latin1")
   bytes.writeUInt32BE(3, 4)
-  bytes.writeUInt32BE(backing.length, 16)
   bytes.writeUInt32BE(16, 20)
   bytes.writeBigUInt64BE(BigInt(size), 24)
   bytes.writeUInt32BE(1, 36)
@@ -14,11 +16,22 @@ export function emptyOverlay(size: number, backing: string): Buffer {
   bytes.writeUInt32BE(1, 56)
   bytes.writeUInt32BE(4, 96)
   bytes.writeUInt32BE(104, 100)
+  bytes.writeBigUInt64BE(BigInt(2 * CLUSTER), CLUSTER)
+  return bytes
+}
+
+/** Counts the first `clusters` clusters of the file that begins with `head` as in use. */
+export function count(head: Buffer, clusters: number): void {
+  for (let at = 0; at < clusters; at++) head.writeUInt16BE(1, 2 * CLUSTER + 2 * at)
+}
+
+/** An empty qcow2 of version 3 for `size` bytes, at most 512 MiB, whose header names a backing file. */
+export function emptyOverlay(size: number, backing: string): Buffer {
+  const bytes = qcow2Head(size, 4)
+  bytes.writeUInt32BE(backing.length, 16)
   // Behind the header and the end of its extensions.
   bytes.writeBigUInt64BE(BigInt(104 + 8), 8)
   bytes.write(backing, 104 + 8, "latin1")
-  // The table of reference counts has one block, which counts these four clusters.
-  bytes.writeBigUInt64BE(BigInt(2 * CLUSTER), CLUSTER)
-  for (let at = 0; at < 4; at++) bytes.writeUInt16BE(1, 2 * CLUSTER + 2 * at)
+  count(bytes, 4)
   return bytes
 }

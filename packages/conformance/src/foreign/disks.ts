@@ -1,8 +1,7 @@
+import { CLUSTER, count, qcow2Head } from "../artifact/qcow2.ts"
 import { hex } from "../registry/content.ts"
 
 // Disks as other programs have them, of bytes that are given. They are small, so that one table of each kind will do.
-
-const CLUSTER = 1 << 16
 
 /** A disk of 1 MiB whose sectors differ, which says `words`; no boot code. */
 export function diskOf(words: string, size = 1 << 20): Buffer {
@@ -14,18 +13,7 @@ export function diskOf(words: string, size = 1 << 20): Buffer {
 
 /** qcow2 of version 3, at most 512 MiB, with all of its clusters that are not zeros. */
 export function qcow2Of(raw: Buffer): Buffer {
-  const head = Buffer.alloc(5 * CLUSTER)
-  head.write("QFI\u00fb", 0, "latin1")
-  head.writeUInt32BE(3, 4)
-  head.writeUInt32BE(16, 20)
-  head.writeBigUInt64BE(BigInt(raw.length), 24)
-  head.writeUInt32BE(1, 36)
-  head.writeBigUInt64BE(BigInt(3 * CLUSTER), 40)
-  head.writeBigUInt64BE(BigInt(CLUSTER), 48)
-  head.writeUInt32BE(1, 56)
-  head.writeUInt32BE(4, 96)
-  head.writeUInt32BE(104, 100)
-  head.writeBigUInt64BE(BigInt(2 * CLUSTER), CLUSTER)
+  const head = qcow2Head(raw.length, 5)
   const copied = 1n << 63n
   head.writeBigUInt64BE(BigInt(4 * CLUSTER) | copied, 3 * CLUSTER)
   const clusters: Buffer[] = []
@@ -35,7 +23,7 @@ export function qcow2Of(raw: Buffer): Buffer {
     head.writeBigUInt64BE(BigInt((5 + clusters.length) * CLUSTER) | copied, 4 * CLUSTER + (at / CLUSTER) * 8)
     clusters.push(Buffer.concat([cluster, Buffer.alloc(CLUSTER - cluster.length)]))
   }
-  for (let at = 0; at < 5 + clusters.length; at++) head.writeUInt16BE(1, 2 * CLUSTER + 2 * at)
+  count(head, 5 + clusters.length)
   return Buffer.concat([head, ...clusters])
 }
 
