@@ -3,7 +3,7 @@ import { MOST_OVERLAYS } from "../artifact/snapshot/limits.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { Machine } from "../vmm/machine.ts"
-import type { InstantSink, SnapshotParts, Snapshotter } from "../vmm/snapshot.ts"
+import type { Frozen, InstantSink, SnapshotParts, Snapshotter, Taking } from "../vmm/snapshot.ts"
 import { furtherWritable } from "./disks.ts"
 import { frozen } from "./frozen.ts"
 import type { Instance } from "./instance.ts"
@@ -46,10 +46,18 @@ export async function takeInstant(
   sink: InstantSink,
   call: Call & { readonly held: boolean },
 ): Promise<Taken> {
-  const parts = await takeParts(instance, machine, sink, call)
+  const onTurned = (disk: Frozen) => noteTurned(instance, disk)
+  const parts = await takeParts(instance, machine, sink, { ...call, onTurned })
   instance.lineage = frozen(instance, lineage, parts)
   await instance.change({})
   return { parts, lineage: instance.lineage ?? lineage }
+}
+
+/** The snapshot has failed, and the guest goes on with another overlay all the same. */
+async function noteTurned(instance: Instance, disk: Frozen): Promise<void> {
+  if (!instance.lineage) return
+  instance.lineage = frozen(instance, instance.lineage, { disk })
+  await instance.change({})
 }
 
 /** How often it is tried, and how long a guest runs in between, in ms. */
@@ -64,7 +72,7 @@ async function takeParts(
   instance: Instance,
   machine: Machine & Snapshotter,
   sink: InstantSink,
-  { held, ...call }: Call & { readonly held: boolean },
+  { held, ...call }: Taking & { readonly held: boolean },
 ): Promise<SnapshotParts> {
   for (let attempt = 1; ; attempt++) {
     const runs = instance.state === "running"

@@ -11,7 +11,7 @@ export interface Snapshotter {
    * Throws OVM_STATE_CONFLICT, OVM_UNSUPPORTED, OVM_NO_SPACE, OVM_PERMISSION_DENIED, OVM_VMM_FAILED, OVM_VMM_TIMEOUT,
    * OVM_INTERRUPTED.
    */
-  snapshot(into: InstantSink, call?: Call): Promise<SnapshotParts>
+  snapshot(into: InstantSink, call?: Taking): Promise<SnapshotParts>
   /**
    * The file that the guest's writes go to now; undefined if it cannot write. Whoever was killed in mid-snapshot asks
    * this after `adopt`, which has taken back what was not complete.
@@ -47,6 +47,15 @@ export interface InstantSink extends SnapshotSink {
 export interface Frozen {
   readonly frozen: string
   readonly overlay: string
+}
+
+/** How a snapshot is taken. */
+export interface Taking extends Call {
+  /**
+   * Called where a snapshot failed while nobody could say whether the first disk had been turned, and it has: before
+   * the guest goes on. Adapters whose overlays can be taken back never do.
+   */
+  onTurned?(disk: Frozen): Promise<void>
 }
 
 /** Everything that a snapshot's descriptor needs of the VMM. Sizes in bytes. */

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
 import type { LaunchPlan } from "../plan.ts"
-import type { FirecrackerCapabilities } from "./capabilities.ts"
+import { fakeFirecracker, foundFake } from "./fake.testing.ts"
 import { findFirecracker, firecrackerVersion, isInstalled } from "./find.ts"
 import { launchFirecracker } from "./launch.ts"
 import { kvmFault, probeKernel, probeKvm } from "./probe.ts"
@@ -28,36 +28,8 @@ function program(name: string, script: string): string {
 
 const shell = (name: string, script: string) => program(name, `#!/bin/sh\n${script}\n`)
 
-/** A stand-in for faults that the real one cannot be made to show: `faults` are answers, by what is asked. */
-function fake(faults: Readonly<Record<string, string>>): string {
-  return program(
-    "firecracker",
-    `#!${process.execPath}
-const faults = ${JSON.stringify(faults)}
-Bun.serve({ unix: "api.sock", async fetch(request) {
-  const fault = faults[request.method + " " + new URL(request.url).pathname] ?? ""
-  if (fault === "hang") await new Promise(() => {})
-  if (fault.startsWith("end ")) {
-    console.error("what it says at its end")
-    process.exit(Number(fault.slice(4)))
-  }
-  if (fault.startsWith("say ")) return new Response(fault.slice(4))
-  if (fault) return Response.json({ fault_message: fault }, { status: 400 })
-  if (request.method === "GET") return Response.json({ firecracker_version: "1.16.1", state: "Running" })
-  return new Response(null, { status: 204 })
-} })`,
-  )
-}
-
-const found = (binary: string): FirecrackerCapabilities => ({
-  name: "firecracker",
-  version: "1.16.1",
-  binary,
-  accelerator: "kvm",
-  acceleratorReason: "it is only said to be there",
-  accelerators: ["kvm"],
-  snapshotFormat: "firecracker-10",
-})
+const fake = (faults: Readonly<Record<string, string>>) =>
+  fakeFirecracker(join(root, `${count}-firecracker`), faults)
 
 /** How a launch by `binary` is refused; nothing of it is left. */
 async function launchBy(binary: string, signal?: AbortSignal) {
@@ -74,7 +46,7 @@ async function launchBy(binary: string, signal?: AbortSignal) {
   }
   const call = signal ? { signal } : {}
   const error = await refusal(
-    launchFirecracker(found(binary), { plan, cacheFolder: join(root, "cache") }, call),
+    launchFirecracker(foundFake(binary), { plan, cacheFolder: join(root, "cache") }, call),
   )
   expect(processesIn(directory)).toEqual([])
   return error

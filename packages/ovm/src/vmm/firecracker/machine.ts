@@ -8,7 +8,7 @@ import { endsWithin } from "../process/ends-within.ts"
 import { waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import { networkPortsOf } from "../process/network-ports.ts"
-import type { InstantSink, SnapshotParts } from "../snapshot.ts"
+import type { InstantSink, SnapshotParts, Taking } from "../snapshot.ts"
 import { agentOfFirecracker } from "./agent.ts"
 import type { Api } from "./api.ts"
 import { exitOfFirecracker, type LastAsked } from "./result.ts"
@@ -104,10 +104,7 @@ export class FirecrackerMachine implements Machine {
     timer.abort()
   }
 
-  async snapshot(
-    into: InstantSink,
-    { signal }: { readonly signal?: AbortSignal } = {},
-  ): Promise<SnapshotParts> {
+  async snapshot(into: InstantSink, { signal, onTurned }: Taking = {}): Promise<SnapshotParts> {
     this.#usable()
     const abort = new AbortController()
     const signals = signal ? AbortSignal.any([signal, abort.signal]) : abort.signal
@@ -115,11 +112,10 @@ export class FirecrackerMachine implements Machine {
     this.#snapshot = { abort, done: taking.catch(() => {}) }
     try {
       return await taking
-    } catch (thrown) {
-      // It was tried once already.
-      if (await readAttempt(this.record.directory)) this.#keepBringing(this.#bringing())
-      throw thrown
     } finally {
+      // It was tried once already.
+      if (!this.#ended && (await readAttempt(this.record.directory)))
+        this.#keepBringing(this.#bringing(onTurned))
       this.#snapshot = undefined
       this.#listener()
     }
@@ -154,8 +150,8 @@ export class FirecrackerMachine implements Machine {
     if (!(await back.try())) this.#keepBringing(back)
   }
 
-  #bringing(): BringBack {
-    return new BringBack(this.record.directory, (attempt) => this.#takeBack(attempt))
+  #bringing(onTurned?: Taking["onTurned"]): BringBack {
+    return new BringBack(this.record.directory, (attempt) => this.#takeBack(attempt, onTurned))
   }
 
   #keepBringing(back: BringBack): void {
@@ -166,8 +162,8 @@ export class FirecrackerMachine implements Machine {
       .catch(() => {})
   }
 
-  async #takeBack(attempt: Attempt): Promise<boolean> {
-    const through = await takeBackFirecracker(this.#api, attempt)
+  async #takeBack(attempt: Attempt, onTurned?: Taking["onTurned"]): Promise<boolean> {
+    const through = await takeBackFirecracker(this.#api, attempt, onTurned)
     this.#running = attempt.running
     this.#listener()
     return through
@@ -193,7 +189,8 @@ export class FirecrackerMachine implements Machine {
     // A guest that has just booted may not listen yet, so the keys are pressed again and again.
     const deadline = performance.now() + graceMs
     for (let left = graceMs; left > 0; left = deadline - performance.now()) {
-      // A paused guest cannot hear it.
+      // A paused guest cannot hear it, and one of which nobody knows which disk it writes to must not go on.
+      if (this.#standsBack) break
       if (!(await this.#try(() => this.#become("Resumed")))) break
       if (!(await this.#try(() => this.#press()))) break
       if (await endsWithin(this.exited, Math.min(left, PRESS_MS), signal)) return "guest"

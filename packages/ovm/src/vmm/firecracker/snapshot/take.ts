@@ -56,6 +56,7 @@ export async function snapshotFirecracker(
   const laps = new Laps()
   let attempt: Attempt | undefined
   let disk: Written | undefined
+  let turned = false
   try {
     if (!model)
       throw new OvmError("OVM_UNSUPPORTED", "the machine was started by a version that took no snapshots", {
@@ -79,7 +80,10 @@ export async function snapshotFirecracker(
     await create(source, into, model)
     laps.lap("state")
     refuseAborted(signal)
-    if (disk && overlay) await switchTo(disk.qmp, overlay.nodes)
+    if (disk && overlay) {
+      await switchTo(disk.qmp, overlay.nodes)
+      turned = true
+    }
     laps.lap("disk")
     // It is through: what comes now goes on, whoever gives it up.
     if (running) await source.become("Resumed")
@@ -88,7 +92,7 @@ export async function snapshotFirecracker(
   } catch (thrown) {
     // A monitor serves one client at a time.
     disk?.qmp.close()
-    const refused = await undo(source, attempt, thrown)
+    const refused = await undo(source, attempt, thrown, turned)
     if (refused) throw refused
   } finally {
     disk?.qmp.close()
@@ -187,6 +191,7 @@ async function undo(
   { record, takeBack }: FirecrackerSource,
   attempt: Attempt | undefined,
   thrown: unknown,
+  turned: boolean,
 ): Promise<OvmError | undefined> {
   const cause = toOvmError(thrown)
   const { detail, hint } = cause
@@ -200,6 +205,8 @@ async function undo(
   try {
     return (await takeBack(attempt)) ? undefined : said()
   } catch (failure) {
+    // All of it is whole, and the guest may write to the new overlay already. Whoever has the machine has it go on.
+    if (turned) return undefined
     await removeFilesOf(attempt)
     if (!(await isAlive(record))) return said()
     return said(`; and the machine is not back yet, which is tried again: ${toOvmError(failure).message}`)
