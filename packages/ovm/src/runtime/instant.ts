@@ -3,7 +3,7 @@ import { MOST_OVERLAYS } from "../artifact/snapshot/limits.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { Machine } from "../vmm/machine.ts"
-import type { Frozen, InstantSink, SnapshotParts, Snapshotter, Taking } from "../vmm/snapshot.ts"
+import type { Frozen, InstantSink, SnapshotParts, Snapshotter, SnapshotCall } from "../vmm/snapshot.ts"
 import { furtherWritable } from "./disks.ts"
 import { frozen } from "./frozen.ts"
 import type { Instance } from "./instance.ts"
@@ -72,7 +72,7 @@ async function takeParts(
   instance: Instance,
   machine: Machine & Snapshotter,
   sink: InstantSink,
-  { held, ...call }: Taking & { readonly held: boolean },
+  { held, ...call }: SnapshotCall & { readonly held: boolean },
 ): Promise<SnapshotParts> {
   for (let attempt = 1; ; attempt++) {
     const runs = instance.state === "running"

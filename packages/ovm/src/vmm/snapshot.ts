@@ -11,7 +11,7 @@ export interface Snapshotter {
    * Throws OVM_STATE_CONFLICT, OVM_UNSUPPORTED, OVM_NO_SPACE, OVM_PERMISSION_DENIED, OVM_VMM_FAILED, OVM_VMM_TIMEOUT,
    * OVM_INTERRUPTED.
    */
-  snapshot(into: InstantSink, call?: Taking): Promise<SnapshotParts>
+  snapshot(into: InstantSink, call?: SnapshotCall): Promise<SnapshotParts>
   /**
    * The file that the guest's writes go to now; undefined if it cannot write. Whoever was killed in mid-snapshot asks
    * this after `adopt`, which has taken back what was not complete.
@@ -50,7 +50,7 @@ export interface Frozen {
 }
 
 /** How a snapshot is taken. */
-export interface Taking extends Call {
+export interface SnapshotCall extends Call {
   /**
    * Called where a snapshot failed while nobody could say whether the first disk had been turned, and it has: before
    * the guest goes on. Adapters whose overlays can be taken back never do.

@@ -3,8 +3,8 @@ import type { FirecrackerCapabilities } from "./capabilities.ts"
 
 /**
  * Makes a stand-in at `path` for faults that the real one cannot be made to show. `faults` are answers, by what is
- * asked: `hang`, `hang until FILE`, `end STATUS`, `say BODY`, or a refusal's words. Its guest notes on its disk whenever
- * it begins to run.
+ * asked: `hang`, `hang until FILE`, `end STATUS`, `say BODY`, or a refusal's words. Its guest notes on its disk that it
+ * runs, whenever it begins to.
  */
 export function fakeFirecracker(path: string, faults: Readonly<Record<string, string>>): string {
   writeFileSync(path, `#!${process.execPath}\nconst faults = ${JSON.stringify(faults)}\n${PROGRAM}`, {

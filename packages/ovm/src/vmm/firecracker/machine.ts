@@ -8,7 +8,7 @@ import { endsWithin } from "../process/ends-within.ts"
 import { waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import { networkPortsOf } from "../process/network-ports.ts"
-import type { InstantSink, SnapshotParts, Taking } from "../snapshot.ts"
+import type { InstantSink, SnapshotParts, SnapshotCall } from "../snapshot.ts"
 import { agentOfFirecracker } from "./agent.ts"
 import type { Api } from "./api.ts"
 import { exitOfFirecracker, type LastAsked } from "./result.ts"
@@ -104,7 +104,7 @@ export class FirecrackerMachine implements Machine {
     timer.abort()
   }
 
-  async snapshot(into: InstantSink, { signal, onTurned }: Taking = {}): Promise<SnapshotParts> {
+  async snapshot(into: InstantSink, { signal, onTurned }: SnapshotCall = {}): Promise<SnapshotParts> {
     this.#usable()
     const abort = new AbortController()
     const signals = signal ? AbortSignal.any([signal, abort.signal]) : abort.signal
@@ -150,7 +150,7 @@ export class FirecrackerMachine implements Machine {
     if (!(await back.try())) this.#keepBringing(back)
   }
 
-  #bringing(onTurned?: Taking["onTurned"]): BringBack {
+  #bringing(onTurned?: SnapshotCall["onTurned"]): BringBack {
     return new BringBack(this.record.directory, (attempt) => this.#takeBack(attempt, onTurned))
   }
 
@@ -162,7 +162,7 @@ export class FirecrackerMachine implements Machine {
       .catch(() => {})
   }
 
-  async #takeBack(attempt: Attempt, onTurned?: Taking["onTurned"]): Promise<boolean> {
+  async #takeBack(attempt: Attempt, onTurned?: SnapshotCall["onTurned"]): Promise<boolean> {
     const through = await takeBackFirecracker(this.#api, attempt, onTurned)
     this.#running = attempt.running
     this.#listener()

@@ -32,7 +32,7 @@ export async function takeBackFirecracker(
   return through
 }
 
-/** The file that the guest wrote to before the new overlay; undefined if it still does, and the overlay is let go of. */
+/** The file that the guest wrote to before; undefined if it still does, and the new overlay is let go of. */
 async function settle(qmp: Qmp, directory: string, { nodes }: NewOverlay): Promise<string | undefined> {
   const top = await shownNode(qmp)
   if (top === nodes.format) {
