@@ -1,3 +1,5 @@
+type Pair = readonly [key: string, value: string]
+
 /** An entry of an archive. Names have a byte in each character. */
 export interface TarEntry {
   readonly name: string
@@ -11,8 +13,8 @@ export interface TarEntry {
   /** Seconds. */
   readonly time?: number
   readonly device?: readonly [number, number]
-  /** Records of a pax header before it. */
-  readonly pax?: Readonly<Record<string, string>>
+  /** Records of a pax header before it; as pairs where a key is there several times. */
+  readonly pax?: Readonly<Record<string, string>> | readonly Pair[]
 }
 
 /** The archive of these, with its end. */
@@ -20,9 +22,13 @@ export function archiveOf(entries: readonly TarEntry[]): Buffer {
   return Buffer.concat([...entries.flatMap(membersOf), Buffer.alloc(1024)])
 }
 
+const isPairs = (pax: NonNullable<TarEntry["pax"]>): pax is readonly Pair[] => Array.isArray(pax)
+
 function membersOf(entry: TarEntry): Buffer[] {
   const content = Buffer.from(entry.content ?? "")
-  const records = Object.entries({ ...(entry.name.length > 100 && { path: entry.name }), ...entry.pax })
+  const { pax: more = {} } = entry
+  const long: [string, string][] = entry.name.length > 100 ? [["path", entry.name]] : []
+  const records = [...long, ...(isPairs(more) ? more : Object.entries(more))]
   const pax = Buffer.concat(records.map(([key, value]) => record(key, value)))
   return [
     ...(records.length > 0 ? [header({ name: "pax", type: "x" }, pax.length), padded(pax)] : []),

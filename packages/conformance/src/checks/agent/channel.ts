@@ -3,7 +3,7 @@ import type { StandIn } from "../../agent/stand-in.ts"
 import { must } from "../../check.ts"
 import { utf8 } from "../../registry/content.ts"
 import type { Plan } from "../runtime/plan.ts"
-import { agentPlan, allBut, later, opened, portOf, ready, type Stage, withAgent } from "./stage.ts"
+import { agentPlan, allBut, LINE, later, opened, portOf, ready, type Stage, withAgent } from "./stage.ts"
 
 const EXEC = "POST /instances/{instance_id}/exec"
 const NOISE = 65_552
@@ -67,6 +67,9 @@ async function begunAnew(stage: Stage, lies: typeof LIES): Promise<void> {
   }
 }
 
+/** A manifest that has an agent. */
+const ASKS = { devices: [{ type: "serial", name: "way" }], agent: { protocol: "ovms.agent.v1" } }
+
 export const agentChannelPlans: readonly Plan[] = [
   agentPlan(
     "begins",
@@ -95,6 +98,25 @@ export const agentChannelPlans: readonly Plan[] = [
       must(!streams.includes(0), "a stream has the number 0")
       must(new Set(streams).size === streams.length, `two streams have one number: ${streams.join(", ")}`)
     },
+  ),
+  agentPlan(
+    "asked-for-by-the-manifest",
+    ["OVMS-MAN-131"],
+    async (stage) => {
+      const { runtime, id, start } = stage
+      await ready(stage)
+      must(
+        (await runtime.says(id, /AGENT (none|\[.*\])\r?\n/)).includes("AGENT [org.ovms.agent.0]"),
+        "there is no port although the manifest has an agent",
+      )
+      const { image } = await runtime.status(id)
+      const manifest = await stage.machine({ document: ASKS })
+      const without = await start({ manifest, overrides: { args: LINE, agent: false } })
+      const text = await runtime.says(without, /AGENT (none|\[.*\])\r?\n/)
+      must(!text.includes("org.ovms.agent.0"), "a machine that was to have no agent has its port")
+      must(image.digest === (await runtime.status(without)).image.digest, "they are two machines")
+    },
+    { changes: { document: { agent: ASKS.agent } }, overrides: { agent: undefined } },
   ),
   agentPlan("noise-before-the-answer", ["OVMS-AGT-011"], async (stage) => {
     const { runtime, id, agent } = stage

@@ -23,6 +23,13 @@ function overlay(): Buffer {
   return bytes
 }
 
+/** The same layer of a disk that is larger by 1 MiB, and has nothing there. */
+function larger(): Buffer {
+  const bytes = overlay()
+  bytes.writeBigUInt64BE(BigInt(2 * BASE.length), 24)
+  return bytes
+}
+
 function together(): Buffer {
   return Buffer.from(BASE).fill("new", 5 * CLUSTER, 6 * CLUSTER)
 }
@@ -70,6 +77,16 @@ export const exports: readonly Check<Wrapper>[] = [
     const layout = await layoutOf(bench, diskMachine([BASE, overlay()]))
     const raw = await readFile(await exported(bench, "raw", layout))
     must(raw.equals(together()), "what is exported is not what a guest would read of both layers together")
+  }),
+  bench("export/layer-larger-than-its-base", ["OVMS-DSK-048"], async (bench) => {
+    const layout = await layoutOf(bench, diskMachine([BASE, larger()]))
+    const raw = await readFile(await exported(bench, "raw", layout))
+    must(raw.length === 2 * BASE.length, `the disk has ${raw.length} bytes, and not those of its last layer`)
+    must(raw.subarray(0, BASE.length).equals(together()), "the disk differs where both layers have something")
+    must(
+      raw.subarray(BASE.length).every((byte) => byte === 0),
+      "there is something beyond the end of the layer below",
+    )
   }),
   bench(
     "export/refuses-what-has-no-place",

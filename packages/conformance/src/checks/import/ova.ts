@@ -1,9 +1,11 @@
+import { mkdir, symlink, writeFile } from "node:fs/promises"
+import { join } from "node:path"
 import { type Check, must } from "../../check.ts"
 import { diskOf, vmdkOf, vmdkText } from "../../foreign/disks.ts"
 import { checksums, largeOvf, type OvaParts, ovaOf, smallOvf, VIRTUALBOX_UEFI } from "../../foreign/ova.ts"
 import { archiveOf } from "../../foreign/tar.ts"
 import type { Wrapper } from "../../subject/wrapper.ts"
-import { bench, file, imported, refuses, wholeOf } from "./stage.ts"
+import { type Bench, bench, file, imported, refuses, wholeOf } from "./stage.ts"
 
 const DISK = diskOf("the first disk")
 const FILES = { "disk.vmdk": vmdkOf(DISK) }
@@ -35,6 +37,15 @@ function named(href: string, more = ""): OvaParts {
   return { ...OVA, ovf: smallOvf(`<File ovf:id="f1" ovf:href="${href}" ${more}/>`) }
 }
 
+/** The parts of an OVA as files of a folder; the descriptor's path. */
+async function unpacked({ folder }: Bench, name: string, { ovf, files, mf }: OvaParts): Promise<string> {
+  const into = join(folder, name)
+  await mkdir(into)
+  const all = { "vm.ovf": ovf, ...files, ...(mf !== undefined && { "vm.mf": mf }) }
+  for (const [name, content] of Object.entries(all)) await writeFile(join(into, name), content)
+  return join(into, "vm.ovf")
+}
+
 export const ovaImports: readonly Check<Wrapper>[] = [
   bench("import/ova/checksums", ["OVMS-IMP-070"], async (bench) => {
     for (const algorithm of ["SHA1", "SHA256", "SHA512"]) {
@@ -44,6 +55,20 @@ export const ovaImports: readonly Check<Wrapper>[] = [
         `of the OVA with ${algorithm} the disk differs`,
       )
     }
+  }),
+  bench("import/ovf-in-a-folder", ["OVMS-IMP-083"], async (bench) => {
+    const source = await unpacked(bench, "whole", { ...OVA, mf: checksums("SHA256", ALL) })
+    must(wholeOf(await imported(bench, source)).equals(DISK), "the disk of the folder is another one")
+    const differs = await unpacked(bench, "differs", { ...OVA, mf: wrong(checksums("SHA256", ALL)) })
+    await refuses(bench, [differs, "OVM_DIGEST_MISMATCH"])
+    // Checksums of another descriptor are none of this one.
+    const other = await unpacked(bench, "other", OVA)
+    await writeFile(join(other, "../other.mf"), wrong(checksums("SHA256", ALL)))
+    await imported(bench, other)
+    const linked = await unpacked(bench, "linked", { ...OVA, files: {} })
+    await symlink(join(source, "../disk.vmdk"), join(linked, "../disk.vmdk"))
+    await refuses(bench, [linked, "OVM_DISK_INVALID"])
+    await refuses(bench, [await unpacked(bench, "climbs", named("../whole/disk.vmdk")), "OVM_DISK_INVALID"])
   }),
   refused("checksums-that-differ", "OVMS-IMP-070", "OVM_DIGEST_MISMATCH", {
     SHA1: { ...OVA, mf: wrong(checksums("SHA1", ALL)) },

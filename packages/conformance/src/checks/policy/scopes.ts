@@ -1,8 +1,12 @@
+import { readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
 import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
-import { store } from "../../artifact/make.ts"
+import { type Artifact, OCI_MANIFEST, store } from "../../artifact/make.ts"
 import { must } from "../../check.ts"
+import { digestOf, utf8 } from "../../registry/content.ts"
 import { Registry } from "../../registry/server.ts"
+import { bundleOf, evidenceManifest, newKeys } from "../../signing/evidence.ts"
 import type { Plan } from "../runtime/plan.ts"
 import { DIGEST_ONLY, policyPlan, REJECT, type Stage } from "./stage.ts"
 
@@ -13,6 +17,16 @@ function only(stage: Stage, rest: object, scopes: Readonly<Record<string, object
 
 async function scopeOf(stage: Stage, manifest: string): Promise<string> {
   return (await stage.rejects(manifest)).scope
+}
+
+/** Puts a signature of the artifact into its layout. */
+async function addEvidence(layout: string, { digest, oci }: Artifact, bundle: Buffer): Promise<void> {
+  const manifest = evidenceManifest({ digest, size: oci.length }, bundle)
+  for (const bytes of [bundle, utf8("{}"), manifest])
+    await writeFile(join(layout, "blobs/sha256", digestOf(bytes).slice("sha256:".length)), bytes)
+  const index = JSON.parse(await readFile(join(layout, "index.json"), "utf8"))
+  index.manifests.push({ mediaType: OCI_MANIFEST, digest: digestOf(manifest), size: manifest.length })
+  await writeFile(join(layout, "index.json"), JSON.stringify(index))
 }
 
 export const policyScopePlans: readonly Plan[] = [
@@ -55,6 +69,20 @@ export const policyScopePlans: readonly Plan[] = [
       "a path was not judged by default where there is no local",
     )
     must((await scopeOf(stage, `${path}:${claimed}`)) === "default", "its own name chose a scope for a path")
+  }),
+  policyPlan("identity-of-a-path", ["OVMS-POL-045"], async ({ policy, admits, rejects, folder }) => {
+    const keys = newKeys()
+    const artifact = guestArtifact(utf8("of a path"))
+    const path = await writeLayout(`${folder}/signed`, artifact, "1")
+    const reference = "registry.example.com/machines/edge:1"
+    await addEvidence(path, artifact, bundleOf(artifact.digest, keys, { reference }))
+    const rule = { type: "signed", keys: [{ pem: keys.publicPem }] }
+    await policy({ default: { requirements: [rule] } })
+    await admits(path)
+    for (const type of ["matchRepository", "matchReference"]) {
+      await policy({ default: { requirements: [{ ...rule, signedIdentity: { type } }] } })
+      await rejects(path)
+    }
   }),
   policyPlan("tag-beside-a-digest", ["OVMS-POL-015"], async (stage) => {
     const { registry } = stage

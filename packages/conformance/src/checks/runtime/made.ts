@@ -2,7 +2,7 @@ import { access, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { guestArtifact } from "../../artifact/guest.ts"
-import { must } from "../../check.ts"
+import { must, skip } from "../../check.ts"
 import { Registry } from "../../registry/server.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import { type Plan, refusedCreate } from "./plan.ts"
@@ -129,6 +129,33 @@ export const madePlans: readonly Plan[] = [
       must(
         /thing-a|\/devices\/0/.test(error.message),
         `the message does not name the device: ${error.message}`,
+      )
+    },
+  },
+  {
+    name: "one-vsock",
+    covers: ["OVMS-DEV-031"],
+    async run({ runtime, create, machine, keep }) {
+      const devices = (more: object) => [
+        { type: "vsock", name: "first" },
+        { type: "vsock", name: "second", ...more },
+      ]
+      const one = await machine({ document: { devices: devices({}).slice(0, 1) } })
+      const reply = await runtime.raw("POST", "/instances", { body: { manifest: one } })
+      if (reply.status >= 400) {
+        must(reply.text.includes("OVM_UNSUPPORTED"), `a machine with vsock is refused with ${reply.text}`)
+        skip("the runtime has no vsock device on this host")
+      }
+      keep(JSON.parse(reply.text).instance_id)
+      const { message } = await refusedCreate(runtime, "OVM_UNSUPPORTED", {
+        manifest: await machine({ document: { devices: devices({}) } }),
+      })
+      must(/second|\/devices\/1/.test(message), `the refusal does not name the second one: ${message}`)
+      const lenient = await machine({ document: { devices: devices({ required: false }) } })
+      const { warnings } = await runtime.status(await create({}, lenient))
+      must(
+        warnings.some((words) => /second|\/devices\/1/.test(words)),
+        `no warning names the one that it cannot have: ${warnings.join("; ")}`,
       )
     },
   },

@@ -5,6 +5,7 @@ import { writeLayout } from "../../artifact/layout.ts"
 import { type Artifact, arm64Kernel, artifactOf, OCI_MANIFEST } from "../../artifact/make.ts"
 import { must } from "../../check.ts"
 import { digestOf, utf8 } from "../../registry/content.ts"
+import { errorOf } from "../../subject/answers.ts"
 import { type Plan, refusedCreate, type Scene } from "./plan.ts"
 
 const INDEX = "application/vnd.oci.image.index.v1+json"
@@ -71,6 +72,28 @@ export const platformPlans: readonly Plan[] = [
       })
       const lies = await indexOf(scene, "lies", [{ artifact: armed(), architecture: "amd64" }])
       await refusedCreate(runtime, "OVM_ARTIFACT_INVALID", { manifest: lies })
+    },
+  },
+  {
+    name: "platforms/of-another-architecture",
+    covers: ["OVMS-IDX-005"],
+    async run({ runtime, keep, folder }) {
+      const [foreign, own] = [armed(), guestArtifact()]
+      const other = process.arch === "arm64" ? own : foreign
+      const manifest = await writeLayout(join(folder, "foreign"), other)
+      const platform = process.arch === "arm64" ? "linux/amd64" : "linux/arm64"
+      const reply = await runtime.raw("POST", "/instances", { body: { manifest, overrides: { platform } } })
+      if (reply.status >= 400) {
+        const { code, message } = errorOf("POST /instances", reply)
+        must(code === "OVM_UNSUPPORTED", `it is refused with ${code}: ${message}`)
+        must(message.includes("/architecture"), `the refusal does not name /architecture: ${message}`)
+        return
+      }
+      const { warnings } = await runtime.status(keep(JSON.parse(reply.text).instance_id))
+      must(
+        warnings.some((words) => /emulat|architecture/.test(words)),
+        `no warning says that every instruction is emulated: ${warnings.join("; ")}`,
+      )
     },
   },
   {

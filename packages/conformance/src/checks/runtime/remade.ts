@@ -106,7 +106,7 @@ function withInitrd(initrd: Buffer): Artifact {
 }
 
 export const remadePlans: readonly Plan[] = [
-  snapshotPlan("ram-beside-the-machine", ["OVMS-SNP-080", "OVMS-SNP-083"], async (scene) => {
+  snapshotPlan("ram-beside-the-machine", ["OVMS-SNP-080", "OVMS-SNP-083", "OVMS-MAN-042"], async (scene) => {
     const { runtime, start, folder } = scene
     const found = await parts(scene)
     const whole = await writeLayout(join(folder, "whole"), machineWithRam(found))
@@ -123,16 +123,20 @@ export const remadePlans: readonly Plan[] = [
       ["state", /vmstate/],
     ] as const) {
       const manifest = await writeLayout(join(folder, what), machineWithRam(found, types))
-      const reply = await runtime.raw("POST", "/start", { body: { manifest } })
-      if (reply.status >= 400) continue
-      const booted = scene.keep(JSON.parse(reply.text).instance_id)
-      const { state } = await runtime.until("it comes to something", async () => {
-        const instance = await runtime.status(booted)
-        return instance.state !== "starting" && instance
-      })
-      if (state === "failed") continue
+      const booted = await start({ manifest })
       await runtime.says(booted, /GUEST-READY/)
+      const { warnings } = await runtime.status(booted)
+      must(
+        warnings.some((words) => /RAM|snapshot|boot/.test(words)),
+        `no warning says that a machine without ${what} was booted: ${warnings.join("; ")}`,
+      )
     }
+  }),
+  snapshotPlan("disks-that-it-is-not-about", ["OVMS-SNP-178"], async (scene) => {
+    const { runtime, folder } = scene
+    const disks = [{ name: "data", overlays: [] }]
+    const manifest = await writeLayout(join(folder, "other-disks"), remade(await parts(scene), { disks }))
+    await runtime.refused("POST /start", "OVM_SNAPSHOT_INVALID", "", { body: { manifest } })
   }),
   snapshotPlan("state-that-is-none", ["OVMS-API-028"], async (scene) => {
     const { runtime, folder, keep } = scene
