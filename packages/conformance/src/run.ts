@@ -32,8 +32,9 @@ export async function runChecks<S>(
       options.onResult?.(result)
     }
   }
-  const together = all.filter(([, check]) => !check.alone).values()
-  await Promise.all(Array.from({ length: Math.max(1, options.jobs) }, () => lane(together)))
+  const together = all.filter(([, check]) => !check.alone && !check.waits).values()
+  const lanes = Array.from({ length: Math.max(1, options.jobs) }, () => lane(together))
+  await Promise.all([...lanes, lane(all.filter(([, check]) => check.waits && !check.alone))])
   await lane(all.filter(([, check]) => check.alone))
   return results.filter(Boolean)
 }

@@ -21,7 +21,9 @@ import { indexPushes } from "./checks/push-index.ts"
 import { registryChecks } from "./checks/registry.ts"
 import { againPlans } from "./checks/runtime/again.ts"
 import { biosPlans } from "./checks/runtime/bios.ts"
+import { boundPlans } from "./checks/runtime/bounds.ts"
 import { committedPlans } from "./checks/runtime/committed.ts"
+import { crowdPlans } from "./checks/runtime/crowds.ts"
 import { diskPlans } from "./checks/runtime/disks.ts"
 import { forkPlans } from "./checks/runtime/fork.ts"
 import { lifePlans } from "./checks/runtime/life.ts"
@@ -78,6 +80,8 @@ export async function loadSuite(): Promise<Suite> {
     ...namePlans,
     ...networkPlans,
     ...socketPlans,
+    ...boundPlans,
+    ...crowdPlans,
     ...diskPlans,
     ...sharePlans,
     ...platformPlans,

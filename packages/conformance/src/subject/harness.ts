@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto"
 import { mkdir, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Failure } from "../check.ts"
+import { Failure, skip } from "../check.ts"
 import { exchange } from "./exchange.ts"
 import { killMarked, MARK } from "./leftovers.ts"
 import { runProgram } from "./program.ts"
@@ -11,6 +11,9 @@ import { within } from "./within.ts"
 
 /** How long a runtime has until it answers. */
 const START_MS = 60_000
+
+/** What the command ends with that cannot give the runtime what a variable asks for. */
+const UNAVAILABLE = 69
 
 /** A socket that a runtime is given. */
 export interface Passed {
@@ -61,6 +64,7 @@ export class Harness {
     child.on("exit", () => (ended = true))
     const deadline = performance.now() + START_MS
     while (performance.now() < deadline && !signal.aborted) {
+      if (child.exitCode === UNAVAILABLE) skip("the runtime cannot be given such settings")
       if (ended) throw new Failure(`the runtime ended as soon as it was started: ${this.command}`)
       const health = { method: "GET", path: "/health", signal: AbortSignal.timeout(5000) }
       const reply = await exchange(this.socket, health).catch(() => undefined)

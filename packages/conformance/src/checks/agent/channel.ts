@@ -112,8 +112,10 @@ export const agentChannelPlans: readonly Plan[] = [
       const { image } = await runtime.status(id)
       const manifest = await stage.machine({ document: ASKS })
       const without = await start({ manifest, overrides: { args: LINE, agent: false } })
-      const text = await runtime.says(without, /AGENT (none|\[.*\])\r?\n/)
-      must(!text.includes("org.ovms.agent.0"), "a machine that was to have no agent has its port")
+      await withAgent(stage, without, allBut("nothing"), async () => {
+        const text = await runtime.says(without, /AGENT (none|\[.*\])\r?\n/)
+        must(!text.includes("org.ovms.agent.0"), "a machine that was to have no agent has its port")
+      })
       must(image.digest === (await runtime.status(without)).image.digest, "they are two machines")
     },
     { changes: { document: { agent: ASKS.agent } }, overrides: { agent: undefined } },

@@ -16,7 +16,7 @@ export async function aside(
       return instance_id
     }
     const boot = async (args = "", overrides = {}) => {
-      const line = `console=ttyS0 tick_ms=100 ${args}`.trim()
+      const line = `console=ttyS0 ${args} tick_ms=100`
       const id = await start({ manifest: runtime.guest, overrides: { args: line, ...overrides } })
       await runtime.says(id, /GUEST-READY[^\n]*\n/)
       return id

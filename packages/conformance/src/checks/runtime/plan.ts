@@ -27,6 +27,7 @@ export interface Plan {
   readonly profile?: Profile
   readonly covers: readonly string[]
   readonly alone?: boolean
+  readonly waits?: boolean
   run(scene: Scene): Promise<void>
 }
 
@@ -51,6 +52,7 @@ export function onRuntime(plan: Plan): Check<Runtime> {
     profile: plan.profile ?? "core",
     covers: plan.covers,
     ...(plan.alone && { alone: true }),
+    ...(plan.waits && { waits: true }),
     async run(subject, call) {
       const runtime = subject.with(call.signal)
       const made: string[] = []
@@ -73,7 +75,7 @@ export function onRuntime(plan: Plan): Check<Runtime> {
           writeLayout(join(call.folder, `machine-${layouts++}`), guestArtifact(undefined, changes), tag),
         keep: (id) => kept({ instance_id: id }),
         boot: async (args = "", overrides = {}) => {
-          const line = `console=ttyS0 tick_ms=100 ${args}`.trim()
+          const line = `console=ttyS0 ${args} tick_ms=100`
           const body = { manifest: runtime.guest, overrides: { args: line, ...overrides } }
           const id = await scene.start(body)
           await runtime.says(id, /GUEST-READY[^\n]*\n/)
