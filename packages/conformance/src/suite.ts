@@ -1,5 +1,6 @@
 import type { Check } from "./check.ts"
 import { adapterDiskPlans } from "./checks/adapter/disk.ts"
+import { adapterEndPlans } from "./checks/adapter/ends-early.ts"
 import { adapterLifePlans } from "./checks/adapter/life.ts"
 import { linePlans } from "./checks/adapter/lines.ts"
 import { onAdapter } from "./checks/adapter/plan.ts"
@@ -26,6 +27,7 @@ import { committedPlans } from "./checks/runtime/committed.ts"
 import { crowdPlans } from "./checks/runtime/crowds.ts"
 import { diskPlans } from "./checks/runtime/disks.ts"
 import { forkPlans } from "./checks/runtime/fork.ts"
+import { fullDiskPlans } from "./checks/runtime/full.ts"
 import { lifePlans } from "./checks/runtime/life.ts"
 import { linkPlans } from "./checks/runtime/links.ts"
 import { madePlans } from "./checks/runtime/made.ts"
@@ -95,6 +97,7 @@ export async function loadSuite(): Promise<Suite> {
     ...restartPlans,
     ...unreachablePlans,
     ...stopPlans,
+    ...fullDiskPlans,
     ...committedPlans,
     ...standbyPlans,
     ...partPlans,
@@ -130,7 +133,7 @@ export async function loadSuite(): Promise<Suite> {
       ...provenance,
     ],
     runtime: [...requests, ...made, ...machines, ...snapshots, ...policyPlans, ...agentPlans].map(onRuntime),
-    adapter: [...linePlans, ...adapterLifePlans, ...adapterDiskPlans].map(onAdapter),
+    adapter: [...linePlans, ...adapterLifePlans, ...adapterDiskPlans, ...adapterEndPlans].map(onAdapter),
     agent: [...agentProgramPlans, ...agentFilePlans],
     registry: registryChecks,
   }

@@ -20,6 +20,7 @@ const OF_THE_HOST = [
   "bounds no machine on this host",
   "in no control group that the suite can see",
   "has no UEFI firmware on this host",
+  "no file system of its own can be mounted",
   "has no vsock device on this host",
   "has no TPM for machines on this host",
 ]

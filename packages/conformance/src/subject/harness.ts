@@ -108,7 +108,7 @@ export class Harness {
 
   /** Ends all that there is of it, its machines too, and removes its folder. */
   async close(): Promise<void> {
-    await this.#forget().catch(() => {})
+    await this.forget()
     await this.kill()
     // What is killed may have begun something the moment before.
     while ((await killMarked(this.#mark)) > 0) await new Promise((resolve) => setTimeout(resolve, 100))
@@ -116,7 +116,11 @@ export class Harness {
   }
 
   /** What the runtime itself can end: its machines may have an environment of their own, without the mark. */
-  async #forget(): Promise<void> {
+  forget(): Promise<void> {
+    return this.#remove().catch(() => {})
+  }
+
+  async #remove(): Promise<void> {
     const ask = (method: string, path: string, body = "") =>
       exchange(this.socket, { method, path, signal: AbortSignal.timeout(10_000), ...(body && { body }) })
     const { warm } = JSON.parse((await ask("GET", "/info")).text)

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
-import { readFileSync, statSync, truncateSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 
 // biome-ignore lint/suspicious/noExplicitAny: a document that is changed at will
 type Document = any
@@ -44,6 +44,8 @@ export function beforehand(fault: string, verb: string, args: readonly string[])
   const [source = "", , file = ""] = args
   const edit = HEADERS[fault]
   if (verb === "import" && edit && statSync(source).isDirectory()) changeLayers(source, edit)
+  if (verb === "import" && fault === "holds no folder against its sums")
+    rmSync(join(dirname(source), "vm.mf"), { force: true })
   if (verb === "export" && fault === "writes over what is there") truncateSync(file)
 }
 
@@ -55,6 +57,8 @@ export function afterwards(fault: string, verb: string, args: readonly string[])
   if (verb === "import" && fault === "makes other bytes each time") changeMachine(layout, otherBytes(layout))
   if (verb === "export" && fault === "exports the base alone")
     writeFileSync(file, readFileSync(file).fill(0, 5 << 16, 6 << 16))
+  if (verb === "export" && fault === "reads beyond the end")
+    writeFileSync(file, readFileSync(file).fill(7, 1 << 20))
 }
 
 function changeLayers(layout: string, edit: (header: Buffer) => void): void {

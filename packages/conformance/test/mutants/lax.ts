@@ -10,6 +10,7 @@ type Policy = any
 const fault = process.env.FAULT ?? ""
 const home = process.env.OVMS_CONFORMANCE_HOME ?? ""
 const inner = join(home, "inner")
+if (fault === "has no bounds") delete process.env.OVMS_CONFORMANCE_LIMITS
 mkdirSync(inner, { mode: 0o700 })
 symlinkSync("../keys", join(inner, "keys"))
 spawn(process.env.MUTANT_REAL ?? "", [], {
@@ -45,6 +46,9 @@ const CHANGES: Readonly<Record<string, (policy: Policy) => void>> = {
   }),
   "compares no tags": inRules(({ signedIdentity }) => {
     if (signedIdentity?.type === "matchReference") signedIdentity.type = "matchRepository"
+  }),
+  "knows whose a path is": inRules((rule) => {
+    delete rule.signedIdentity
   }),
   "asks for no conditions": inRules((rule) => {
     delete rule.conditions

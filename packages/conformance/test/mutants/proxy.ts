@@ -232,6 +232,9 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "says nothing of a port that is held": inAnswer(STATUS, (info) => {
     info.warnings = []
   }),
+  "says nothing of emulation": inAnswer(STATUS, (info) => {
+    info.warnings = []
+  }),
   "misses what lies in two pages": inError((answer) => {
     answer.body = json(answer.body, ({ errors }) => {
       for (const one of errors[0].detail ?? []) if (one.kind === "aws-access-key") one.count -= 2

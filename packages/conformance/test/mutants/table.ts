@@ -73,6 +73,7 @@ export const BELIEVERS: readonly Mutant[] = of([
   ["believes OVM_DISK_INVALID", "IMP-072", "import/ova/refuses-descriptors"],
   ["believes OVM_DIGEST_MISMATCH", "IMP-070", "import/ova/refuses-checksums-that-differ"],
   ["believes OVM_ARTIFACT_INVALID", "IMP-045", "import/container/refuses-climbing-name"],
+  ["believes OVM_ARTIFACT_INVALID", "IMP-082", "import/archive-with-wrong-holes"],
   ["believes OVM_TOO_LARGE", "IMP-046", "import/container/too-many-layers"],
   ["believes OVM_UNSUPPORTED", "IMP-021", "export/refuses-what-has-no-place"],
 ])
@@ -90,6 +91,8 @@ export const IMPORTERS: readonly Mutant[] = of([
   ["gives all to root", "IMP-043", "import/container/entries"],
   ["forgets attributes", "IMP-043", "import/container/entries"],
   ["exports the base alone", "IMP-020", "export/layers-together"],
+  ["reads beyond the end", "DSK-048", "export/layer-larger-than-its-base"],
+  ["holds no folder against its sums", "IMP-083", "import/ovf-in-a-folder"],
   ["writes over what is there", "IMP-023", "export/whole-or-as-it-was"],
   ["believes OVM_BUILD_INVALID", "BLD-010", "build/refuses-what-it-does-not-honour"],
   ["believes OVM_BUILD_INVALID", "BLD-041", "build/refuses-files-of-the-host-as-images"],
@@ -174,6 +177,7 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["says not whose agent answers", "API-510", "runtime/agent/whose-agent-it-is"],
   ["calls a whole machine degraded", "STA-037", "runtime/degraded"],
   ["has the link up at once", "SNP-161", "runtime/snapshot/link"],
+  ["says nothing of emulation", "IDX-005", "runtime/platforms/of-another-architecture"],
   ["wakes nobody who is called", "STA-062", "runtime/standby-that-listens"],
 ])
 
@@ -188,6 +192,8 @@ export const OPERATORS: readonly Mutant[] = of([
   ["holds one requirement", "POL-021", "runtime/policy/changed-meanwhile"],
   ["takes what says nothing", "POL-043", "runtime/policy/for-whom"],
   ["compares no tags", "POL-041", "runtime/policy/for-whom"],
+  ["knows whose a path is", "POL-045", "runtime/policy/identity-of-a-path"],
+  ["has no bounds", "LIM-011", "runtime/bounds/machines"],
   ["asks for no conditions", "POL-050", "runtime/policy/attested"],
   ["knows no age", "POL-061", "runtime/policy/age"],
   ["judges snapshots as machines", "POL-075", "runtime/policy/snapshot-rejected"],
@@ -205,6 +211,7 @@ export const ADAPTERS: readonly Mutant[] = of([
   ["calls what runs still", "ADP-035", "adapter/pause"],
   ["calls every end a reset", "ADP-040", "adapter/ends-by-guest-panic"],
   ["leaves a process", "ADP-022", "adapter/ends-with-its-input"],
+  ["starts without watching", "ADP-062", "adapter/start-that-watches"],
   ["outlives its input", "ADP-015", "adapter/ends-with-its-input"],
 ])
 

@@ -1,0 +1,74 @@
+import { writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { emptyOverlay } from "../../artifact/qcow2.ts"
+import { must, skip } from "../../check.ts"
+import { SmallDisk } from "../../subject/small-disk.ts"
+import { planOf, Vmm } from "./machine.ts"
+import type { AdapterPlan } from "./plan.ts"
+
+const ROOM = 64 << 20
+const SIZE = 256 << 20
+
+/** Guests that are over before anybody looks, and that stand still. */
+export const adapterEndPlans: readonly AdapterPlan[] = [
+  {
+    name: "ended-before-it-was-looked-at",
+    covers: ["OVMS-ADP-060"],
+    run: async ({ session, ...call }) =>
+      Vmm.run(session, await planOf(call, "tick_ms=1 ticks=1 off=1"), call, async (vmm) => {
+        // A VMM that does not wait for `start` has ended by then.
+        await new Promise((resolve) => setTimeout(resolve, 1500))
+        await session.ask("start", vmm.members)
+        const { reason } = await session.ask("ended", { ...(await vmm.end()) })
+        must(
+          reason === undefined || reason === "guest-shutdown",
+          `the reason is ${reason}, and not guest-shutdown`,
+        )
+      }),
+  },
+  {
+    name: "start-that-watches",
+    covers: ["OVMS-ADP-062"],
+    run: async ({ session, ...call }) =>
+      Vmm.run(session, await planOf(call, ""), call, async (vmm) => {
+        const { running } = await session.ask("start", vmm.members)
+        if (running === undefined) skip("the adapter does not answer start with what it answers to watch")
+        await vmm.says(/GUEST-READY/)
+        await session.ask("pause", vmm.members)
+        await session.event("the event of the pause", (one) => one.event === "guest" && one.running === false)
+        await session.ask("quit", vmm.members)
+        await vmm.end()
+        await session.event("the event of the end", (one) => one.event === "ended")
+      }),
+  },
+  {
+    name: "full-disk",
+    covers: ["OVMS-ADP-037"],
+    async run({ session, ...call }) {
+      const folder = join(call.folder, "small")
+      await SmallDisk.at(folder, ROOM, async (small) => {
+        const [base, overlay] = [join(folder, "base.raw"), join(folder, "overlay.qcow2")]
+        await writeFile(base, Buffer.alloc(1 << 20))
+        await writeFile(overlay, emptyOverlay(SIZE, "no-such-file.raw"))
+        const disk = { layers: [{ path: base, format: "raw" }], overlay, size: SIZE, ephemeral: false }
+        const plan = await planOf({ ...call, folder }, "grow=8", { disk })
+        await Vmm.run(session, plan, call, async (vmm) => {
+          await session.ask("start", vmm.members)
+          await session.ask("watch", vmm.members)
+          await vmm.says(/TICK 2\r?\n/)
+          small.fill()
+          await session.event(
+            "the event of the full disk",
+            (one) => one.event === "guest" && one.running === false && one.reason === "disk-full",
+          )
+          const code = await session.refused("resume", vmm.members)
+          must(/^OVM_(NO_SPACE|VMM_FAILED)$/.test(code), `resume was answered with ${code}`)
+          small.free()
+          await session.ask("resume", vmm.members)
+          await session.ask("quit", vmm.members)
+          await vmm.end()
+        })
+      })
+    },
+  },
+]
