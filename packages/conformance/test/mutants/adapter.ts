@@ -22,7 +22,6 @@ const CHANGES: Readonly<Record<string, (line: Line, verb: string) => Line>> = {
       : line,
   "calls what runs still": (line, verb) =>
     verb === "watch" ? { ...line, result: { running: false, reason: "request" } } : line,
-  "starts without watching": (line) => (line.event ? undefined : line),
   "calls every end a reset": (line, verb) =>
     verb === "ended" ? { ...line, result: { reason: "guest-reset" } } : line,
 }

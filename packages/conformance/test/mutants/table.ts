@@ -211,7 +211,6 @@ export const ADAPTERS: readonly Mutant[] = of([
   ["calls what runs still", "ADP-035", "adapter/pause"],
   ["calls every end a reset", "ADP-040", "adapter/ends-by-guest-panic"],
   ["leaves a process", "ADP-022", "adapter/ends-with-its-input"],
-  ["starts without watching", "ADP-062", "adapter/start-that-watches"],
   ["outlives its input", "ADP-015", "adapter/ends-with-its-input"],
 ])
 

@@ -30,7 +30,7 @@ async function tooMuch({ runtime }: Scene, manifest: string, overrides: object, 
 export const boundPlans: readonly Plan[] = [
   {
     name: "bounds/machines",
-    covers: ["OVMS-LIM-011"],
+    covers: ["OVMS-CNF-039", "OVMS-LIM-011"],
     run: (whole) =>
       limited(whole, { running: 1, instances: 3 }, async ({ runtime, boot }) => {
         const body = { manifest: runtime.guest }
