@@ -15,15 +15,15 @@ export function processesIn(folder: string): string[] {
     })
 }
 
-/** Pids of the processes called `name` that work in `folder`. */
-export function pidsIn(folder: string, name: string): number[] {
+/** Pids of the processes that work in `folder`, of all names or those called `name`. */
+export function pidsIn(folder: string, name?: string): number[] {
   return readdirSync("/proc")
     .filter((pid) => /^\d+$/.test(pid))
     .filter((pid) => {
       try {
         return (
           readlinkSync(`/proc/${pid}/cwd`) === folder &&
-          readFileSync(`/proc/${pid}/comm`, "utf8").trim() === name
+          (name === undefined || readFileSync(`/proc/${pid}/comm`, "utf8").trim() === name)
         )
       } catch {
         return false

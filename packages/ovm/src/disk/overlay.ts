@@ -1,10 +1,12 @@
-import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs"
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs"
 import { rm } from "node:fs/promises"
 import { toOvmError } from "../errors.ts"
 import { guardedSync } from "../files/guarded.ts"
+import { openIfPresent } from "../files/present.ts"
 import { invalid } from "./file.ts"
 import { MAX_VIRTUAL_SIZE } from "./inspect.ts"
 
+const MAGIC = 0x514649fb // "QFI\xfb"
 const CLUSTER_BITS = 16
 const CLUSTER = 2 ** CLUSTER_BITS
 /** One L2 table of 8,192 entries maps 512 MiB. */
@@ -21,7 +23,7 @@ export function layout(virtualSize: number) {
   const l1Clusters = Math.ceil((l1Entries * 8) / CLUSTER)
   const [refcountTable, refcountBlock, l1Table] = [1, 2, 3]
   const header = new DataView(new ArrayBuffer(HEADER_LENGTH))
-  header.setUint32(0, 0x514649fb)
+  header.setUint32(0, MAGIC)
   header.setUint32(4, 3)
   header.setUint32(20, CLUSTER_BITS)
   header.setBigUint64(24, BigInt(virtualSize))
@@ -64,6 +66,24 @@ export async function createOverlay(path: string, virtualSize: number): Promise<
   } catch (thrown) {
     await rm(path, { force: true })
     throw toOvmError(thrown)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/**
+ * Whether a guest may have written to the file at `path`, if createOverlay has made one there: QEMU makes it larger for
+ * that. One that is not whole was nobody's yet. Throws the system's error of one that cannot be read.
+ */
+export function isWrittenTo(path: string): boolean {
+  const fd = openIfPresent(path, constants.O_RDONLY)
+  if (fd === undefined) return false
+  try {
+    const header = new DataView(new ArrayBuffer(HEADER_LENGTH))
+    if (readSync(fd, header, 0, HEADER_LENGTH, 0) < HEADER_LENGTH || header.getUint32(0) !== MAGIC)
+      return false
+    const { clusters } = layout(Number(header.getBigUint64(24)))
+    return fstatSync(fd).size > clusters * CLUSTER
   } finally {
     closeSync(fd)
   }

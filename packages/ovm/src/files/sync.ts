@@ -4,6 +4,11 @@ import { writing } from "./writing.ts"
 
 /** Makes renames into `path` survive a crash of the host. */
 export async function syncDirectory(path: string): Promise<void> {
+  await syncFile(path)
+}
+
+/** Makes what is in the file survive a crash of the host. Throws the system's error with `path` in it. */
+export async function syncFile(path: string): Promise<void> {
   await writing(path, async () => {
     const handle = await asyncFs().open(path, "r")
     try {

@@ -1,5 +1,5 @@
+import type { Machine } from "../vmm/machine.ts"
 import type { Frozen, SnapshotParts } from "../vmm/snapshot.ts"
-import type { Instance } from "./instance.ts"
 import type { Lineage, WrittenChain } from "./record.ts"
 import { writtenDisk } from "./written-disks.ts"
 
@@ -8,7 +8,7 @@ type Turned = Pick<SnapshotParts, "disk" | "disks">
 
 /** The lineage of the instance once its guest writes to other overlays; the same one if there are none. */
 export function frozen(
-  { directory }: Pick<Instance, "directory">,
+  { directory }: { readonly directory: string },
   lineage: Lineage,
   { disk, disks = new Map() }: Turned,
 ): Lineage {
@@ -35,8 +35,14 @@ function frozenChain({ overlays, top }: WrittenChain, { frozen, overlay }: Froze
   return { overlays: [...overlays, ...unnoted, frozen], top: overlay }
 }
 
+interface Adopted {
+  readonly directory: string
+  readonly machine: Machine | undefined
+  readonly lineage: Lineage | undefined
+}
+
 /** What the guest of an adopted machine writes to, where that is not what its record says; no more than that. */
-export async function unnoted({ directory, machine, lineage }: Instance): Promise<Turned> {
+export async function unnoted({ directory, machine, lineage }: Adopted): Promise<Turned> {
   if (!machine?.overlay || !lineage) return {}
   const [first, further = new Map<string, string>()] = await Promise.all([
     machine.overlay(),

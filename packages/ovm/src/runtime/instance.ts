@@ -28,6 +28,7 @@ import {
 import { RecordFile } from "./record-file.ts"
 import { assertTransition, hasEnded } from "./states.ts"
 import { tpmState } from "./tpm.ts"
+import { turned } from "./turning.ts"
 
 /** How a change comes into the record. */
 interface Change {
@@ -272,6 +273,7 @@ export class Instance {
   async finish(exit: Exit, at = new Date()): Promise<void> {
     if (hasEnded(this.state)) return
     endTpm(tpmState(this.directory))
+    if (this.lineage) this.lineage = turned(this.directory, this.lineage)
     this.machine = undefined
     this.silence = undefined
     const asked = this.state === "stopping"

@@ -7,9 +7,10 @@ import type { Frozen, InstantSink, SnapshotCall, SnapshotParts, Snapshotter } fr
 import { furtherWritable } from "./disks.ts"
 import { frozen } from "./frozen.ts"
 import type { Instance } from "./instance.ts"
-import type { Lineage } from "./record.ts"
+import { type Lineage, syncRecord } from "./record.ts"
 import { hold } from "./scratch.ts"
 import { refuseTpm } from "./tpm.ts"
+import { turnedBack, turning } from "./turning.ts"
 
 /** A machine of which RAM, device state and disk of one instant can be taken. */
 export interface Takable {
@@ -24,8 +25,8 @@ export function takable(instance: Instance): Takable {
   refuseTpm(instance)
   const machine = snapshotterOf(instance)
   refuseFurther(instance, machine)
-  const { lineage } = instance
-  if (!lineage) throw conflict(instance, "has no image on record")
+  if (!instance.lineage) throw conflict(instance, "has no image on record")
+  const lineage = turnedBack(instance.lineage)
   refuseDeep(lineage)
   return { machine, lineage }
 }
@@ -46,6 +47,7 @@ export async function takeInstant(
   sink: InstantSink,
   call: Call & { readonly held: boolean },
 ): Promise<Taken> {
+  await noteTurning(instance, lineage, sink)
   const onTurned = (disk: Frozen) => noteTurned(instance, disk)
   const parts = await takeParts(instance, machine, sink, { ...call, onTurned })
   instance.lineage = frozen(instance, lineage, parts)
@@ -56,8 +58,20 @@ export async function takeInstant(
 /** The snapshot has failed, and the guest goes on with another overlay all the same. */
 async function noteTurned(instance: Instance, disk: Frozen): Promise<void> {
   if (!instance.lineage) return
-  instance.lineage = frozen(instance, instance.lineage, { disk })
+  instance.lineage = frozen(instance, turnedBack(instance.lineage), { disk })
   await instance.change({})
+}
+
+/** Writes down what the guest is going to write to, for whoever finds the machine ended. Throws where there is no room. */
+async function noteTurning(instance: Instance, lineage: Lineage, sink: InstantSink): Promise<void> {
+  instance.lineage = turning(lineage, sink)
+  try {
+    await instance.change({}, { record: "written" })
+    if (!instance.transient) await syncRecord(instance.directory)
+  } catch (thrown) {
+    instance.lineage = lineage
+    throw thrown
+  }
 }
 
 /** How often it is tried, and how long a guest runs in between, in ms. */

@@ -5,7 +5,7 @@ import { isErrorCode } from "../errors.ts"
 import { isObject } from "../objects.ts"
 import type { MachineRecord } from "../vmm/machine.ts"
 import type { InstanceInfo, StartRequest } from "./interfaces.ts"
-import type { InstanceRecord, Lineage, Standby, WrittenChain } from "./record.ts"
+import type { InstanceRecord, Lineage, Standby, Turning, WrittenChain } from "./record.ts"
 import { isState } from "./states.ts"
 
 // What a daemon reads back was written by one like it; but a disk may be damaged, and a file edited.
@@ -270,11 +270,14 @@ function lineageIn(value: unknown, directory: string): Lineage | undefined {
   const isOverlay: Check = (one) => isText(one) || isDescriptor(one)
   if (!object({ base: isDescriptor, index: optional(isDescriptor), top: optional(isText) })(value))
     return undefined
-  const { overlays, top, disks, ...rest } = value as Lineage
+  const { overlays, top, disks, turning, ...rest } = value as Lineage
   const areOverlays: Check = (all) => Array.isArray(all) && all.every(isOverlay)
   const isDisk = object({ name: isText, overlays: areOverlays, top: optional(isText) })
   if (!areOverlays(overlays) || !(disks === undefined || (Array.isArray(disks) && disks.every(isDisk))))
     return undefined
+  const goesTo = object({ name: isText, overlay: isText })
+  const areTurning: Check = (all) => Array.isArray(all) && all.every(goesTo)
+  if (!optional(object({ overlay: optional(isText), disks: areTurning }))(turning)) return undefined
   const inside = (path: string) => join(directory, basename(path))
   const here = ({ overlays, top }: WrittenChain): WrittenChain => ({
     overlays: overlays.map((one) => (typeof one === "string" ? inside(one) : one)),
@@ -284,5 +287,13 @@ function lineageIn(value: unknown, directory: string): Lineage | undefined {
     ...rest,
     ...here({ overlays, ...(top !== undefined && { top }) }),
     ...(disks && { disks: disks.map((disk) => ({ name: disk.name, ...here(disk) })) }),
+    ...(turning && { turning: turningIn(turning, inside) }),
+  }
+}
+
+function turningIn({ overlay, disks }: Turning, inside: (path: string) => string): Turning {
+  return {
+    ...(overlay !== undefined && { overlay: inside(overlay) }),
+    disks: disks.map(({ name, overlay }) => ({ name, overlay: inside(overlay) })),
   }
 }

@@ -5,6 +5,7 @@ import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import { isAbsent } from "../files/present.ts"
 import { replaceAtOnce } from "../files/replace.ts"
+import { syncDirectory, syncFile } from "../files/sync.ts"
 import { named } from "../files/writing.ts"
 import type { MachineRecord } from "../vmm/machine.ts"
 import type { SnapshotParts } from "../vmm/snapshot.ts"
@@ -86,6 +87,14 @@ export interface Lineage extends WrittenChain {
   readonly live?: true
   /** Further disks of which a snapshot has been taken, or that it was resumed with. */
   readonly disks?: readonly WrittenDisk[]
+  /** Of one that an instant is being taken of (turning.ts). */
+  readonly turning?: Turning
+}
+
+/** Files that a guest may write to already, and that are no part of its disks before that is known. */
+export interface Turning {
+  readonly overlay?: string
+  readonly disks: readonly { readonly name: string; readonly overlay: string }[]
 }
 
 /** What a snapshot asks of whoever resumes it, in the words of POST /snapshot. */
@@ -116,6 +125,12 @@ export function writeRecord(directory: string, record: InstanceRecord, first: bo
   const [path, text] = [join(directory, RECORD), JSON.stringify(record)]
   if (first) becomeRecord(directory, path, text)
   else replaceAtOnce(path, text)
+}
+
+/** Brings the record to the host's disk. Throws the system's error. */
+export async function syncRecord(directory: string): Promise<void> {
+  await syncFile(join(directory, RECORD))
+  await syncDirectory(directory)
 }
 
 /** What stands for the record becomes it: whatever is in there, only its name counts. */

@@ -19,6 +19,7 @@ import { whileReady } from "./ready-guest.ts"
 import type { Lineage, SnapshotPolicy, WrittenDisk } from "./record.ts"
 import { letGoOn, removeScratch, sinkOf } from "./scratch.ts"
 import { refuseSuspended } from "./suspended.ts"
+import { turnedBack } from "./turning.ts"
 
 /** The lineage of a machine that is going to be started as planned; with its record, once it has been. */
 export function lineageOf(
@@ -180,10 +181,12 @@ function inHundredths<T extends Record<string, number>>(timings: T): T {
  */
 export async function settleSnapshot(instance: Instance): Promise<void> {
   await removeScratch(instance)
-  const { lineage } = instance
+  const lineage = instance.lineage && turnedBack(instance.lineage)
   await letGoOn(instance)
-  const now = lineage && frozen(instance, lineage, await unnoted(instance).catch(() => ({})))
-  if (!now || now === lineage) return
+  const found = await unnoted(instance).catch(() => undefined)
+  // Not back yet from one that failed: what it writes to in the end, its files tell.
+  const now = lineage && found && frozen(instance, lineage, found)
+  if (!now || now === instance.lineage) return
   instance.lineage = now
   await instance.change({})
 }

@@ -3,7 +3,7 @@
  * polled.
  * Command line: log=N writes the number of each tick into sector N + tick, and looks whether what it wrote before is still there;
  * grow=N writes N times a tick, each time to 64 KiB of the disk where nothing was before, and prints GREW with how often it did;
- * flush=1 has the disk flushed after each tick's writes, and prints FLUSHED with the number of the tick if that is said;
+ * flush=1 has the disks flushed after each tick's writes, and prints FLUSHED with the number of the tick if that is said;
  * write=N puts a line into sector N, read=N prints the text at the start of sector N, dump=N all of it; each may be repeated.
  * disk=N is about the Nth disk, of those of PCI, and not the first; DISK-ID says its serial number. also=N has the N disks behind it,
  * of PCI, written and logged to in the same way.
@@ -137,7 +137,9 @@ static void disk_grow(void) {
 }
 
 static void disk_flush(u64 tick, int says) {
-    u8 status = transfer(FLUSH, 0);
+    u8 status = 0;
+    for (u64 i = 0; i <= also; i++) { unit = &units[i]; status |= transfer(FLUSH, 0); }
+    unit = units;
     if (!status && !says) return;
     puts(status ? "FLUSH-FAILED " : "FLUSHED "); dec(tick); puts("\r\n");
 }

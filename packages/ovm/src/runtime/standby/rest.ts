@@ -1,6 +1,5 @@
 import { OvmError } from "../../errors.ts"
-import { asyncFs } from "../../files/async.ts"
-import { syncDirectory } from "../../files/sync.ts"
+import { syncDirectory, syncFile } from "../../files/sync.ts"
 import { endStray } from "../../vmm/process/stray.ts"
 import type { Instance } from "../instance.ts"
 import { takable, takeInstant } from "../instant.ts"
@@ -23,7 +22,7 @@ export async function putAside(instance: Instance): Promise<void> {
     await refuseSuspended(instance)
     const call = { signal: removed.signal, held: true }
     const { parts } = await takeInstant(instance, found, { ram, state, last: true }, call)
-    for (const path of [ram, state]) await brought(path)
+    for (const path of [ram, state]) await syncFile(path)
     await syncDirectory(directory)
     assertIdle(instance, began)
     const { origin, boot, generationId } = parts
@@ -47,16 +46,6 @@ export async function putAside(instance: Instance): Promise<void> {
 function assertIdle({ id, state, talkedAt }: Instance, since: number): void {
   if (talkedAt <= since && (state === "running" || state === "paused")) return
   throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} was wanted while it was put aside`)
-}
-
-/** To the disk: it has to outlive the host. */
-async function brought(path: string): Promise<void> {
-  const handle = await asyncFs().open(path, "r")
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }
 
 /** What an earlier daemon has put aside: what is left of its process has not run since. */

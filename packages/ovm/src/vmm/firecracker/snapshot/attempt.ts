@@ -40,7 +40,7 @@ async function settle(qmp: Qmp, directory: string, { nodes }: NewOverlay): Promi
     await chmod(frozen, 0o444)
     return frozen
   }
-  await detachOverlay(qmp, nodes, async (node) => node === top)
+  await detachOverlay(qmp, nodes)
   return undefined
 }
 

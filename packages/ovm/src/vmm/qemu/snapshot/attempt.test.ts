@@ -4,8 +4,12 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { createServer, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { refusal } from "@ovms/testkit/disks.ts"
 import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { until } from "@ovms/testkit/until.ts"
+import { ChainReader, withLayers } from "../../../disk/chain-reader.ts"
 import { createOverlay } from "../../../disk/overlay.ts"
+import { OvmError } from "../../../errors.ts"
 import { Bench } from "../../bench.testing.ts"
 import type { Machine } from "../../machine.ts"
 import { type Attempt, noteAttempt, overlaysOf, readAttempt } from "../../process/attempt.ts"
@@ -19,6 +23,7 @@ import { RAM_ID } from "../model.ts"
 import { connectQmp, type Qmp } from "../qmp.ts"
 import { letRun, takeBack, untriedNote } from "./attempt.ts"
 import { attachOverlay, driveOf, furtherDrivesOf, overlayNodes, switchTo } from "./drive.ts"
+import { revert } from "./revert.ts"
 
 const missing =
   guestMissing ||
@@ -165,6 +170,61 @@ describe.skipIf(missing !== "")(`a snapshot that nobody ended ${missing}`, () =>
         await shots.ticks(adopted, 5)
         await shots.end(adopted)
       }, 180_000)
+
+  // What is the last command that QEMU answers, and whether that is heard.
+  test.each([
+    ["query-block-jobs", "pending"],
+    ["job-finalize", "unheard"],
+    ["job-finalize", "heard"],
+  ])(
+    "QEMU ends while an overlay is taken back: what its guest wrote is where it is looked for (%s, %s)",
+    async (last, when) => {
+      const { plan, layers } = await shots.countingPlan({}, `${COUNTING} flush=1`)
+      const machine = await bench.vmm.launch(plan)
+      const { directory, overlay: below = "" } = machine.record
+      await bench.until(machine, "FLUSHED 3")
+      machine.detach()
+      const qmp = await monitorOf(machine)
+      const path = join(directory, "new.qcow2")
+      const overlay = { path, nodes: overlayNodes((await driveOf(qmp))?.node ?? "") }
+      await createOverlay(path, DISK)
+      await attachOverlay(qmp, overlay.nodes, path, false)
+      await switchTo(qmp, overlay.nodes)
+      const flushed = async () =>
+        Number([...(await shots.now(machine)).matchAll(/FLUSHED (\d+)\r\n/g)].at(-1)?.[1])
+      const more = async () => {
+        const before = await flushed()
+        return await until("it goes on", flushed, { is: (now) => now >= before + 3 })
+      }
+      let tick = await more()
+      const cut: Qmp = Object.create(qmp, {
+        execute: {
+          value: async (command: string, given?: Readonly<Record<string, unknown>>) => {
+            if (command === last && when === "unheard") void qmp.execute(command, given).catch(() => {})
+            const answer =
+              when === "unheard" && command === last ? undefined : await qmp.execute(command, given)
+            if (command !== last || (when === "pending" && !JSON.stringify(answer).includes(when)))
+              return answer
+            tick = when === "pending" ? await flushed() : await more()
+            await endStray(directory)
+            throw new OvmError("OVM_VMM_FAILED", "it has ended")
+          },
+        },
+      })
+      expect((await refusal(revert(cut, overlay))).message).toBe("it has ended")
+      qmp.close()
+      expect(existsSync(path)).toBe(when === "pending")
+      const chain = [
+        ...layers,
+        ...[below, ...(existsSync(path) ? [path] : [])].map((path) => ({ path, format: "qcow2" as const })),
+      ]
+      await withLayers(chain, async (all) => {
+        const bytes = await new ChainReader(all).read((8 + tick) * 512, 8)
+        expect(new DataView(bytes?.buffer ?? new ArrayBuffer(8)).getBigUint64(0, true)).toBe(BigInt(tick))
+      })
+    },
+    60_000,
+  )
 
   test("is taken back whenever its migration is cancelled, also just before QEMU pauses it", async () => {
     const { machine } = await shots.counting()

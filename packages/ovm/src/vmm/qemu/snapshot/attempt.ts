@@ -7,7 +7,7 @@ import { IDLE, migrationStatus, waitForMigration } from "../migration/progress.t
 import { SNAPSHOT_SOCKET } from "../migration/receiver.ts"
 import type { Qmp } from "../qmp.ts"
 import { HOPELESS } from "../watch.ts"
-import { detachOverlay } from "./drive.ts"
+import { revert } from "./revert.ts"
 
 const CANCEL_MS = 10_000
 /** Between two times that a cancelled migration is told to go on. */
@@ -30,10 +30,7 @@ export async function takeBack(qmp: Qmp, attempt: Attempt): Promise<void> {
     if (state !== "running" && !(state in HOPELESS)) await letRun(qmp)
   } else await leavePostmigrate(qmp)
   // One after the other, and always in this order: there is one job at a time, and one that was begun is the first's.
-  for (const { path, nodes } of overlaysOf(attempt)) {
-    await detachOverlay(qmp, nodes)
-    await rm(path, { force: true })
-  }
+  for (const overlay of overlaysOf(attempt)) await revert(qmp, overlay)
   for (const path of [...files, join(directory, SNAPSHOT_SOCKET)]) await rm(path, { force: true })
   await forgetAttempt(directory)
 }

@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs"
 import { basename, join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../../errors.ts"
 import type { OverlayNodes } from "../../process/attempt.ts"
 import { writes } from "../drives.ts"
@@ -144,48 +143,15 @@ export async function switchTo(qmp: Qmp, ...all: readonly OverlayNodes[]): Promi
   await qmp.execute("transaction", { actions })
 }
 
-/** The job that takes an overlay back, while there is one. */
-async function revertJob(qmp: Qmp): Promise<{ readonly ready: boolean } | undefined> {
-  const jobs = (await qmp.execute("query-block-jobs")) as readonly { device: string; ready: boolean }[]
-  return jobs.find(({ device }) => device === JOB)
+/** Whether the guest has a disk whose top is that node. */
+export async function isTopOf(qmp: Qmp, node: string): Promise<boolean> {
+  return (await blocksOf(qmp)).some(({ inserted }) => inserted?.["node-name"] === node)
 }
 
-const JOB = "ovm-revert"
-const JOB_MS = 60_000
-
-/**
- * Takes the overlay off again, with what was written to it since put into the layer below; works while the guest runs.
- * Nodes that are not there (any more) are no error. `isTop` tells whether the guest writes to a node.
- */
-export async function detachOverlay(
-  qmp: Qmp,
-  nodes: OverlayNodes,
-  isTop = async (node: string): Promise<boolean> =>
-    (await blocksOf(qmp)).some(({ inserted }) => inserted?.["node-name"] === node),
-): Promise<void> {
-  if (await isTop(nodes.format)) {
-    // One that was begun, and whose answer came too late, goes on.
-    if (!(await revertJob(qmp)))
-      await qmp.execute("block-commit", {
-        "job-id": JOB,
-        device: nodes.format,
-        "base-node": nodes.below,
-      })
-    const deadline = performance.now() + JOB_MS
-    for (let asked = false; ; await sleep(2)) {
-      const job = await revertJob(qmp)
-      if (!job) break
-      if (job.ready && !asked) {
-        await qmp.execute("block-job-complete", { device: JOB })
-        asked = true
-      }
-      if (performance.now() > deadline)
-        throw new OvmError("OVM_VMM_TIMEOUT", `QEMU did not take an overlay back within ${JOB_MS} ms`)
-    }
-    if (await isTop(nodes.format)) throw new OvmError("OVM_VMM_FAILED", "QEMU could not take an overlay back")
-  }
+/** Closes the nodes of an overlay that no guest writes to. Those that are not there (any more) are no error. */
+export async function detachOverlay(qmp: Qmp, { file, format }: OverlayNodes): Promise<void> {
   const known = await allNodes(qmp)
-  for (const name of [nodes.format, nodes.file])
+  for (const name of [format, file])
     if (known.some((node) => node["node-name"] === name))
       await qmp.execute("blockdev-del", { "node-name": name })
 }

@@ -1,0 +1,49 @@
+import { isWrittenTo } from "../disk/overlay.ts"
+import type { InstantSink } from "../vmm/snapshot.ts"
+import { frozen } from "./frozen.ts"
+import type { Lineage } from "./record.ts"
+import { writtenDisk } from "./written-disks.ts"
+
+// While an instant of a machine is taken, its guest begins to write to other files, at a moment that only its VMM knows.
+// Where all ends before that is written down, as with a host that loses power, the files tell (OVMS-SNP-180): what a
+// guest has not written to is empty, and what a VMM takes back it takes away.
+
+/** The lineage of a machine of which an instant is going to be taken into `sink`. */
+export function turning(lineage: Lineage, { overlay, disks = new Map(), last }: InstantSink): Lineage {
+  if (last || (lineage.top === undefined && disks.size === 0)) return lineage
+  const further = Array.from(disks, ([name, overlay]) => ({ name, overlay }))
+  const first = lineage.top !== undefined && overlay !== undefined && { overlay }
+  return { ...lineage, turning: { ...first, disks: further } }
+}
+
+/** The lineage of a machine whose guest writes where its VMM says. */
+export function turnedBack(lineage: Lineage): Lineage {
+  const { turning, ...others } = lineage
+  return turning ? others : lineage
+}
+
+/** The lineage of a machine that has ended: on top is what its guest wrote to last. */
+export function turned(directory: string, lineage: Lineage): Lineage {
+  const { overlay, disks = [] } = lineage.turning ?? {}
+  const { top } = lineage
+  const further = disks
+    .filter(({ overlay }) => mayBeWritten(overlay))
+    .map(({ name, overlay }) => {
+      const { top } = writtenDisk(directory, lineage, name)
+      return [name, { frozen: top, overlay }] as const
+    })
+  const first = top !== undefined && overlay !== undefined && mayBeWritten(overlay)
+  return frozen({ directory }, turnedBack(lineage), {
+    ...(first && { disk: { frozen: top, overlay } }),
+    disks: new Map(further),
+  })
+}
+
+/** One that cannot be read is: a start says so then. */
+function mayBeWritten(path: string): boolean {
+  try {
+    return isWrittenTo(path)
+  } catch {
+    return true
+  }
+}
