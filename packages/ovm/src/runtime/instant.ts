@@ -62,7 +62,7 @@ async function noteTurned(instance: Instance, disk: Frozen): Promise<void> {
   await instance.change({})
 }
 
-/** Writes down what the guest is going to write to, for whoever finds the machine ended. Throws where there is no room. */
+/** Writes down what the guest is going to write to, for whoever finds the machine ended. Throws if that cannot be. */
 async function noteTurning(instance: Instance, lineage: Lineage, sink: InstantSink): Promise<void> {
   instance.lineage = turning(lineage, sink)
   try {

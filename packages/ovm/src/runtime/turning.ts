@@ -4,7 +4,7 @@ import { frozen } from "./frozen.ts"
 import type { Lineage } from "./record.ts"
 import { writtenDisk } from "./written-disks.ts"
 
-// While an instant of a machine is taken, its guest begins to write to other files, at a moment that only its VMM knows.
+// While an instant of a machine is taken, its guest begins to write to other files, when exactly only its VMM knows.
 // Where all ends before that is written down, as with a host that loses power, the files tell (OVMS-SNP-180): what a
 // guest has not written to is empty, and what a VMM takes back it takes away.
 
