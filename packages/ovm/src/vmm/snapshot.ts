@@ -7,10 +7,10 @@ export interface Snapshotter {
    * Takes RAM, device state and disks at one instant. The machine goes on afterwards, or stays paused if it was; it
    * writes to the overlays of `into` from then on, and what it wrote to until then (`frozen`) is never written again.
    * After any failure the machine is as it was and none of the files is left. Of a machine that has ended meanwhile an
-   * overlay is left, by its name, if it has what the guest wrote last (runtime/turning.ts). One at a time. At an instant
-   * that no clone could go on from, if only for a moment, OVM_STATE_CONFLICT has the requirement OVMS-SNP-136 in its
-   * detail. Throws OVM_STATE_CONFLICT, OVM_UNSUPPORTED, OVM_NO_SPACE, OVM_PERMISSION_DENIED, OVM_VMM_FAILED, OVM_VMM_TIMEOUT,
-   * OVM_INTERRUPTED.
+   * overlay is left, by its name, if it has what the guest wrote last (runtime/turning.ts). One at a time. At an
+   * instant that no clone could go on from, if only for a moment, OVM_STATE_CONFLICT has the requirement OVMS-SNP-136
+   * in its detail. Throws OVM_STATE_CONFLICT, OVM_UNSUPPORTED, OVM_NO_SPACE, OVM_PERMISSION_DENIED, OVM_VMM_FAILED,
+   * OVM_VMM_TIMEOUT, OVM_INTERRUPTED.
    */
   snapshot(into: InstantSink, call?: SnapshotCall): Promise<SnapshotParts>
   /**

@@ -36,6 +36,20 @@ export class Adapter {
   }
 
   /**
+   * As `ask`, for what may be asked twice: where the adapter ends before it has answered, which changes nothing about
+   * its machines (OVMS-ADP-021), the next one is asked.
+   */
+  async askSurely(verb: string, members: Json): Promise<Json> {
+    const session = await this.#open()
+    try {
+      return await session.ask(verb, members)
+    } catch (error) {
+      if (!session.hasLeft) throw error
+      return await this.ask(verb, members)
+    }
+  }
+
+  /**
    * What is answered to `verb` about a machine, and each change of what its guest does for `listener` until `forget`.
    * The second answer settles once nothing will be told any more.
    */

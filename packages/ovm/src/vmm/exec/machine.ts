@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import type { Exit, Guest, Machine, MachineRecord, StopMethod } from "../machine.ts"
 import { endsWithin } from "../process/ends-within.ts"
@@ -18,6 +19,8 @@ const CLOSING_MS = 300
 const GONE_MS = 1000
 /** From its last word, or SIGKILL, to its end. */
 const END_MS = 15_000
+/** An adapter that has ended sooner than this is followed by another one after so long. */
+const BRIEF_MS = 1000
 
 /** A machine whose process lives, and whose adapter tells of its guest. */
 export class ExecMachine implements Machine {
@@ -91,8 +94,17 @@ export class ExecMachine implements Machine {
     const { told, over } = await this.adapter.tell(verb, this.#own, this.#hear)
     if (verb === "start" && typeof told.running !== "boolean") return false
     this.#hear(told)
-    void over.then(this.#cutting.resolve)
+    const since = performance.now()
+    void over.then(() => this.#followOn(performance.now() - since))
     return true
+  }
+
+  /** Its adapter has ended, which changes nothing about it (OVMS-ADP-021): another one watches it. */
+  async #followOn(lasted: number): Promise<void> {
+    const isOver = () => this.#ended || this.#detached.signal.aborted
+    if (lasted < BRIEF_MS && !isOver()) await sleep(BRIEF_MS)
+    if (isOver()) return
+    await this.#follow("watch").catch(this.#cutting.resolve)
   }
 
   async #unlessEnded(error: unknown): Promise<void> {
@@ -166,12 +178,12 @@ export class ExecMachine implements Machine {
         "OVM_STATE_CONFLICT",
         `the machine in ${this.record.directory} has ended or was let go`,
       )
-    await this.adapter.ask(verb, this.#own)
+    await this.adapter.askSurely(verb, this.#own)
   }
 
   /** False if it is not to be had: then only a signal helps. */
   async #try(verb: "press" | "quit"): Promise<boolean> {
-    return await this.adapter.ask(verb, this.#own).then(
+    return await this.adapter.askSurely(verb, this.#own).then(
       () => true,
       () => false,
     )

@@ -28,6 +28,8 @@ export class Session {
   readonly over: Promise<void>
   /** The adapter's own version. */
   version = ""
+  /** True once its process has ended by itself. */
+  hasLeft = false
   #fault: OvmError | undefined
   #words = ""
   #count = 0
@@ -50,6 +52,7 @@ export class Session {
     child.on("error", (error) => this.#give(`it could not be started: ${error.message}`))
     this.over = new Promise((resolve) => {
       child.on("close", (status, signal) => {
+        this.hasLeft = !this.isOver
         this.#give(`it ended with ${signal ?? `status ${status}`}`)
         resolve()
       })
