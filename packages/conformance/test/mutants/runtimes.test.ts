@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { Harness } from "../../src/subject/harness.ts"
 import { Bed, OVM, report, WRAPPER } from "../bed.ts"
 import { FAULTS, serveFault } from "./proxy.ts"
-import { RUNTIMES } from "./table.ts"
+import { type Mutant, RUNTIMES } from "./table.ts"
 
 // ovm behind a proxy that changes one thing that it is asked, or answers.
 
@@ -36,14 +36,30 @@ test("every fault of the table is one", () => {
   expect(RUNTIMES.map(({ fault }) => fault).sort()).toEqual(Object.keys(FAULTS).sort())
 })
 
-test.each(RUNTIMES.map((one) => [one.fault, one] as const))(
-  "a runtime that %s is caught",
-  async (fault, one) => {
-    const results = (await verdicts(fault, one.check)).filter(({ name }) => name === one.check)
-    expect(results.map(({ verdict }) => verdict)).toEqual(["fail"])
-    expect(results[0]?.covers).toContain(one.requirement)
-  },
-)
+/** What these do is seen only by what does not come: the suite waits for it for a minute, and so for all at once. */
+const WAITED_FOR = ["restarts nothing", "starts again without an end", "gives clones one ID"]
+const waits = ({ fault }: Mutant) => WAITED_FOR.includes(fault)
+
+const begun = new Map<string, ReturnType<typeof verdicts>>()
+function verdictsOf(one: Mutant): ReturnType<typeof verdicts> {
+  if (!waits(one)) return verdicts(one.fault, one.check)
+  if (begun.size === 0)
+    for (const { fault, check } of RUNTIMES.filter(waits)) {
+      const found = verdicts(fault, check)
+      // Its own test is told.
+      found.catch(() => {})
+      begun.set(fault, found)
+    }
+  return begun.get(one.fault) as ReturnType<typeof verdicts>
+}
+
+test.each(
+  RUNTIMES.toSorted((a, b) => Number(waits(b)) - Number(waits(a))).map((one) => [one.fault, one] as const),
+)("a runtime that %s is caught", async (_, one) => {
+  const results = (await verdictsOf(one)).filter(({ name }) => name === one.check)
+  expect(results.map(({ verdict }) => verdict)).toEqual(["fail"])
+  expect(results[0]?.covers).toContain(one.requirement)
+})
 
 // That all checks pass without the proxy is in ovm.test.ts; these show that the proxy itself breaks nothing.
 test("without a fault they pass", async () => {
