@@ -4,7 +4,8 @@
 
 // passt of Debian 12 (2023-03) leaves out the third segment of a handshake as long as its client has nothing to say:
 // the guest's service, which waits for it, would never speak first. Later ones send it; twice it does no harm. And it
-// learns a guest's address from what the guest sends alone, of which the passt of an added port has seen nothing.
+// learns a guest's address from what the guest sends alone, of which the passt of an added port has seen nothing, and the
+// first one nothing either by IPv6, as long as the guest has only made itself an address.
 
 enum { ETHERNET = 14, V4_HEADER = 20, V6_HEADER = 40, TCP_HEADER = 20, NOTHING = 8 };
 enum { V4_CHECK = 10, TCP_CHECK = 16, IS_TCP = 6, RESERVED = 255, RST = 0x04, ACK = 0x10 };

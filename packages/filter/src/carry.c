@@ -8,6 +8,8 @@
 static struct rules *rules;
 // Ends of handshakes wait until passt has read what they answer.
 static struct pump ends;
+// The address of the guest's that the first passt is to hear of; NULL for none.
+static const struct address *settled;
 
 static const struct timespec LOOK = {.tv_nsec = 100000}, AT_ONCE = {0};
 // How long the passt of an added port is waited for: one that stands still keeps nobody else waiting.
@@ -33,6 +35,7 @@ static bool leaves(int from, uint8_t *frame, size_t length, uint32_t now) {
   if (outside == DROPPED) return false;
   const struct address *used = addresses_note(&packet);
   if (used != NULL) outsides_announce(rules->mac, used);
+  if (packet.settles && used != NULL) settled = used;
   if (packet.accepts) {
     pump_add_answer(&ends, answer, answer_accepted(&packet, answer));
     outside_at(outside)->owed = true;
@@ -126,12 +129,20 @@ static struct judge leaving_at(uint32_t now) {
   return (struct judge){leaves, FIRST, now, &ends};
 }
 
+// passt knows it from whatever else the guest sends by it.
+static void announce_first(void) {
+  uint8_t answer[MOST_ANSWER];
+  if (settled != NULL) pump_add_answer(&outside_at(FIRST)->leaving, answer, answer_announced(rules->mac, settled, answer));
+  settled = NULL;
+}
+
 static bool carry_first(const struct pollfd *guest, const struct pollfd *outside, uint32_t now) {
   struct outside *first = outside_at(FIRST);
   struct judge leaving = leaving_at(now), entering = {enters, FIRST, now, NULL};
   // As many as it is asked about, the first one has had its turn.
   bool turn = first->entering.begin == first->entering.ready;
   if (!fill(&first->leaving, guest, &leaving)) return false;
+  announce_first();
   if (!fill(&first->entering, outside, &entering)) return false;
   if (turn) give_entering();
   return pump_drain(&first->leaving, outside->fd) && pump_drain(&first->entering, guest->fd) && !over(guest) && !over(outside);

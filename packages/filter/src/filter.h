@@ -19,8 +19,7 @@ enum { REQUEST_FD = 3, PROGRAM_FD = 4, GUEST_FD = 5, OUTSIDE_FD = 6 };
 #define FILTER_SOCKET "ports.sock"
 
 // What is outside: the passt that is there from the start, then those of ports that were added, by their places.
-// Twice as many: clients on the host itself have a way of their own to a UDP port that others reach too.
-enum { FIRST = 0, MOST_PORTS = 64, MOST_ADDED = 2 * MOST_PORTS, OUTSIDES = 1 + MOST_ADDED, GONE = OUTSIDES, DROPPED = -1 };
+enum { FIRST = 0, MOST_PORTS = 64, OUTSIDES = 1 + MOST_PORTS, GONE = OUTSIDES, DROPPED = -1 };
 
 enum { MAC_SIZE = 6, ADDRESS_SIZE = 16 };
 
@@ -62,14 +61,14 @@ struct packet {
   enum kind kind;             // OTHER also for what is cut off, in pieces, tagged, or has headers in between
   bool v6, opens, accepts;    // opens, accepts: a connection, by its first segment or its second
   bool finishes, resets;      // a connection
+  bool settles;               // asks whether anybody has `source` already, before it is used (RFC 4862, section 5.4)
   bool refused;               // by the verdict: its sender is told that there is no such connection
   struct peer source, destination;
   const uint8_t *frame, *tcp; // where Ethernet's header begins, and TCP's
 };
 void packet_read(const uint8_t *frame, size_t length, struct packet *packet);
 
-// ports.c: ports of the host that lead into the guest, as `tcp|udp ADDRESS HOST GUEST`, and by whom. Behind the address,
-// `%lo` is the side of a port that clients on the host itself come by.
+// ports.c: ports of the host that lead into the guest, as `tcp|udp ADDRESS HOST GUEST`, and by whom.
 enum { PORT_TEXT = 80 };
 struct port {
   char text[PORT_TEXT]; // empty: there is none
@@ -92,7 +91,7 @@ int ports_find(const struct port *port, struct port **first);
 bool ports_shared(const struct port *first);
 bool ports_held(const struct packet *packet);
 // Lines `open PORT` and `held PORT`, of the first passt, and `added PORT`. Gives the length.
-enum { MOST_LIST = (MOST_PORTS + MOST_ADDED) * (PORT_TEXT + 7) };
+enum { MOST_LIST = 2 * MOST_PORTS * (PORT_TEXT + 7) };
 size_t ports_list(char text[MOST_LIST]);
 
 // flows.c: who has come by a port, and from which outside.
@@ -124,7 +123,7 @@ size_t answer_refused(const struct packet *packet, uint8_t answer[MOST_ANSWER]);
 // Says nothing, from that address of the guest's.
 size_t answer_announced(const uint8_t mac[MAC_SIZE], const struct address *guest, uint8_t answer[MOST_ANSWER]);
 
-// addresses.c: those of the guest, as far as it has used them.
+// addresses.c: those of the guest, as far as it has used them, or is about to.
 enum { GUEST_ADDRESSES = 3 };
 struct address *addresses_all(void);
 // Whether it is a new one of its kind, which is empty at first; NULL if not.

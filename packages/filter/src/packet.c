@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { ETHERNET = 14, V4_HEADER = 20, V6_HEADER = 40, TCP_HEADER = 20, PORT_HEADER = 8, ECHO_HEADER = 8 };
+enum { ETHERNET = 14, V4_HEADER = 20, V6_HEADER = 40, TCP_HEADER = 20, PORT_HEADER = 8, ECHO_HEADER = 8, SOLICIT_TARGET = 8 };
 enum { TYPE_V4 = 0x0800, TYPE_ARP = 0x0806, TYPE_V6 = 0x86dd };
 enum { IS_ICMP = 1, IS_TCP = 6, IS_UDP = 17, IS_ICMP6 = 58 };
 enum { ECHO_REQUEST = 8, ECHO6_REQUEST = 128, ROUTER_SOLICIT = 133, SOLICIT = 135, ADVERT = 136 };
@@ -32,6 +32,9 @@ static void read_payload(const uint8_t *at, size_t length, unsigned protocol, st
   } else if (protocol == (packet->v6 ? IS_ICMP6 : IS_ICMP) && length >= ECHO_HEADER) {
     if (at[0] == (packet->v6 ? ECHO6_REQUEST : ECHO_REQUEST)) packet->kind = ECHO;
     else if (packet->v6 && (at[0] == ROUTER_SOLICIT || at[0] == SOLICIT || at[0] == ADVERT)) packet->kind = NEIGHBOUR;
+    packet->settles = packet->kind == NEIGHBOUR && at[0] == SOLICIT && length >= SOLICIT_TARGET + ADDRESS_SIZE &&
+                      address_empty(&packet->source.address);
+    if (packet->settles) memcpy(&packet->source.address, at + SOLICIT_TARGET, ADDRESS_SIZE);
   }
 }
 

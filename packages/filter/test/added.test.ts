@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import { Random } from "@ovms/testkit/random.ts"
 import { type Between, receive, send, Workshop } from "./filter.testing.ts"
-import { ACK, ethernet, FIN, GUEST, hex, icmp, OTHER, RST, SYN, tcp, udp } from "./frames.testing.ts"
+import { ACK, ethernet, FIN, GUEST, hex, icmp, OTHER, RST, SYN, settling, tcp, udp } from "./frames.testing.ts"
 import {
   back,
   CLIENT,
@@ -137,6 +137,20 @@ test("the guest hears of the end of a port as soon as it says something; the fir
   expect([portsOf(told), flagsOf(told)]).toEqual([[50_000, 81], RST])
   guestGot(filter)
   firstGot(filter)
+})
+
+test("every passt is told of an address that the guest is about to use", () => {
+  using filter = start()
+  const web = filter.add(WEB)
+  send(filter.guest, settling("2001:db8::7"))
+  expect(receive(filter.outside)).toEqual(settling("2001:db8::7"))
+  const told = receive(filter.outside)
+  expect([told.subarray(0, 12), told[20]]).toEqual([Buffer.concat([Buffer.alloc(6, 0xff), hex(GUEST)]), 255])
+  expect(told.subarray(22, 38)).toEqual(settling("2001:db8::7").subarray(62, 78))
+  expect(receive(web)).toEqual(told)
+  send(filter.guest, settling("2001:db8::7"), settling("::ffff:192.0.2.9"))
+  firstGot(filter, settling("2001:db8::7"), settling("::ffff:192.0.2.9"))
+  seen(filter, web, 81)
 })
 
 test("an added port's passt is told each address that the guest uses, once", () => {

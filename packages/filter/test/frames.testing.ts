@@ -86,6 +86,12 @@ export function udp(to: string, port: number, source = 40_000, more: Partial<Ip>
   return ip({ to, protocol: 17, payload, ...more })
 }
 
+/** Asks whether anybody has `address` already, as whoever is about to use it does (RFC 4862, section 5.4.2). */
+export function settling(address: string): Buffer {
+  const payload = Buffer.concat([Buffer.from([135, 0, 0, 0, 0, 0, 0, 0]), v6(address)])
+  return ip({ to: "ff02::1:ff00:1", from: "::", protocol: 58, payload })
+}
+
 /** An echo request unless another type is given. */
 export function icmp(to: string, type = isIPv6(to) ? 128 : 8): Buffer {
   return ip({ to, protocol: isIPv6(to) ? 58 : 1, payload: Buffer.from([type, 0, 0, 0, 0, 1, 0, 1]) })

@@ -47,12 +47,8 @@ test("they are listed, added and dropped, each once", () => {
   expect(rest(web)).toBe("")
   expect(filter.ask(`drop ${WEB}`)).toBe("unknown\n")
   expect(filter.ask("list")).toBe(`${OPEN}added udp ::1 5354 53\nok\n`)
-  expect(filter.ask("add udp 0.0.0.0%eth0 5353 53")).toBe("no such request\n")
-  const sides = ["udp 0.0.0.0%lo 5353 53", "udp ::%lo 5353 53"]
-  const ports = [...sides, ...Array.from({ length: 125 }, (_, at) => `tcp 127.0.0.1 ${9000 + at} 81`)]
+  const ports = Array.from({ length: 63 }, (_, at) => `tcp 127.0.0.1 ${9000 + at} 81`)
   for (const port of ports) filter.add(port)
-  const all = ports.toSpliced(1, 0, "udp ::1 5354 53").map((port) => `added ${port}\n`)
-  expect(filter.ask("list")).toBe(`${OPEN}${all.join("")}ok\n`)
   expect(filter.ask("add tcp 127.0.0.1 9999 81")).toBe("full\n")
   for (const port of ports) expect(filter.ask(`drop ${port}`)).toBe("ok\n")
   expect(filter.ask("list")).toBe(`${OPEN}added udp ::1 5354 53\nok\n`)

@@ -76,43 +76,33 @@ test.skipIf(Boolean(skip))(
     await box.ok(["cp", program, "web:/bin/says-again"])
     await box.ok(["exec", "web", "sh", "-c", "setsid says-again </dev/null >/dev/null 2>&1 &"])
     const heard = (...places: readonly string[]) => places.map((place) => `hello ${place}\n`).join("")
-    const own = ["127.0.0.1 5353", "127.0.0.1 5354", "::1 5354"]
+    // The second address of each family is not the one that the guest has as well.
+    for (const more of ["198.18.0.1/32", "fd00:17::1/128"]) onHost("ip", "addr", "add", more, "dev", "near")
+    const outer = ["192.0.2.2 5354", "2001:db8:1::2 5354"]
+    const own = ["127.0.0.1 5353", "127.0.0.1 5354", "::1 5354", ...outer]
     expect(onHost("python3", "-c", ASK, ...own)).toBe(heard(...own))
+    expect(onHost("python3", "-c", ASK, "198.18.0.1 5354", "fd00:17::1 5354")).not.toContain("lost")
     // One of them is the gateway of the guest.
     const [file = "", ...far] = world.others.inside
     const elsewhere = (...places: readonly string[]) =>
       execFileSync(file, [...far, "python3", "-c", ASK, ...places], { timeout: 60_000 }).toString()
-    const outer = ["192.0.2.2 5354", "2001:db8:1::2 5354"]
     expect(elsewhere(...outer)).toBe(heard(...outer))
-
-    const { warnings } = await box.json(["status", "web"])
-    for (const place of ["0.0.0.0:5354", "[::]:5354"])
-      expect(warnings.join()).toContain(`by ${place}/udp at the loopback's address alone`)
+    expect((await box.json(["status", "web"])).warnings.join()).not.toContain("udp")
 
     const [loop, wide] = [
       await box.json(["port", "add", "web", "53/udp"]),
       await box.json(["port", "add", "web", "0.0.0.0:5355:53/udp"]),
     ]
-    const added = [`127.0.0.1 ${loop.host}`, `127.0.0.1 ${wide.host}`]
+    const added = [`127.0.0.1 ${loop.host}`, `127.0.0.1 ${wide.host}`, `192.0.2.2 ${wide.host}`]
     expect(onHost("python3", "-c", ASK, ...added)).toBe(heard(...added))
     expect(elsewhere("192.0.2.2 5355")).toBe(heard("192.0.2.2 5355"))
-    // What carries the way of this host's own clients is killed.
-    const carrier = () =>
-      onHost(
-        "pgrep",
-        "--ns",
-        `${world.host.pid}`,
-        "--nslist",
-        "net",
-        "-f",
-        "passt.* -u 0[.]0[.]0[.]0%lo/5354:53",
-      ).trim()
-    const first = carrier()
-    process.kill(Number(first), "SIGKILL")
-    expect(onHost("python3", "-c", ASK, "127.0.0.1 5354")).toBe(heard("127.0.0.1 5354"))
-    // Its gateway stands for the host's loopback there: nobody but who has asked is reached by that.
+    await box.ok(["port", "rm", "web", "0.0.0.0:5354/udp"])
+    expect(onHost("python3", "-c", ASK, "::1 5354", "192.0.2.2 5355")).toBe(
+      heard("::1 5354", "192.0.2.2 5355"),
+    )
+    // 192.0.0.8 stands for this host there: nobody but who has asked is reached by that.
     const gateway = "::ffff:$(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p')"
-    for (const to of [gateway, "::ffff:127.0.0.1", "::ffff:192.0.2.2", "2001:db8:1::2"])
+    for (const to of [gateway, "::ffff:192.0.0.8", "::ffff:127.0.0.1", "::ffff:192.0.2.2", "2001:db8:1::2"])
       await box.ok(["exec", "web", "sh", "-c", `says-again ${to} ${PORT}`])
     expect(onHost("python3", "-c", ASK, "127.0.0.1 5353")).toBe(heard("127.0.0.1 5353"))
     expect(world.host.contacts).toEqual([])

@@ -140,7 +140,6 @@ test("passt is given 0.0.0.0 and [::] as one: apart it takes them for the same p
   expect(argv(at("0.0.0.0", 8080), at("127.0.0.1", 81), at("0:0::0", 8080))).toContain(
     "--no-map-gw -t 8080:80 -t 127.0.0.1/81:80 --fd",
   )
-  expect(argv(at("::", 53, 53, "udp"), at("0.0.0.0", 53, 53, "udp"))).toContain("--no-map-gw -u 53:53 --fd")
   expect(argv(at("0.0.0.0", 8080), at("::", 8081))).toContain("-t 0.0.0.0/8080:80 -t ::/8081:80")
 })
 

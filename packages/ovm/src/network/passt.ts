@@ -1,6 +1,5 @@
 import { OvmError } from "../errors.ts"
 import { programOnPath } from "../host/program.ts"
-import { isEvery } from "./address.ts"
 import { type NotStarted, startBackground } from "./background.ts"
 import { isEveryFamily, portInUse } from "./clash.ts"
 import type { PortForward } from "./forward.ts"
@@ -22,32 +21,22 @@ export function passtArguments(forwards: readonly PortForward[]): string[] {
   return ["--quiet", NO_GATEWAY, ...ports, "--fd", String(CONNECTION)]
 }
 
-/** Behind an address: of what comes by the host's own loopback interface. */
-const LOCAL_SIDE = "%lo"
-
-/**
- * Whether its clients are on this host, by UDP: the guest sees the gateway in their place, and its answers find back
- * only by a passt that takes the gateway for the host. That one has the port alone, and its filter lets out by it only
- * what answers a client.
- */
-export function isAnsweredApart({ protocol, address }: Pick<PortForward, "protocol" | "address">): boolean {
-  return protocol === "udp" && (/^127\.|^::1$/.test(address) || isLocalSide({ address }))
-}
-
-export function isLocalSide({ address }: Pick<PortForward, "address">): boolean {
-  return address.endsWith(LOCAL_SIDE)
-}
-
-/** The side by which clients on this host's loopback come to a port that is open on every address. */
-export function localSideOf(forward: PortForward): PortForward | undefined {
-  if (forward.protocol !== "udp" || isLocalSide(forward) || !isEvery(forward.address)) return undefined
-  return { ...forward, address: `${forward.address}${LOCAL_SIDE}` }
-}
-
 /** A third to a half of the memory, and nothing that leads out, or that the first passt of a machine says already. */
 const PORT_ALONE = ["--no-icmp", "--no-dhcp", "--no-dhcpv6", "--no-ndp", "--no-ra"]
-/** As what the guest sees the host by IPv6: passt knows a router again by an address of the link alone. */
-const HOST_IS = ["--gateway", "fe80::1"]
+/**
+ * Whether it has a passt of its own from the start: what answers a client on this host finds back only by one that takes
+ * a gateway for the host. Its filter lets out by it only what answers a client.
+ */
+export function isAnsweredApart({ protocol }: Pick<PortForward, "protocol">): boolean {
+  return protocol === "udp"
+}
+
+/**
+ * As what the guest sees this host in place of its loopback's addresses, and of the one that is the guest's as well: no
+ * router's, since what answers that one is to find to it. The dummy address of RFC 7600, section 4.8, and by IPv6 one of
+ * the link alone, by no other of which passt knows a gateway again.
+ */
+const HOST_IS = ["--gateway", "192.0.0.8", "--gateway", "fe80::1"]
 const OTHER = { tcp: "--no-udp", udp: "--no-tcp" } as const
 
 /** Every address of both families is said without one, and once: twice it would be refused as overlapping. */

@@ -7,7 +7,7 @@ import { forwardText, type PortForward, type Protocol } from "../../network/forw
 import { NetworkLink } from "../../network/link.ts"
 import type { Connected, MachineLink } from "../../network/machine-link.ts"
 import { openPorts } from "../../network/open-ports.ts"
-import { findPasst, isAnsweredApart, isLocalSide, localSideOf, startPortPasst } from "../../network/passt.ts"
+import { findPasst, isAnsweredApart, startPortPasst } from "../../network/passt.ts"
 import type { OpenPorts } from "../machine.ts"
 import { answerOn, askFilter, watchFilter } from "./filter-socket.ts"
 import { connectionIn } from "./socket.ts"
@@ -29,29 +29,16 @@ export function addedPortsOf(directory: string, carried?: Promise<void>): OpenPo
   return {
     list: async () => {
       const lines = await ask("list")
-      if (!lines) return undefined
-      const { open, held, sides, fragile } = foundIn(lines)
-      const missing = open.flatMap((one) => localSideOf(one) ?? []).filter((one) => !sides.has(portText(one)))
-      // Whoever killed its passt has not closed the port. A filter of an earlier version takes none.
-      for (const side of missing) await openBy(directory, side).catch(() => {})
-      return { open, held, fragile: fragile || missing.length > 0 }
+      return lines && foundIn(lines)
     },
     open: async (forward) => {
       await carried?.catch(() => {})
       await openBy(directory, forward)
-      const side = localSideOf(forward)
-      if (!side) return
-      await openBy(directory, side).catch(async (thrown) => {
-        await ask(`drop ${portText(forward)}`)
-        throw thrown
-      })
     },
     close: async (forward) => {
       // With the filter all of them have closed.
       const [said] = (await ask(`drop ${portText(forward)}`)) ?? []
       if (said === "shared") throw shared(forward)
-      const side = localSideOf(forward)
-      if (side) await ask(`drop ${portText(side)}`)
       const held = said === "held"
       if (!held) await openPorts([forward], { patienceMs: FREE_MS }).catch(() => {})
       return { held }
@@ -68,9 +55,8 @@ export async function startLink(link: MachineLink, directory: string, whom: Conn
   const apart = link instanceof NetworkLink ? whom.forwards.filter(isAnsweredApart) : []
   const together = whom.forwards.filter((forward) => !apart.includes(forward))
   await link.start({ ...whom, forwards: together })
-  const sides = link instanceof NetworkLink ? together.flatMap((forward) => localSideOf(forward) ?? []) : []
   // One after the other: the filter hears only so many at a time.
-  for (const forward of [...apart, ...sides]) await openBy(directory, forward)
+  for (const forward of apart) await openBy(directory, forward)
 }
 
 /** The connection is the filter's way to the passt: whoever is killed in between leaves no port. */
@@ -91,7 +77,8 @@ async function openBy(directory: string, forward: PortForward): Promise<void> {
   }
 }
 
-const LINE = /^(open|held|added) (tcp|udp) (\S+) (\d+) (\d+)$/
+/** Of an address alone: a filter of an earlier version has others, `%lo` behind them, that belong to one. */
+const LINE = /^(open|held|added) (tcp|udp) ([\da-f.:]+) (\d+) (\d+)$/
 
 function foundIn(lines: readonly string[]) {
   const all = lines.flatMap((line) => {
@@ -100,11 +87,9 @@ function foundIn(lines: readonly string[]) {
     const forward = { protocol: protocol as Protocol, address, host: Number(host), guest: Number(guest) }
     return [{ how, forward }]
   })
-  const ports = all.filter(({ forward }) => !isLocalSide(forward))
   const those = (held: boolean) =>
-    ports.filter(({ how }) => (how === "held") === held).map(({ forward }) => forward)
-  const sides = new Set(all.map(({ forward }) => portText(forward)))
-  return { open: those(false), held: those(true), sides, fragile: all.some(({ how }) => how === "added") }
+    all.filter(({ how }) => (how === "held") === held).map(({ forward }) => forward)
+  return { open: those(false), held: those(true), fragile: all.some(({ how }) => how === "added") }
 }
 
 function withoutFilter(): OvmError {

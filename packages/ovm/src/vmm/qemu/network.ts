@@ -1,5 +1,4 @@
-import { hostSide } from "../../network/forward.ts"
-import { findPasst, isAnsweredApart, localSideOf } from "../../network/passt.ts"
+import { findPasst } from "../../network/passt.ts"
 import type { GuestModel, LaunchPlan, NetworkPlan, Unsupported } from "../plan.ts"
 import { INHERITED } from "../process/keeper.ts"
 
@@ -99,7 +98,7 @@ export function* checkNetwork(
   snapshot: readonly string[] = [],
 ): Iterable<Unsupported> {
   if (network?.mode !== "user") return
-  if (!snapshot.includes(SLIRP) && ownNetwork(network).length === 0) return yield* unanswered(network)
+  if (!snapshot.includes(SLIRP) && ownNetwork(network).length === 0) return
   for (const { address } of network.forwards)
     if (address.includes(":"))
       yield {
@@ -109,16 +108,6 @@ export function* checkNetwork(
       }
   if (network.outbound)
     yield { pointer: "/network/outbound", severity: "degraded", reason: restricted(snapshot) }
-}
-
-/** What passt does not do: see docs/network.md, "What is not there yet". */
-function* unanswered({ forwards }: NetworkPlan): Iterable<Unsupported> {
-  for (const forward of forwards.filter((one) => one.protocol === "udp" && !isAnsweredApart(one)))
-    yield {
-      pointer: "/network/ports",
-      severity: "degraded",
-      reason: `clients on this host are answered by ${hostSide(forward)}/udp ${localSideOf(forward) ? "at the loopback's address alone" : "not at all"}`,
-    }
 }
 
 function restricted(snapshot: readonly string[]): string {
