@@ -1,7 +1,20 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import { Random } from "@ovms/testkit/random.ts"
 import { type Between, receive, send, Workshop } from "./filter.testing.ts"
-import { ACK, ethernet, FIN, GUEST, hex, icmp, OTHER, RST, SYN, settling, tcp, udp } from "./frames.testing.ts"
+import {
+  ACK,
+  ethernet,
+  FIN,
+  GUEST,
+  hex,
+  icmp,
+  OTHER,
+  RST,
+  SYN,
+  settling,
+  tcp,
+  udp,
+} from "./frames.testing.ts"
 import {
   back,
   CLIENT,

@@ -24,17 +24,17 @@ export function passtArguments(forwards: readonly PortForward[]): string[] {
 /** A third to a half of the memory, and nothing that leads out, or that the first passt of a machine says already. */
 const PORT_ALONE = ["--no-icmp", "--no-dhcp", "--no-dhcpv6", "--no-ndp", "--no-ra"]
 /**
- * Whether it has a passt of its own from the start: what answers a client on this host finds back only by one that takes
- * a gateway for the host. Its filter lets out by it only what answers a client.
+ * Whether it has a passt of its own from the start: what answers a client on this host finds back only by one that
+ * takes a gateway for the host. Its filter lets out by it only what answers a client.
  */
 export function isAnsweredApart({ protocol }: Pick<PortForward, "protocol">): boolean {
   return protocol === "udp"
 }
 
 /**
- * As what the guest sees this host in place of its loopback's addresses, and of the one that is the guest's as well: no
- * router's, since what answers that one is to find to it. The dummy address of RFC 7600, section 4.8, and by IPv6 one of
- * the link alone, by no other of which passt knows a gateway again.
+ * As what the guest sees this host in place of its loopback's addresses, and of the one that is the guest's as well:
+ * no router's, since what answers that one is to find to it. The dummy address of RFC 7600, section 4.8, and by IPv6
+ * one of the link alone, by no other of which passt knows a gateway again.
  */
 const HOST_IS = ["--gateway", "192.0.0.8", "--gateway", "fe80::1"]
 const OTHER = { tcp: "--no-udp", udp: "--no-tcp" } as const
