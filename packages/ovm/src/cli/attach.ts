@@ -11,7 +11,7 @@ const MOST = 32 << 10
 const PATIENCE = 1 << 20
 
 /**
- * This terminal's keyboard, from the first machine that it is given to until it is disposed of: then the terminal is as
+ * This terminal's keyboard, from when it is taken, or given to a machine, until it is released: then the terminal is as
  * it was. What is typed while it is nobody's is dropped, but for what is meant for this program.
  */
 export class TerminalKeys implements Disposable {
@@ -28,14 +28,11 @@ export class TerminalKeys implements Disposable {
     this.#keys = new Keys({ send: (bytes) => this.#typed?.add(bytes), detach: () => left.abort(), stop })
   }
 
-  /** Gives it to whom `send` leads, until what is returned is disposed of. */
+  /** Gives it to whom `send` leads, until what is returned is disposed of: it is nobody's then. */
   give(send: (bytes: Uint8Array) => Promise<void>): Disposable {
     const typed = new Typed(send)
     this.#typed = typed
-    this.#raw ??= rawKeys(
-      (bytes) => this.#keys.press(bytes),
-      () => this.left.abort(),
-    )
+    this.take()
     return {
       [Symbol.dispose]: () => {
         if (this.#typed === typed) this.#typed = undefined
@@ -43,8 +40,21 @@ export class TerminalKeys implements Disposable {
     }
   }
 
-  [Symbol.dispose](): void {
+  take(): void {
+    this.#raw ??= rawKeys(
+      (bytes) => this.#keys.press(bytes),
+      () => this.left.abort(),
+    )
+  }
+
+  /** The terminal is as it was, until it is given or taken again. */
+  release(): void {
     this.#raw?.[Symbol.dispose]()
+    this.#raw = undefined
+  }
+
+  [Symbol.dispose](): void {
+    this.release()
   }
 }
 

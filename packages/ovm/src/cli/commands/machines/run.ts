@@ -117,10 +117,12 @@ async function showUntilEnd(runtime: Runtime, id: string, left: AbortController)
   // Between two lives as well: whoever waits for the next one can leave, or have none.
   using keyboard = new TerminalKeys(left, stop)
   const show = async (info: InstanceInfo) => {
-    await attachTerminal(runtime, info, keyboard).catch((thrown) => {
+    await attachTerminal(runtime, info, keyboard).catch(async (thrown) => {
       // It may have ended by now, be somebody else's to type into, or have no input: it can be watched all the same.
       if (!isRefusal(thrown)) throw thrown
-      return printConsole(runtime, info)
+      keyboard.release()
+      await printConsole(runtime, info)
+      keyboard.take()
     })
     left.signal.throwIfAborted()
   }
