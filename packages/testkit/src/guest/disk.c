@@ -5,7 +5,7 @@
  * grow=N writes N times a tick, each time to 64 KiB of the disk where nothing was before, and prints GREW with how often it did;
  * flush=1 has the disks flushed after each tick's writes, and prints FLUSHED with the number of the tick if that is said;
  * write=N puts a line into sector N, read=N prints the text at the start of sector N, dump=N all of it; each may be repeated.
- * disk=N is about the Nth disk, of those of PCI, and not the first; DISK-ID says its serial number. also=N has the N disks behind it,
+ * disk=N is about the Nth disk and not the first; DISK-ID says its serial number. also=N has the N disks behind it,
  * of PCI, written and logged to in the same way.
  */
 #include "guest.h"
@@ -45,16 +45,16 @@ static int start(u64 skip) {
 
 /* Where Firecracker's machine has its devices, one a page, and QEMU's microvm. */
 static const struct { u32 at, step; } places[] = { { 0xc0001000, 0x1000 }, { 0xfeb00000, 0x200 } };
-enum { PLACES = 2, MMIO_DEVICES = 8, MAGIC = 0x74726976, BLOCK = 2 };
+enum { PLACES = 2, MMIO_DEVICES = 24, MAGIC = 0x74726976, BLOCK = 2 };
 static volatile u32 *mmio;
 static u32 mmio_word(u32 at, u32 value) { mmio[at / 4] = value; return mmio[at / 4]; }
 static void mmio_address(u32 at, u64 value) { mmio_word(at, value); mmio_word(at + 4, value >> 32); }
 
-static int start_mmio(void) {
+static int start_mmio(u64 skip) {
     for (u32 i = 0; i < PLACES * MMIO_DEVICES; i++) {
         u32 place = i / MMIO_DEVICES;
         mmio = (u32 *)(u64)(places[place].at + i % MMIO_DEVICES * places[place].step);
-        if (mmio[0] != MAGIC || mmio[1] != 2 || mmio[2] != BLOCK) continue;
+        if (mmio[0] != MAGIC || mmio[1] != 2 || mmio[2] != BLOCK || (skip && skip--)) continue;
         mmio_word(0x70, 0); mmio_word(0x70, 1); mmio_word(0x70, ACKNOWLEDGE_DRIVER);   /* one step at a time */
         mmio_word(0x14, 0); u32 offered = mmio[0x10 / 4];
         mmio_word(0x24, 0); mmio_word(0x20, offered & (CAN_FLUSH | READ_ONLY));
@@ -105,7 +105,7 @@ static void dump(u64 sector) {
 
 void disk(const char *cmd) {
     u64 wanted = num(find(cmd, " disk="), 1);
-    if (!start(wanted - 1) && !start_mmio()) { puts("DISK none\r\n"); return; }
+    if (!start(wanted - 1) && !start_mmio(wanted - 1)) { puts("DISK none\r\n"); return; }
     capacity = mmio ? mmio[0x100 / 4] | (u64)mmio[0x104 / 4] << 32 : inl(unit->port + CAPACITY) | (u64)inl(unit->port + CAPACITY + 4) << 32;
     puts("DISK sectors="); dec(capacity); puts("\r\n");
     for (int i = 0; i < ID; i++) data[i] = 0;

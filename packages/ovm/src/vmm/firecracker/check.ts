@@ -1,5 +1,5 @@
 import type { LaunchPlan, Unsupported } from "../plan.ts"
-import { isShown } from "./drives.ts"
+import { drivesOf, FIRST } from "./drives.ts"
 import { storageFault } from "./storage.ts"
 
 const MiB = 2 ** 20
@@ -8,6 +8,8 @@ const MIN_MEMORY = 8 * MiB
 const MAX_MEMORY = 2 ** 40
 /** Linux's COMMAND_LINE_SIZE on x86 with the closing NUL, and what Firecracker adds. */
 const MAX_ARGS = 1900
+/** It has interrupts for 17 devices, of which a network, a vsock and the source of entropy have one each. */
+const MOST_DISKS = 14
 const KNOWN = new Set(["rng", "vsock"])
 
 /** Everything that Firecracker cannot honour of `plan`, all at once (Vmm.check; spec/runtimes/firecracker.md). */
@@ -47,18 +49,40 @@ function* boot({ kernel }: LaunchPlan): Iterable<Unsupported> {
     )
 }
 
-/** `fault` says why this host cannot show a chain of layers as the one raw file that Firecracker takes. */
+/**
+ * `fault` says why this host cannot show a chain of layers as the one raw file that Firecracker takes. Disks that
+ * guests know by a serial number elsewhere are found by their place here (OVMS-API-515).
+ */
 function* disk(plan: LaunchPlan, fault: () => string | undefined): Iterable<Unsupported> {
-  const reason = isShown(plan) ? fault() : undefined
-  if (reason !== undefined) yield fatal("/diskLayers", reason)
+  const { disks = [], volumes = [] } = plan
+  const drives = drivesOf(plan)
+  if (drives.length > MOST_DISKS)
+    yield fatal(
+      "/disks",
+      `Firecracker takes ${MOST_DISKS} disks, volumes and first boot included, not ${drives.length}`,
+    )
+  const reason = drives.some(({ chain }) => chain) ? fault() : undefined
+  for (const { id, chain } of reason === undefined ? [] : drives)
+    if (chain)
+      yield fatal(id === FIRST ? "/diskLayers" : `/disks/${Number(id.slice(FIRST.length)) - 1}`, reason ?? "")
+  const place = (id: string) => {
+    const at = drives.findIndex((drive) => drive.id === id)
+    return `Firecracker gives disks no serial number: the guest finds it as its disk ${at + 1} (Linux: ${nameOf(at)})`
+  }
+  for (const [at, { name }] of disks.entries())
+    yield { pointer: `/disks/${at}`, severity: "degraded", reason: `${name}: ${place(`disk${at + 1}`)}` }
+  for (const [at, { serial }] of volumes.entries())
+    yield { pointer: `volumes/${at}`, severity: "degraded", reason: `${serial}: ${place(`volume${at + 1}`)}` }
+}
+
+function nameOf(at: number): string {
+  return `/dev/vd${String.fromCharCode("a".charCodeAt(0) + at)}`
 }
 
 function* lacking(plan: LaunchPlan): Iterable<Unsupported> {
-  const { disks = [], volumes = [], shares = [], ignition, network, uefi, tpm } = plan
+  const { shares = [], ignition, network, uefi, tpm } = plan
   if (uefi) yield fatal("/metadata/platform/uefi", "Firecracker has no firmware")
   if (tpm) yield fatal("/metadata/platform/tpm", "Firecracker has no TPM")
-  if (disks.length > 0) yield fatal("/disks", "Firecracker gives disks no serial number to be known by")
-  if (volumes.length > 0) yield fatal("volumes", "Firecracker gives disks no serial number to be known by")
   if (shares.length > 0) yield fatal("shares", "Firecracker has no folders of the host")
   if (ignition) yield fatal("config/ignition", "Firecracker has no fw_cfg")
   if (network?.mode === "user")

@@ -2,24 +2,44 @@ import { rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError, toOvmError } from "../../errors.ts"
 import { guardedSync } from "../../files/guarded.ts"
-import type { LaunchPlan } from "../plan.ts"
+import type { DiskPlan, LaunchPlan } from "../plan.ts"
 import type { Api } from "./api.ts"
-import { SHOWN } from "./storage.ts"
 
-/** In the machine's directory, as the first disk is. */
+/** The first disk. */
+export const FIRST = "disk"
+/** In the machine's directory, as all disks are. */
 const FIRST_BOOT = "first-boot.raw"
 
-/** The path of a first disk that is as Firecracker takes it; undefined if there is none, or it has to be shown. */
-export function plainDisk({ disk }: LaunchPlan): string | undefined {
-  const [only, ...others] = disk?.layers ?? []
-  if (!only || others.length > 0 || disk?.writable || !("path" in only) || only.format !== "raw")
-    return undefined
-  return only.path
+/** A disk of a machine. */
+export interface Drive {
+  readonly id: string
+  /** In the machine's directory. */
+  readonly file: string
+  readonly writable: boolean
+  /** A raw file that is given as it is. */
+  readonly path?: string
+  /** What only the storage daemon makes one file of: layers, and a qcow2 for what the guest writes. */
+  readonly chain?: Pick<DiskPlan, "layers" | "ephemeral" | "overlay">
 }
 
-/** Whether the first disk is a chain, or can be written to: what only the storage daemon makes one file of. */
-export function isShown(plan: LaunchPlan): boolean {
-  return plan.disk !== undefined && plainDisk(plan) === undefined
+/** Those of a new machine in the order in which guests find them (OVMS-GST-030); `overlay` is the first disk's. */
+export function drivesOf(plan: LaunchPlan, overlay?: string): readonly Drive[] {
+  const { disk, disks = [], firstBoot, volumes = [] } = plan
+  return [
+    ...(disk ? [ownDrive(FIRST, { ...disk, ...(overlay && { overlay }) }, disk.writable)] : []),
+    ...disks.map((further, at) => ownDrive(`disk${at + 1}`, further, further.overlay !== undefined)),
+    ...(firstBoot ? [{ id: "first_boot", file: FIRST_BOOT, writable: false, path: firstBoot.path }] : []),
+    ...volumes.map(({ path, readOnly }, at) => {
+      const id = `volume${at + 1}`
+      return { id, file: `${id}.raw`, writable: !readOnly, path }
+    }),
+  ]
+}
+
+function ownDrive(id: string, chain: NonNullable<Drive["chain"]>, writable: boolean): Drive {
+  const [only, ...others] = chain.layers
+  const isPlain = only && others.length === 0 && !writable && "path" in only && only.format === "raw"
+  return { id, file: `${id}.raw`, writable, ...(isPlain ? { path: only.path } : { chain }) }
 }
 
 /**
@@ -28,10 +48,8 @@ export function isShown(plan: LaunchPlan): boolean {
  * zeros (OVMS-FBC-007). Throws what the system says.
  */
 export function placeDrives(plan: LaunchPlan, firstBoot?: number): void {
-  const plain = plainDisk(plan)
-  if (plain !== undefined) place(plan, plain, SHOWN)
-  if (plan.firstBoot) place(plan, plan.firstBoot.path, FIRST_BOOT)
-  else if (firstBoot !== undefined)
+  for (const { path, file } of drivesOf(plan)) if (path !== undefined) place(plan, path, file)
+  if (!plan.firstBoot && firstBoot !== undefined)
     guardedSync(() => {
       const path = join(plan.directory, FIRST_BOOT)
       rmSync(path, { force: true })
@@ -51,20 +69,12 @@ export function place({ directory }: LaunchPlan, target: string, name: string): 
   }
 }
 
-/** Attaches the disks in the order in which guests find them (OVMS-GST-030). */
-export async function attachDrives(api: Api, plan: LaunchPlan): Promise<void> {
-  const { disk, firstBoot } = plan
-  if (disk)
-    await attach(api, "disk", {
-      path_on_host: SHOWN,
-      is_read_only: !disk.writable,
-      // Whether a guest's flushes reach the host's disk is the storage daemon's affair: what a guest sees is the same.
-      cache_type: disk.writable ? "Writeback" : "Unsafe",
-    })
-  if (firstBoot) await attach(api, "first_boot", { path_on_host: FIRST_BOOT, is_read_only: true })
-}
-
 /** None is the root device: what is said to the kernel is in the machine's arguments. */
-async function attach(api: Api, id: string, drive: Readonly<Record<string, unknown>>): Promise<void> {
-  await api.ask("PUT", `/drives/${id}`, { drive_id: id, is_root_device: false, ...drive })
+export async function attachDrives(api: Api, plan: LaunchPlan): Promise<void> {
+  for (const { id, file, writable } of drivesOf(plan))
+    await api.ask("PUT", `/drives/${id}`, {
+      ...{ drive_id: id, is_root_device: false, path_on_host: file, is_read_only: !writable },
+      // Whether a guest's flushes reach the host's disk is the storage daemon's affair: what a guest sees is the same.
+      cache_type: writable ? "Writeback" : "Unsafe",
+    })
 }

@@ -114,6 +114,43 @@ describe.skipIf(note !== "")(`disks of Firecracker ${note}`, () => {
     expect(processesIn(machine.record.directory)).toEqual([])
   })
 
+  test("further disks and volumes are there in order, and keep what is written to them [OVMS-GST-030, OVMS-GST-031, OVMS-API-515]", async () => {
+    const file = (name: string, text: string) => {
+      const path = bench.path(name)
+      writeFileSync(path, Buffer.alloc(MiB, text))
+      return path
+    }
+    const raw = (path: string) => [{ path, format: "raw" as const }]
+    const volume = file("volume.raw", "volume ")
+    const base = file("data.raw", "data ")
+    const [data, room] = [bench.path("disk-data.qcow2"), bench.path("disk-room.qcow2")]
+    const more: Partial<LaunchPlan> = {
+      disks: [
+        { name: "data", layers: raw(base), size: MiB, overlay: data },
+        { name: "tools", layers: raw(file("tools.raw", "tools ")), size: MiB },
+        { name: "room", layers: [], size: 4 * MiB, overlay: room },
+      ],
+      firstBoot: { path: file("first-boot.iso", "first boot "), size: MiB },
+      volumes: [{ path: volume, serial: "kept", readOnly: false }],
+    }
+    const boot = async (args: string) => {
+      const machine = await bench.vmm.launch({ ...planWith(`tick_ms=1 ticks=1 ${args}`), ...more })
+      const text = await bench.until(machine)
+      await machine.exited
+      expect(processesIn(machine.record.directory)).toEqual([])
+      return text
+    }
+    expect(await boot("disk=2 read=0 write=1")).toMatch(/SECTOR 0 \[data data /)
+    expect(await boot("disk=2 read=0 read=1")).toContain("SECTOR 1 [written by the guest]")
+    expect(await boot("disk=3 read=0 write=1")).toMatch(/WROTE 1 error [\s\S]*SECTOR 0 \[tools tools/)
+    expect(await boot("disk=4 write=1")).toContain(`DISK sectors=${(4 * MiB) / 512}`)
+    expect(await boot("disk=5 read=0")).toContain("SECTOR 0 [first boot first")
+    expect(await boot("disk=6 read=0 write=1")).toMatch(/SECTOR 0 \[volume volume/)
+    for (const path of [data, room]) qemuImg.run("check", "-q", path)
+    expect(readFileSync(base).equals(Buffer.alloc(MiB, "data "))).toBe(true)
+    expect(readFileSync(volume).toString("latin1", 512, 532)).toBe("written by the guest")
+  })
+
   test("what a guest is told at its first boot is the disk behind", async () => {
     const path = bench.path("first-boot.iso")
     writeFileSync(path, Buffer.alloc(MiB, "first boot "))
@@ -251,6 +288,38 @@ test("a host that cannot show layers says what it lacks", () => {
   ])
   const plain = { layers: [{ path: "/base.raw", format: "raw" as const }], size: MiB, writable: false }
   expect(checkFirecracker({ ...plan, disk: plain }, () => "it lacks something")).toEqual([])
+})
+
+test("disks that guests know by a number elsewhere are found by their place, and that is said [OVMS-API-515]", () => {
+  const layers = [{ path: "/tools.raw", format: "raw" as const }]
+  const volume = (at: number) => ({ path: `/v${at}`, serial: `kept${at}`, readOnly: true })
+  const plan: LaunchPlan = {
+    id: "disks",
+    directory: "/nowhere",
+    resources: { vcpus: 1, memory: 64 * MiB },
+    kernel: { path: "/kernel", args: "" },
+    disks: [
+      { name: "tools", layers, size: MiB },
+      { name: "data", layers, size: MiB, overlay: "/nowhere/disk-data.qcow2" },
+    ],
+    volumes: [volume(1)],
+    devices: [],
+    consoleLimit: 4096,
+  }
+  const found = checkFirecracker(plan, () => "it lacks something")
+  expect(found).toEqual([
+    { pointer: "/disks/1", severity: "fatal", reason: "it lacks something" },
+    ...[
+      ["/disks/0", "tools", "1 (Linux: /dev/vda)"],
+      ["/disks/1", "data", "2 (Linux: /dev/vdb)"],
+      ["volumes/0", "kept1", "3 (Linux: /dev/vdc)"],
+    ].map(([pointer = "", name, place]) => ({
+      ...{ pointer, severity: "degraded" as const },
+      reason: `${name}: Firecracker gives disks no serial number: the guest finds it as its disk ${place}`,
+    })),
+  ])
+  const many = { ...plan, volumes: Array.from({ length: 13 }, (_, at) => volume(at)) }
+  expect(checkFirecracker(many, () => undefined)[0]).toMatchObject({ pointer: "/disks", severity: "fatal" })
 })
 
 test("a source of entropy is there, and a device of another type is refused by name [OVMS-MAN-057, OVMS-MAN-059, OVMS-DEV-031]", () => {

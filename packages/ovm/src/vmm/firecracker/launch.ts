@@ -1,7 +1,7 @@
 import type { Call } from "../../content/interfaces.ts"
 import { refuseFatal } from "../fatal.ts"
 import type { Machine } from "../machine.ts"
-import { makeOverlay } from "../overlays.ts"
+import { makeFurther, makeOverlay } from "../overlays.ts"
 import type { LaunchPlan } from "../plan.ts"
 import type { Api } from "./api.ts"
 import type { FirecrackerCapabilities } from "./capabilities.ts"
@@ -29,6 +29,7 @@ export async function launchFirecracker(
   refuseFatal(checkFirecracker(plan))
   const kernel = await vmlinuxOf(plan.kernel?.path ?? "", cacheFolder, call)
   const overlay = await makeOverlay(plan)
+  await makeFurther(plan)
   placeDrives(plan)
   place(plan, kernel, KERNEL)
   if (plan.initrd) place(plan, plan.initrd.path, INITRD)

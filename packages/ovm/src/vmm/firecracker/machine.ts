@@ -13,7 +13,7 @@ import { agentOfFirecracker } from "./agent.ts"
 import type { Api } from "./api.ts"
 import { exitOfFirecracker, type LastAsked } from "./result.ts"
 import { takeBackFirecracker } from "./snapshot/attempt.ts"
-import { isWritten, monitorOf, shownNode, writtenFile } from "./snapshot/disk.ts"
+import { isWritten, monitorOf, shownNode, writtenFile, writtenFiles } from "./snapshot/disk.ts"
 import { flushStorage } from "./storage.ts"
 
 const GRACE_MS = 10_000
@@ -87,7 +87,7 @@ export class FirecrackerMachine implements Machine {
     this.#usable()
     await this.#become("Paused")
     this.#asleep = true
-    if (isWritten(this.record)) await flushStorage(this.record)
+    await flushStorage(this.record, writtenFiles(this.record))
   }
 
   async resume(): Promise<void> {

@@ -18,7 +18,8 @@ export function modelOfFirecracker(
   { snapshotFormat }: Pick<FirecrackerCapabilities, "snapshotFormat">,
   snapshot?: readonly string[],
 ): GuestModel {
-  const { resources, disk } = plan
+  const { resources, disk, disks = [], volumes = [] } = plan
+  const access = (writable: boolean) => (writable ? "" : ",read-only")
   const firstBoot = plan.firstBoot?.size ?? firstBootSizeIn(snapshot ?? [])
   return {
     format: snapshotFormat,
@@ -29,8 +30,10 @@ export function modelOfFirecracker(
     memory: resources.memory,
     devices: [
       ...["serial", "i8042", "vmgenid"],
-      ...(disk ? [`virtio-blk${disk.writable ? "" : ",read-only"}`] : []),
+      ...(disk ? [`virtio-blk${access(disk.writable)}`] : []),
+      ...disks.map(({ name, overlay }) => `virtio-blk,disk=${name}${access(overlay !== undefined)}`),
       ...(firstBoot === undefined ? [] : [`virtio-blk,first-boot,size=${firstBoot}`]),
+      ...volumes.map(({ readOnly }) => `virtio-blk,volume${access(!readOnly)}`),
       ...(snapshot ? interfaceIn(snapshot) : interfaceOf(plan)),
       "virtio-rng",
       ...vsockDevices(plan, snapshot),

@@ -20,7 +20,7 @@ export async function exitOfFirecracker(
   asked?: LastAsked,
 ): Promise<Exit> {
   const { directory, own } = record
-  if (own?.shown) await storageLetGo(directory)
+  if (own?.shown || own?.storage) await storageLetGo(directory)
   if (status === undefined) return await exitOf(record, status, reasonOf(status))
   if (wasSignalled(directory, status))
     return await exitOf(record, status, asked === "quit" ? "quit" : "signal")

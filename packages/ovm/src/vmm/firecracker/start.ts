@@ -16,7 +16,7 @@ import { lastWords } from "../process/last-words.ts"
 import type { Capabilities } from "../vmm.ts"
 import { API_SOCKET, Api } from "./api.ts"
 import { checkFirecracker } from "./check.ts"
-import { isShown } from "./drives.ts"
+import { drivesOf, FIRST } from "./drives.ts"
 import { besideStorage, storageReady } from "./storage.ts"
 import { VSOCK_SOCKET, withSocket } from "./vsock.ts"
 
@@ -69,8 +69,8 @@ export async function startFirecracker<T>(
   const spawned = performance.now()
   const argv = [found.binary, "--api-sock", API_SOCKET, "--id", "ovm", "--log-path", LOG, "--level", "Error"]
   const { disk } = plan
-  const shown = disk !== undefined && isShown(plan)
-  const { group } = await spawnKept(shown ? besideStorage(argv, { directory, disk, overlay }) : argv, plan)
+  const shown = drivesOf(plan, overlay).filter(({ chain }) => chain)
+  const { group } = await spawnKept(shown.length > 0 ? besideStorage(argv, directory, shown) : argv, plan)
   const aborted = Promise.withResolvers<never>()
   aborted.promise.catch(() => {})
   const abort = () => aborted.reject(interrupted())
@@ -90,7 +90,9 @@ export async function startFirecracker<T>(
     const { name, accelerator } = found
     const what = { vmm: name, version, accelerator, model, ...identity }
     const own = {
-      ...(shown && { shown }),
+      ...(shown.length > 0 && { storage: true }),
+      ...(shown.some(({ id }) => id === FIRST) && { shown: true }),
+      written: shown.filter(({ id, writable }) => id !== FIRST && writable).map(({ file }) => file),
       ...(disk && { diskSize: disk.size, ephemeral: disk.ephemeral === true }),
       ...(resumed && { resumed }),
     }
@@ -99,7 +101,7 @@ export async function startFirecracker<T>(
       ...(overlay !== undefined && { overlay }),
       own,
     }
-    if (shown) await Promise.race([storageReady(directory), aborted.promise])
+    if (shown.length > 0) await Promise.race([storageReady(directory), aborted.promise])
     return await Promise.race([then({ record, api, spawn }), aborted.promise])
   } catch (thrown) {
     const error = await inItsOwnWords(directory, toOvmError(thrown), patience)

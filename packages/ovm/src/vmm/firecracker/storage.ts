@@ -5,20 +5,19 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { guarded } from "../../files/guarded.ts"
 import type { MachineRecord } from "../machine.ts"
-import type { DiskPlan } from "../plan.ts"
 import { readExit, readStderr } from "../process/exit.ts"
 import { endStray, isInhabited } from "../process/stray.ts"
 import { findBinary } from "../program.ts"
 import { diskChain } from "../qemu/drives.ts"
 import { QMP_SOCKET } from "../qemu/qmp.ts"
+import { type Drive, FIRST } from "./drives.ts"
 
 // Firecracker knows raw files alone. QEMU's storage daemon shows a chain of layers as one, over FUSE, so that what a
 // guest writes stays a qcow2 (docs/design/0061-firecracker.md).
 
 const PROGRAMS = ["qemu-storage-daemon", "setpriv", "unshare"] as const
 const FUSE = "/dev/fuse"
-/** In the machine's directory: where the chain is seen, by nobody but Firecracker, and what says that it is. */
-export const SHOWN = "disk.raw"
+/** In the machine's directory: what says that all disks are to be seen, which nobody but Firecracker does. */
 const READY = "disk.pid"
 const LOOK_MS = 5
 const SHOW_MS = 60_000
@@ -39,33 +38,38 @@ export function storageFault(env: Record<string, string | undefined> = process.e
 }
 
 /**
- * The command line that shows `disk`, with what is written to it in `overlay`, and is `argv` then. The mount is in a
- * namespace of the two, and so is gone with them, however they end; the storage daemon is told of its parent's end.
+ * The command line that shows `drives`, and is `argv` then. The mounts are in a namespace of the two, and so are gone
+ * with them, however they end; the storage daemon is told of its parent's end.
  */
 export function besideStorage(
   argv: readonly string[],
-  { directory, disk, overlay }: { directory: string; disk: DiskPlan; overlay?: string | undefined },
+  directory: string,
+  drives: readonly Drive[],
 ): string[] {
-  const file = join(directory, SHOWN)
-  for (const name of [SHOWN, READY, QMP_SOCKET]) rmSync(join(directory, name), { force: true })
-  writeFileSync(file, "", { mode: 0o600 })
-  const { nodes, top } = diskChain(disk, overlay)
-  const shown = {
-    type: "fuse",
-    id: "disk",
-    "node-name": top,
-    mountpoint: file,
-    writable: overlay !== undefined,
-  }
-  const options = nodes.map((word) => (word === "-blockdev" ? "--blockdev" : word))
+  for (const name of [READY, QMP_SOCKET]) rmSync(join(directory, name), { force: true })
+  const options = drives.flatMap((drive) => shown(directory, drive))
   // By which a snapshot has it write to another file.
   const monitor = ["--chardev", `socket,id=qmp,path=${QMP_SOCKET},server=on,wait=off`, "--monitor", "qmp"]
-  const storage = [PROGRAMS[0], ...options, "--export", JSON.stringify(shown), ...monitor, "--pidfile", READY]
+  const storage = [PROGRAMS[0], ...options, ...monitor, "--pidfile", READY]
   const both = `setpriv --pdeathsig TERM ${storage.map(quoted).join(" ")} >&2 & exec "$@"`
   return ["unshare", "--mount", "--propagation", "private", "sh", "-c", both, "sh", ...argv]
 }
 
-/** Waits until the disk can be opened. Throws OVM_VMM_FAILED with the storage daemon's words, OVM_VMM_TIMEOUT. */
+/** What has the storage daemon show one. */
+function shown(directory: string, { id, file, writable, chain }: Drive): readonly string[] {
+  if (!chain) return []
+  const mountpoint = join(directory, file)
+  rmSync(mountpoint, { force: true })
+  writeFileSync(mountpoint, "", { mode: 0o600 })
+  const { nodes, top } = diskChain(chain, writable ? chain.overlay : undefined, id === FIRST ? "" : `${id}-`)
+  const fuse = { type: "fuse", id, "node-name": top, mountpoint, writable }
+  return [
+    ...nodes.map((word) => (word === "-blockdev" ? "--blockdev" : word)),
+    ...["--export", JSON.stringify(fuse)],
+  ]
+}
+
+/** Waits until all disks can be opened. Throws OVM_VMM_FAILED with the storage daemon's words, OVM_VMM_TIMEOUT. */
 export async function storageReady(directory: string): Promise<void> {
   for (let waited = 0; waited < SHOW_MS; waited += LOOK_MS) {
     if (existsSync(join(directory, READY))) return
@@ -80,18 +84,20 @@ export async function storageReady(directory: string): Promise<void> {
 }
 
 /**
- * Has all that the guest wrote be in its file, for whoever reads that while the guest stands still. The disk is seen in
- * the namespace of `pid` alone. Throws what reading throws.
+ * Has all that the guest wrote be in its files, for whoever reads them while the guest stands still. The disks are seen
+ * in the namespace of `pid` alone. Throws what reading throws.
  */
-export async function flushStorage({
-  directory,
-  pid,
-}: Pick<MachineRecord, "directory" | "pid">): Promise<void> {
-  const disk = await guarded(() => open(`/proc/${pid}/root${join(directory, SHOWN)}`))
-  try {
-    await guarded(() => disk.sync())
-  } finally {
-    await disk.close()
+export async function flushStorage(
+  { directory, pid }: MachineRecord,
+  files: readonly string[],
+): Promise<void> {
+  for (const file of files) {
+    const disk = await guarded(() => open(`/proc/${pid}/root${join(directory, file)}`))
+    try {
+      await guarded(() => disk.sync())
+    } finally {
+      await disk.close()
+    }
   }
 }
 
