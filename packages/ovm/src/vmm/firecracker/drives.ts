@@ -11,7 +11,7 @@ export const FIRST = "disk"
 const FIRST_BOOT = "first-boot.raw"
 
 /** A disk of a machine. */
-export interface Drive {
+export interface GuestDrive {
   readonly id: string
   /** In the machine's directory. */
   readonly file: string
@@ -23,7 +23,7 @@ export interface Drive {
 }
 
 /** Those of a new machine in the order in which guests find them (OVMS-GST-030); `overlay` is the first disk's. */
-export function drivesOf(plan: LaunchPlan, overlay?: string): readonly Drive[] {
+export function drivesOf(plan: LaunchPlan, overlay?: string): readonly GuestDrive[] {
   const { disk, disks = [], firstBoot, volumes = [] } = plan
   return [
     ...(disk ? [ownDrive(FIRST, { ...disk, ...(overlay && { overlay }) }, disk.writable)] : []),
@@ -36,7 +36,7 @@ export function drivesOf(plan: LaunchPlan, overlay?: string): readonly Drive[] {
   ]
 }
 
-function ownDrive(id: string, chain: NonNullable<Drive["chain"]>, writable: boolean): Drive {
+function ownDrive(id: string, chain: NonNullable<GuestDrive["chain"]>, writable: boolean): GuestDrive {
   const [only, ...others] = chain.layers
   const isPlain = only && others.length === 0 && !writable && "path" in only && only.format === "raw"
   return { id, file: `${id}.raw`, writable, ...(isPlain ? { path: only.path } : { chain }) }

@@ -10,7 +10,7 @@ import { endStray, isInhabited } from "../process/stray.ts"
 import { findBinary } from "../program.ts"
 import { diskChain } from "../qemu/drives.ts"
 import { QMP_SOCKET } from "../qemu/qmp.ts"
-import { type Drive, FIRST } from "./drives.ts"
+import { FIRST, type GuestDrive } from "./drives.ts"
 
 // Firecracker knows raw files alone. QEMU's storage daemon shows a chain of layers as one, over FUSE, so that what a
 // guest writes stays a qcow2 (docs/design/0061-firecracker.md).
@@ -44,7 +44,7 @@ export function storageFault(env: Record<string, string | undefined> = process.e
 export function besideStorage(
   argv: readonly string[],
   directory: string,
-  drives: readonly Drive[],
+  drives: readonly GuestDrive[],
 ): string[] {
   for (const name of [READY, QMP_SOCKET]) rmSync(join(directory, name), { force: true })
   const options = drives.flatMap((drive) => shown(directory, drive))
@@ -56,7 +56,7 @@ export function besideStorage(
 }
 
 /** What has the storage daemon show one. */
-function shown(directory: string, { id, file, writable, chain }: Drive): readonly string[] {
+function shown(directory: string, { id, file, writable, chain }: GuestDrive): readonly string[] {
   if (!chain) return []
   const mountpoint = join(directory, file)
   rmSync(mountpoint, { force: true })
