@@ -173,6 +173,11 @@ describe.skipIf(Boolean(skip))("import and export", () => {
     for (const file of ["twice.gz", "cut.gz", "cut.xz", "short", "empty", "cut.qcow2", "archive.zip"])
       await box.fails(["import", file, "-t", "bad:1"], "OVM_DISK_INVALID", [file])
     await box.fails(["import", "nowhere", "-t", "bad:1"], "OVM_FILE_UNREADABLE", ["nowhere"])
+    // The disk is whole; it is this process that may not write it.
+    for (const file of ["disk.raw", "disk.img"]) {
+      const { status, stderr } = await box.shell(`ulimit -f 16; ovm import ${file} -t bad:1`)
+      expect([file, status, stderr]).toEqual([file, 9, expect.stringMatching(/file too large/i)])
+    }
     expect(left()).toEqual([])
   })
 

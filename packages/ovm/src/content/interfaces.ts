@@ -88,8 +88,11 @@ export interface FileIngester {
 }
 
 export interface Taking extends Progressing {
-  /** Nobody else has the file: where the file system allows, it becomes the blob itself, and is gone from its place. */
-  readonly given?: boolean
+  /**
+   * Of a file that was written by this process and that nobody else has: where the file system allows, it becomes the
+   * blob itself, unread, and is gone from its place.
+   */
+  readonly given?: Digest
 }
 
 export interface ReferencePusher {

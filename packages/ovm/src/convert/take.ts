@@ -1,4 +1,3 @@
-import type { Call } from "../content/interfaces.ts"
 import { invalid } from "../disk/file.ts"
 import { OvmError } from "../errors.ts"
 import { archivedFiles, contentIn } from "./archive/files.ts"
@@ -10,7 +9,7 @@ import { type ArchiveKind, sourceKind } from "./source.ts"
 import type { TakenMachine } from "./taken.ts"
 import { MOST_BYTES } from "./to-qcow2.ts"
 import { unpack } from "./unpack.ts"
-import { Work } from "./work.ts"
+import { type TakeCall, Work } from "./work.ts"
 import type { Workplace } from "./workplace.ts"
 
 /**
@@ -21,7 +20,7 @@ import type { Workplace } from "./workplace.ts"
 export async function takeFile(
   { path, named }: { readonly path: string; readonly named: string },
   place: Workplace,
-  call: Call = {},
+  call: TakeCall = {},
 ): Promise<TakenMachine> {
   const work = new Work(place, call)
   work.called(path, named)

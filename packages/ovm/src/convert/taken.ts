@@ -1,8 +1,11 @@
+import type { Digest } from "../content/digest.ts"
 import type { SourceFormat } from "./source.ts"
 
 /** A disk that was taken in: a qcow2 that stands alone, in the workplace. */
 export interface TakenDisk {
   readonly path: string
+  /** Of the file, as it was written. */
+  readonly digest: Digest
   /** What it was. */
   readonly format: SourceFormat
   /** What was left behind: sentences. */

@@ -1,12 +1,11 @@
 import type { Call } from "../content/interfaces.ts"
-import { invalid, withDisk } from "../disk/file.ts"
+import { invalid } from "../disk/file.ts"
 import { MAX_VIRTUAL_SIZE } from "../disk/inspect.ts"
 import { runTool, ToolMissing, type ToolResult } from "../disk/tool.ts"
 import { OvmError } from "../errors.ts"
+import { fileLimit } from "../host/file-limit.ts"
 import { isObject } from "../objects.ts"
-import { writtenBehind } from "./behind.ts"
 import { notInstalled } from "./not-installed.ts"
-import { snapshotsIn } from "./qcow2.ts"
 import type { SourceFormat } from "./source.ts"
 
 /** Of a file that is made: bytes. */
@@ -16,38 +15,32 @@ export const CONVERSION = { ms: 6 * 3600_000, output: 1024 * 1024, file: MOST_BY
 /** Of `qemu-img check`: 3 are leaks, which do no harm, and 63 is a format that it does not check. */
 const [FAILED, CORRUPT] = [1, 2]
 const LOOK = { ms: 60_000, output: 1024 * 1024 }
+const OPTIONS = "compat=1.1,cluster_size=65536,lazy_refcounts=off,refcount_bits=16,preallocation=off"
 
-/** What of a disk is left behind, in sentences. */
-export interface Converted {
-  readonly remarks: readonly string[]
+/** A disk that stands alone. */
+export interface DiskSource {
+  readonly path: string
+  readonly format: SourceFormat
 }
 
 /**
- * Writes the disk in the file `from`, which sourceKind has judged, into the new qcow2 `to`: what it holds and no more,
- * the same bytes for the same disk. Throws OVM_DISK_INVALID with qemu-img's words, OVM_HOST_FAILED where that is
- * missing, OVM_NO_SPACE, OVM_INTERRUPTED.
+ * Has qemu-img write the disk in the file `from`, which sourceKind has judged, into the new qcow2 `to`, in the form that
+ * isPlain knows. Throws OVM_DISK_INVALID with qemu-img's words, OVM_HOST_FAILED where that is missing, OVM_NO_SPACE,
+ * OVM_INTERRUPTED.
  */
-export async function toQcow2(
-  from: { readonly path: string; readonly format: SourceFormat },
-  to: string,
-  call: Call = {},
-): Promise<Converted> {
-  const node = JSON.stringify(nodeOf(from))
-  const info = await tool(["info", "--output=json", `json:${node}`], from.path, LOOK, call)
+export async function toQcow2(from: DiskSource, to: string, call: Call = {}): Promise<void> {
+  const node = nodeOf(from)
+  const info = await tool(["info", "--output=json", node], from.path, LOOK, call)
   const size = sizeIn(info)
   if (size === undefined || size <= 0 || size > MAX_VIRTUAL_SIZE)
     throw invalid(from.path, `is a disk of ${size} bytes, and there is none of more than ${MAX_VIRTUAL_SIZE}`)
-  await refuseDamaged(from, node, call)
-  const options = "compat=1.1,cluster_size=65536,lazy_refcounts=off,refcount_bits=16,preallocation=off"
-  const words = ["convert", "-q", "-O", "qcow2", "-o", options, `json:${node}`, to]
-  await writtenBehind(to, () => tool(words, from.path, CONVERSION, call))
-  const snapshots = from.format === "qcow2" ? await withDisk(from.path, snapshotsIn) : 0
-  return { remarks: snapshots > 0 ? [`${from.path}: its ${snapshots} internal snapshots are left out`] : [] }
+  await tool(["convert", "-q", "-O", "qcow2", "-o", OPTIONS, node, to], from.path, CONVERSION, call)
 }
 
 /** QEMU reads zeros where a file is cut off, or its tables lead nowhere: a disk that would silently be another one. */
-async function refuseDamaged({ path }: { readonly path: string }, node: string, call: Call): Promise<void> {
-  const { status, stdout } = await qemuImg(["check", "--output=json", `json:${node}`], CONVERSION, call)
+export async function refuseDamaged(from: DiskSource, call: Call = {}): Promise<void> {
+  const { path } = from
+  const { status, stdout } = await qemuImg(["check", "--output=json", nodeOf(from)], CONVERSION, call)
   if (![CORRUPT, FAILED].includes(status)) return
   const parsed: unknown = status === CORRUPT ? JSON.parse(stdout.toString("utf8")) : {}
   const errors = isObject(parsed) ? (parsed.corruptions ?? parsed["check-errors"]) : undefined
@@ -55,10 +48,10 @@ async function refuseDamaged({ path }: { readonly path: string }, node: string, 
 }
 
 /** Whatever a header says of other files is not looked at. */
-function nodeOf({ path, format }: { readonly path: string; readonly format: SourceFormat }): object {
+function nodeOf({ path, format }: DiskSource): string {
   const file = { driver: "file", filename: path, "read-only": true }
   const alone = format === "qcow2" || format === "vmdk" ? { backing: null } : {}
-  return { driver: format, "read-only": true, file, ...alone }
+  return `json:${JSON.stringify({ driver: format, "read-only": true, file, ...alone })}`
 }
 
 function sizeIn(info: Buffer): number | undefined {
@@ -82,7 +75,8 @@ export async function tool(
       .split("\n")
       .at(-1)
       ?.replace(/^qemu-img: /, "") ?? ""
-  if (/No space left/.test(why)) throw new OvmError("OVM_NO_SPACE", `qemu-img: ${why}`)
+  const ours = /File too large/.test(why) && fileLimit() < MOST_BYTES
+  if (ours || /No space left/.test(why)) throw new OvmError("OVM_NO_SPACE", `qemu-img: ${why}`)
   throw invalid(of, `cannot be read by qemu-img: ${why.replace(/'?json:\{.*\}'?/, "the disk").slice(0, 500)}`)
 }
 

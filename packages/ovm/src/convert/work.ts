@@ -2,13 +2,18 @@ import type { Call } from "../content/interfaces.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import type { Workplace } from "./workplace.ts"
 
+export interface TakeCall extends Call {
+  /** Told how many bytes of the disk that is called `label` are written, of how many. */
+  onFile?(label: string, done: number, total: number): void
+}
+
 /** The way from a source to disks: its files in the workplace, each with what it is called where something is said. */
 export class Work {
   readonly #labels: [path: string, label: string][] = []
 
   constructor(
     private readonly place: Workplace,
-    readonly call: Call,
+    readonly call: TakeCall,
   ) {}
 
   /** The path of a file that is not there yet. */

@@ -7,6 +7,7 @@ export interface DiskReader {
   readonly path: string
   /** Bytes. */
   readonly size: number
+  readonly fd: number
   /**
    * Exactly `length` bytes from `at`; OVM_DISK_INVALID, naming `what`, if the file does not have them. They are put
    * into `into`, if given, which has that length.
@@ -41,7 +42,7 @@ export async function withDisk<T>(path: string, use: (disk: DiskReader) => Promi
       }
       return new DataView(bytes.buffer, bytes.byteOffset, length)
     }
-    return await use({ path, size: stat.size, read: readAt })
+    return await use({ path, size: stat.size, fd, read: readAt })
   } catch (thrown) {
     throw toOvmError(thrown)
   } finally {

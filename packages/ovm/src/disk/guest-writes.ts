@@ -6,7 +6,7 @@ export const CLUSTER = 2 ** 16
 /** Entries of an L2 table. */
 export const PER_TABLE = CLUSTER / 8
 /** Clusters that are read together. */
-const AT_ONCE = 8
+export const AT_ONCE = 8
 
 type Buffers = readonly [Buffer<ArrayBuffer>, Buffer<ArrayBuffer>]
 

@@ -1,6 +1,7 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process"
 import type { Readable } from "node:stream"
 import { OvmError } from "../errors.ts"
+import { fileLimit } from "../host/file-limit.ts"
 
 /** What a program may use, since what it reads was written by strangers. */
 export interface ToolLimits {
@@ -53,7 +54,8 @@ function startTool(
   cwd?: string,
 ): ChildProcessByStdio<null, Readable, Readable> {
   const bounds = [`--as=${MEMORY}`, `--cpu=${Math.ceil(limits.ms / 1000)}`, "--core=0"]
-  if (limits.file !== undefined) bounds.push(`--fsize=${limits.file}`)
+  // One that is lower already could not be raised.
+  if (limits.file !== undefined) bounds.push(`--fsize=${Math.min(limits.file, fileLimit())}`)
   return spawn("prlimit", [...bounds, "--", "setpriv", "--pdeathsig", "KILL", "--", name, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { PATH, LC_ALL: "C" },

@@ -2,7 +2,7 @@
  * Does `work` for the items of `source`, `width` of them at a time, and gives the results in the order of the items.
  */
 export async function* ahead<T, R>(
-  source: AsyncIterable<T>,
+  source: AsyncIterable<T> | Iterable<T>,
   width: number,
   work: (item: T) => Promise<R>,
 ): AsyncIterable<R> {

@@ -1,18 +1,22 @@
-import { ftruncateSync, writev } from "node:fs"
+import { fstatSync, ftruncateSync, writev } from "node:fs"
 import { runsOf } from "./zeros.ts"
 
 /**
  * Writes `chunks` at byte `at`, where the open file ends. It ends behind them afterwards; long runs of zeros are holes.
  */
 export async function append(fd: number, chunks: readonly Uint8Array[], at: number): Promise<void> {
+  const end = await writeData(fd, chunks, at)
+  if (fstatSync(fd).size < end) ftruncateSync(fd, end)
+}
+
+/** Writes what of `chunks` is no long run of zeros, beginning at byte `at`, and says where they end. */
+export async function writeData(fd: number, chunks: readonly Uint8Array[], at: number): Promise<number> {
   let position = at
-  let hole = false
   for (const run of runsOf(chunks)) {
     if (!run.hole) await writeAll(fd, run.chunks, position)
     position += run.size
-    hole = run.hole
   }
-  if (hole) ftruncateSync(fd, position)
+  return position
 }
 
 /**

@@ -2,6 +2,7 @@ import type { BigIntStats } from "node:fs"
 import { stat } from "node:fs/promises"
 import { resolve } from "node:path"
 import type { Descriptor } from "../../content/descriptor.ts"
+import type { Digest } from "../../content/digest.ts"
 import type { Call, FileIngester, Pusher } from "../../content/interfaces.ts"
 import { OCI_MANIFEST } from "../../content/manifest.ts"
 import { bytesOf } from "../../content/read.ts"
@@ -59,8 +60,8 @@ export interface PackOptions<Info> extends Call {
   readonly sourceDateEpoch?: string | undefined
   /** Annotations of the OCI manifest that are ours to write, and no source's. */
   readonly annotations?: Readonly<Record<string, string>>
-  /** The files were made for this alone, and nobody needs them afterwards: they become the blobs. */
-  readonly given?: boolean
+  /** Files that were written for this alone, by path, with what was hashed on the way: they become the blobs. */
+  readonly given?: ReadonlyMap<string, Digest>
   /** Told how many bytes of a file are stored, of how many. */
   readonly onFile?: (path: string, done: number, total: number) => void
   /** Told of each blob that was stored. */
@@ -209,9 +210,12 @@ async function taken<Info>(
 ): Promise<BlobFile> {
   const total = Number(before.size)
   const onBytes = (done: number) => options.onFile?.(path, done, total)
-  const found = await store.ingestFile(path, mediaType, { ...options, onBytes })
+  const { signal, given: all } = options
+  const given = all?.get(path)
+  const call = { ...(signal && { signal }), ...(given && { given }), onBytes }
+  const found = await store.ingestFile(path, mediaType, call)
   onBytes(total)
-  const after = options.given ? before : await stat(path, { bigint: true })
+  const after = given ? before : await stat(path, { bigint: true })
   if (after.size !== before.size || after.mtimeNs !== before.mtimeNs || after.ino !== before.ino)
     throw new OvmError("OVM_DIGEST_MISMATCH", `${path} changed while it was packed`, { detail: { path } })
   const annotations = { [TITLE_ANNOTATION]: title, ...(format && { [FORMAT_ANNOTATION]: format }) }

@@ -1,4 +1,5 @@
 import type { PackSource } from "../../artifact/machine/source.ts"
+import type { Digest } from "../../content/digest.ts"
 import type { TakenMachine } from "../../convert/taken.ts"
 
 /** What of the machine is asked for, whatever its source says. */
@@ -37,6 +38,12 @@ export function packSourceOf(
     ...((firmware === "uefi" || said.tpm) && { metadata: { platform: platformOf(firmware, said) } }),
     ...(annotations && { annotations }),
   }
+}
+
+/** The files of its disks, which are nobody else's, and their digests. */
+export function writtenDisks({ disk, further }: TakenMachine): ReadonlyMap<string, Digest> {
+  const all = [disk, ...further.flatMap((one) => ("disk" in one ? [one.disk] : []))]
+  return new Map(all.map(({ path, digest }) => [path, digest]))
 }
 
 function platformOf(firmware: "bios" | "uefi", { secureBoot, tpm }: TakenMachine["said"]) {

@@ -8,10 +8,10 @@ import { ifPresent } from "../../files/present.ts"
 import { openRegular } from "../../files/regular.ts"
 import { syncDirectory, synced } from "../../files/sync.ts"
 import { writing } from "../../files/writing.ts"
-import { flock, shareBlocks, writeBehind } from "../../host/libc.ts"
+import { flock, shareBlocks } from "../../host/libc.ts"
 import { lock } from "../../host/lock.ts"
-import type { Digest } from "../digest.ts"
-import { sha256 } from "../digest.ts"
+import { type Digest, sha256 } from "../digest.ts"
+import { fill } from "../fill.ts"
 import type { Bytes, Progressing } from "../interfaces.ts"
 import { hashFile } from "./blobs.ts"
 import type { LayoutFiles } from "./files.ts"
@@ -68,6 +68,10 @@ export class Ingest implements AsyncDisposable {
     return new Ingest(into, path, handle)
   }
 
+  get size(): number {
+    return fstatSync(this.handle.fd).size
+  }
+
   async write(content: Bytes): Promise<void> {
     let at = 0
     for await (const { chunks, size } of batches(content)) {
@@ -76,34 +80,12 @@ export class Ingest implements AsyncDisposable {
     }
   }
 
-  /**
-   * Fills the file with what comes, whatever it is, and says what was written. Each piece is hashed while it is
-   * written, and while the disk takes those before it, where it is to be durable.
-   */
+  /** Fills the file with what comes, and brings it to the disk where it is to be durable. */
   async take(content: Bytes): Promise<{ digest: Digest; size: number }> {
-    const { fd } = this.handle
-    const hash = sha256()
-    let at = 0
-    for await (const { chunks, size } of batches(content)) {
-      const written = writing(this.path, () => append(fd, chunks, at))
-      for (const chunk of chunks) hash.update(chunk)
-      await written
-      if (this.into.durable) writeBehind(fd, at, size)
-      at += size
-    }
-    if (this.into.durable) await writing(this.path, () => synced(fd))
-    return { digest: hash.digest(), size: at }
-  }
-
-  /** Says what is in the file, and brings it to the disk meanwhile where it is to be durable. */
-  async asItIs(call: Progressing): Promise<{ digest: Digest; size: number }> {
-    const { fd } = this.handle
-    const settled = this.into.durable ? writing(this.path, () => synced(fd)) : undefined
-    try {
-      return { digest: await hashFile(this.path, call), size: fstatSync(fd).size }
-    } finally {
-      await settled
-    }
+    const { path, handle, into } = this
+    const taken = await fill({ path, fd: handle.fd }, content, { behind: into.durable })
+    if (into.durable) await writing(path, () => synced(handle.fd))
+    return taken
   }
 
   /**

@@ -14,7 +14,6 @@ import type {
   FilePusher,
   Incoming,
   Ingester,
-  Progressing,
   Store,
   Taking,
   Untagger,
@@ -155,8 +154,8 @@ export class LayoutStore
   /** Read once, but where a blob of the same size is here: it may be the same, and then nothing has to be copied. */
   ingestFile(path: string, mediaType: string, call: Taking = {}): Promise<Descriptor> {
     return guarded(async () => {
-      const given = call.given ? await Ingest.given(this.#into, path) : undefined
-      if (given) return await this.#settled(given, mediaType, call)
+      const given = call.given && (await this.#given(path, call.given, mediaType))
+      if (given) return given
       const { size } = await stat(path)
       if (await this.blobs.anyOf(size)) {
         const found = { mediaType, digest: await hashFile(path, call), size }
@@ -169,11 +168,13 @@ export class LayoutStore
     })
   }
 
-  /** A file that was given is read once, while it goes to the disk. */
-  async #settled(given: Ingest, mediaType: string, call: Progressing): Promise<Descriptor> {
+  /** Takes the file itself; undefined where it is on another file system. */
+  async #given(path: string, digest: Digest, mediaType: string): Promise<Descriptor | undefined> {
+    const given = await Ingest.given(this.#into, path)
+    if (!given) return undefined
     await using ingest = given
-    const taken = { mediaType, ...(await ingest.asItIs(call)) }
-    if (!(await this.exists(taken, call))) await ingest.commit(taken.digest)
+    const taken = { mediaType, digest, size: ingest.size }
+    if (!(await this.exists(taken))) await ingest.commit(digest)
     return taken
   }
 

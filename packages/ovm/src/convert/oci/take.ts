@@ -1,11 +1,11 @@
 import type { Descriptor } from "../../content/descriptor.ts"
-import type { Call, Fetcher } from "../../content/interfaces.ts"
+import type { Fetcher } from "../../content/interfaces.ts"
 import { invalid } from "../../disk/file.ts"
 import { fillBounded } from "../fill.ts"
 import { finish, fromFile } from "../take.ts"
 import type { TakenMachine } from "../taken.ts"
 import { MOST_BYTES } from "../to-qcow2.ts"
-import { Work } from "../work.ts"
+import { type TakeCall, Work } from "../work.ts"
 import type { Workplace } from "../workplace.ts"
 import { takeKubevirt } from "./kubevirt.ts"
 import type { OciSource } from "./source.ts"
@@ -18,7 +18,7 @@ export async function takeOci(
   found: Exclude<OciSource, { kind: "container" | "machine" }>,
   { source, named }: { readonly source: Fetcher; readonly named: string },
   place: Workplace,
-  call: Call = {},
+  call: TakeCall = {},
 ): Promise<TakenMachine> {
   const work = new Work(place, call)
   const fetched = (layer: Descriptor, label: string) => fetchTo(source, layer, { label, work })

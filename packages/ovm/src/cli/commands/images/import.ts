@@ -7,6 +7,7 @@ import { checkSource } from "../../../artifact/machine/source.ts"
 import { takeOci } from "../../../convert/oci/take.ts"
 import { takeFile } from "../../../convert/take.ts"
 import type { TakenMachine } from "../../../convert/taken.ts"
+import type { TakeCall } from "../../../convert/work.ts"
 import { Workplace } from "../../../convert/workplace.ts"
 import { checkChain } from "../../../disk/chain.ts"
 import { inspectDisk } from "../../../disk/inspect.ts"
@@ -16,7 +17,7 @@ import { takeIn } from "../../../images/take-in.ts"
 import { parseReference, type Reference } from "../../../registry/reference.ts"
 import { parseDiskSize } from "../../import/disk-size.ts"
 import { type FoundSource, findSource } from "../../import/find.ts"
-import { packSourceOf } from "../../import/source.ts"
+import { packSourceOf, writtenDisks } from "../../import/source.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printError, printJson } from "../../output.ts"
 import { parseAmple, parseCount } from "../../size.ts"
@@ -110,17 +111,16 @@ async function machine(
   refuseForDisk(options)
   const { root } = paths()
   using place = await Workplace.open(join(root, "importing"), { signal })
-  const taken = await take(text, found, place, signal)
-  const source = checkSource(packSourceOf(taken, { ...options, name: reference.repository }))
   using progress = await openProgress()
+  const taken = await take(text, found, place, { signal, onFile: progress.onFile })
+  const source = checkSource(packSourceOf(taken, { ...options, name: reference.repository }))
   const { digest } = await takeIn(paths(), { durable: true }, async (store) => {
     const packed = await pack(source, store, {
       base: root,
       disks: { inspect: inspectDisk, checkChain },
       sourceDateEpoch: process.env.SOURCE_DATE_EPOCH,
-      given: true,
+      given: writtenDisks(taken),
       signal,
-      onFile: (_, at, total) => progress.onFile(text, at, total),
     })
     await store.tag(packed, reference.toString(), { signal })
     return packed
@@ -133,11 +133,11 @@ async function take(
   text: string,
   found: FoundSource | undefined,
   place: Workplace,
-  signal: AbortSignal,
+  call: TakeCall,
 ): Promise<TakenMachine> {
-  if (found?.artifact) return await takeOci(found.artifact.found, found.artifact, place, { signal })
-  if (text !== "-") return await takeFile({ path: text, named: text }, place, { signal })
-  return await takeFile({ path: await spooled(place, signal), named: "standard input" }, place, { signal })
+  if (found?.artifact) return await takeOci(found.artifact.found, found.artifact, place, call)
+  if (text !== "-") return await takeFile({ path: text, named: text }, place, call)
+  return await takeFile({ path: await spooled(place, call), named: "standard input" }, place, call)
 }
 
 function refuseForDisk({ kernelFrom, diskSize }: ImportOptions): void {
@@ -146,7 +146,7 @@ function refuseForDisk({ kernelFrom, diskSize }: ImportOptions): void {
 }
 
 /** A pipe cannot be looked at twice. */
-async function spooled(place: Workplace, signal: AbortSignal): Promise<string> {
+async function spooled(place: Workplace, { signal }: TakeCall): Promise<string> {
   if (process.stdin.isTTY)
     throw new OvmError("OVM_USAGE", "standard input is a terminal", { hint: "ovm import FILE -t NAME" })
   const path = place.file()
