@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises"
 import { invalid, withDisk } from "../disk/file.ts"
-import { isPlain } from "../disk/plain.ts"
+import { isPlainQcow2 } from "../disk/plain.ts"
 import { snapshotsIn } from "./qcow2.ts"
 import { sourceKind } from "./source.ts"
 import type { TakenDisk } from "./taken.ts"
@@ -31,7 +31,7 @@ export async function takeDisk(
 async function converted(from: DiskSource, label: string, work: Work): Promise<TakenDisk> {
   const { call } = work
   if (from.format !== "raw") await refuseDamaged(from, call)
-  const plain = from.format === "raw" || (from.format === "qcow2" && (await isPlain(from.path, call)))
+  const plain = from.format === "raw" || (from.format === "qcow2" && (await isPlainQcow2(from.path, call)))
   const between = plain ? from.path : work.file(label)
   if (!plain) await toQcow2(from, between, call)
   const path = work.file(label)

@@ -24,9 +24,9 @@ export interface DiskSource {
 }
 
 /**
- * Has qemu-img write the disk in the file `from`, which sourceKind has judged, into the new qcow2 `to`, in the form that
- * isPlain knows. Throws OVM_DISK_INVALID with qemu-img's words, OVM_HOST_FAILED where that is missing, OVM_NO_SPACE,
- * OVM_INTERRUPTED.
+ * Has qemu-img write the disk in the file `from`, which sourceKind has judged, into the new qcow2 `to`, in the form
+ * that isPlainQcow2 knows. Throws OVM_DISK_INVALID with qemu-img's words, OVM_HOST_FAILED where that is missing,
+ * OVM_NO_SPACE, OVM_INTERRUPTED.
  */
 export async function toQcow2(from: DiskSource, to: string, call: Call = {}): Promise<void> {
   const node = nodeOf(from)

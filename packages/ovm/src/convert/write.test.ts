@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { qemuImg, refusal } from "@ovms/testkit/disks.ts"
 import { hashFile } from "../content/layout/blobs.ts"
 import type { ChainFile } from "../disk/chain-reader.ts"
-import { isPlain, withPlain } from "../disk/plain.ts"
+import { isPlainQcow2, withPlain } from "../disk/plain.ts"
 import { writeAlone } from "./write.ts"
 
 const root = mkdtempSync(join(tmpdir(), "ovm-write-"))
@@ -63,7 +63,7 @@ test.skipIf(!qemuImg.present)(
     const size = Buffer.alloc(8)
     size.writeBigUInt64BE(BigInt(SIZE))
     writeSync(fd, size, 0, 8, 24)
-    expect(await isPlain(longer, {})).toBe(true)
+    expect(await isPlainQcow2(longer, {})).toBe(true)
     expect(await written({ path: longer, format: "qcow2" })).toEqual(first)
 
     // It is known before anything is written.
@@ -77,12 +77,12 @@ test.skipIf(!qemuImg.present)(`what a qcow2 is that is not read here ${qemuImg.n
   const plain = path("plain.qcow2")
   qemuImg.run("create", "-q", "-f", "qcow2", plain, "4M")
   qemuImg.io(plain, "write -P 7 0 1M")
-  expect(await isPlain(plain, {})).toBe(true)
+  expect(await isPlainQcow2(plain, {})).toBe(true)
   for (const options of [["-c"], ["-o", "cluster_size=4096"], ["-o", "extended_l2=on"]]) {
     const other = path("other.qcow2")
     qemuImg.run("convert", "-O", "qcow2", ...options, plain, other)
-    expect([options, await isPlain(other, {})]).toEqual([options, false])
+    expect([options, await isPlainQcow2(other, {})]).toEqual([options, false])
   }
   qemuImg.run("snapshot", "-c", "before", plain)
-  expect(await isPlain(plain, {})).toBe(false)
+  expect(await isPlainQcow2(plain, {})).toBe(false)
 })

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises"
 import type { Digest } from "../content/digest.ts"
-import { fill } from "../content/fill.ts"
+import { fillHashed } from "../content/fill-hashed.ts"
 import type { Call } from "../content/interfaces.ts"
 import type { ChainFile } from "../disk/chain-reader.ts"
 import { BYTES } from "../disk/differing.ts"
@@ -16,9 +16,9 @@ interface Writing extends Call {
 }
 
 /**
- * Writes the disk `from`, which is raw or as isPlain says, into the new qcow2 `to`: what is not zero, and no more, so
- * that the same disk gives the same bytes. It is read twice, but of what is not zero little the first time, and hashed
- * while it is written. Throws OVM_DISK_INVALID for more than there may be, OVM_NO_SPACE, OVM_INTERRUPTED.
+ * Writes the disk `from`, which is raw or as isPlainQcow2 says, into the new qcow2 `to`: what is not zero, and no more,
+ * so that the same disk gives the same bytes. It is read twice, but of what is not zero little the first time, and
+ * hashed while it is written. Throws OVM_DISK_INVALID for more than there may be, OVM_NO_SPACE, OVM_INTERRUPTED.
  */
 export async function writeAlone(from: ChainFile, to: string, call: Writing): Promise<Digest> {
   return await withPlain(from, (disk) =>
@@ -28,7 +28,7 @@ export async function writeAlone(from: ChainFile, to: string, call: Writing): Pr
       const total = [...kinds.values()].reduce((sum, table) => sum + count(table), 0) * CLUSTER
       const onBytes = (done: number) => call.onBytes?.(Math.min(done, total), total)
       await using file = await open(to, "wx", 0o600)
-      const { digest } = await fill({ path: to, fd: file.fd }, streamed(disk, kinds, call), {
+      const { digest } = await fillHashed({ path: to, fd: file.fd }, streamed(disk, kinds, call), {
         behind: true,
         atOnce: KEPT - 1,
         onBytes,

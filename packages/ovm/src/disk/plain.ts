@@ -11,7 +11,7 @@ import { type DiskReader, invalid } from "./file.ts"
 import { AT_ONCE, CLUSTER, PER_TABLE } from "./guest-writes.ts"
 import { inspectDisk } from "./inspect.ts"
 import { Lookup } from "./lookup.ts"
-import type { Content } from "./streamed.ts"
+import type { ClusterBytes } from "./streamed.ts"
 
 /** Where clusters of an L2 table are in the file, by entry; below zero for those that are not there. */
 type Places = Float64Array
@@ -23,8 +23,8 @@ export const KEPT = 6
 /** So much of a cluster tells, as a rule, that it is not all zero. */
 const GLANCE = 4096
 
-/** A disk all of whose bytes are in one file as they are: raw, or a qcow2 that isPlain knows. */
-export class PlainDisk implements Content {
+/** A disk all of whose bytes are in one file as they are: raw, or a qcow2 that isPlainQcow2 knows. */
+export class PlainDisk implements ClusterBytes {
   readonly #buffers: Buffer<ArrayBuffer>[] = []
   #next = 0
 
@@ -157,10 +157,10 @@ export async function withPlain<T>(file: ChainFile, use: (disk: PlainDisk) => Pr
 }
 
 /**
- * Whether the disk is a qcow2 that a PlainDisk can be of: with clusters of 64 KiB, none of them compressed, and no fault
- * that inspectDisk would find. Of one that has others somebody else has to make one.
+ * Whether the disk is a qcow2 that a PlainDisk can be of: with clusters of 64 KiB, none of them compressed, and no
+ * fault that inspectDisk would find. Of another one somebody else has to make such a disk.
  */
-export async function isPlain(path: string, call: Call): Promise<boolean> {
+export async function isPlainQcow2(path: string, call: Call): Promise<boolean> {
   try {
     const { qcow2 } = await inspectDisk(path, { format: "qcow2", role: "base", ...call })
     return qcow2?.clusterSize === CLUSTER && qcow2.compressedClusters === 0 && !qcow2.extendedL2

@@ -5,7 +5,7 @@ import { layout } from "./overlay.ts"
 import { COPIED, counts, setEntry } from "./written.ts"
 
 /** What is written into a qcow2. */
-export interface Content {
+export interface ClusterBytes {
   /** Of the disk, in bytes. */
   readonly size: number
   /** The bytes of these clusters of the L2 table of that index, in order. */
@@ -16,7 +16,7 @@ export interface Content {
  * The bytes, in order, of a qcow2 with what `content` has for the clusters that `kinds` tells of: header and first
  * tables, then for each L2 table its clusters and itself.
  */
-export async function* streamed(content: Content, kinds: Differing, call: Call): Bytes {
+export async function* streamed(content: ClusterBytes, kinds: Differing, call: Call): Bytes {
   const head = layout(content.size)
   const l1 = new DataView(new ArrayBuffer((head.clusters - head.l1Table) * CLUSTER))
   let end = head.clusters

@@ -11,7 +11,7 @@ import { writing } from "../../files/writing.ts"
 import { flock, shareBlocks } from "../../host/libc.ts"
 import { lock } from "../../host/lock.ts"
 import { type Digest, sha256 } from "../digest.ts"
-import { fill } from "../fill.ts"
+import { fillHashed } from "../fill-hashed.ts"
 import type { Bytes, Progressing } from "../interfaces.ts"
 import { hashFile } from "./blobs.ts"
 import type { LayoutFiles } from "./files.ts"
@@ -83,7 +83,7 @@ export class Ingest implements AsyncDisposable {
   /** Fills the file with what comes, and brings it to the disk where it is to be durable. */
   async take(content: Bytes): Promise<{ digest: Digest; size: number }> {
     const { path, handle, into } = this
-    const taken = await fill({ path, fd: handle.fd }, content, { behind: into.durable })
+    const taken = await fillHashed({ path, fd: handle.fd }, content, { behind: into.durable })
     if (into.durable) await writing(path, () => synced(handle.fd))
     return taken
   }

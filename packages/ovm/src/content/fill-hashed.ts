@@ -9,7 +9,7 @@ import type { Bytes } from "./interfaces.ts"
 /** So much is handed to the disk at a time, in bytes. */
 const BEHIND = 4 * 1024 * 1024
 
-export interface Filling {
+export interface HashedFilling {
   /** The disk is to take what is there while more is written: whoever syncs the file then waits for little. */
   readonly behind: boolean
   /**
@@ -25,10 +25,10 @@ export interface Filling {
  * Fills the open file, which is empty, with what comes, whatever it is, and says what was written. Each piece is hashed
  * while it is written. Throws what `content` throws, and the system's errors with the path.
  */
-export async function fill(
+export async function fillHashed(
   { path, fd }: { readonly path: string; readonly fd: number },
   content: Bytes,
-  { behind, atOnce = 1, onBytes }: Filling,
+  { behind, atOnce = 1, onBytes }: HashedFilling,
 ): Promise<{ digest: Digest; size: number }> {
   const hash = sha256()
   const under: Promise<unknown>[] = []
