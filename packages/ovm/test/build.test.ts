@@ -56,6 +56,15 @@ describe.skipIf(Boolean(skip))("a build", () => {
     const [last] = found.sort((one, other) => other.snapshot.created.localeCompare(one.snapshot.created))
     return (last && (await store.path(last.state))) ?? "nothing is kept"
   }
+  /** Names of such snapshots. */
+  const keptMachines = async () => {
+    await using store = await openLayout(join(box.home, "store"))
+    const found: string[] = []
+    for await (const { reference, target } of store.list())
+      if (reference.startsWith("ovm-build/machine:") && (await isSnapshot(store, target)))
+        found.push(reference)
+    return found
+  }
   const names = async () => (await box.json(["images"])).map(({ name }: { name: string }) => name)
 
   beforeAll(async () => {
@@ -133,12 +142,22 @@ describe.skipIf(Boolean(skip))("a build", () => {
     expect(await listSnapshots(store, base.descriptor)).toEqual([])
   })
 
-  test("boots one where what was kept of it is damaged [OVMS-BLD-055]", async () => {
+  test("boots one where what was kept of it is damaged, and keeps eight at most [OVMS-BLD-055, OVMS-BLD-059]", async () => {
     await writeFile(await keptState(), "not what it was")
+    const [first = ""] = await keptMachines()
+    {
+      await using store = await openLayout(join(box.home, "store"))
+      for (let count = 1; count <= 8; count++)
+        await store.tag(await store.resolve(first), `ovm-build/machine:other-${count}`)
+    }
     const said = await build(`${STEPS}RUN ${BOOT}; cat /greeting\n`, "--memory", "256MiB")
     expect(said.stderr).toMatch(/^ {2}a machine is booted: .+$/m)
     expect(said.stderr).toContain("[stack]\nhello world\n")
     expect([said.status, bootIn(said) === boot]).toEqual([0, false])
+    // The oldest has gone; the one that was taken again is the newest.
+    const others = Array.from({ length: 7 }, (_, at) => `ovm-build/machine:other-${at + 2}`)
+    expect(await keptMachines()).toEqual([...others, first])
+    expect(await box.ok(["system", "df"])).toMatch(/^ {2}of builds +2 of 8 /m)
   })
 
   test("does not start what the policy refuses by its name, nor go on from what was kept of it [OVMS-POL-009]", async () => {
@@ -157,7 +176,7 @@ describe.skipIf(Boolean(skip))("a build", () => {
 
   test("has what it kept taken away by prune --all [OVMS-BLD-021]", async () => {
     const freed = await box.json(["prune", "--all", "--dry-run"])
-    expect(freed.steps).toBe(10)
+    expect(freed.steps).toBe(17)
     expect(freed.content.size).toBeGreaterThan(0)
     expect(await box.json(["prune", "--all"])).toEqual({ ...freed, dry_run: false })
     expect((await box.json(["prune", "--all", "--dry-run"])).steps).toBe(0)

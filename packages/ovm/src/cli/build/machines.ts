@@ -9,6 +9,7 @@ import { admitHere } from "./admit.ts"
 import { quietArgs } from "./beginning.ts"
 import { Builder } from "./builder.ts"
 import { standIn } from "./machine-base.ts"
+import { letGoOfMachines } from "./machines-kept.ts"
 import { MACHINE_NAMES } from "./step-name.ts"
 import type { Steps } from "./steps-kept.ts"
 
@@ -72,7 +73,12 @@ export class Machines implements AsyncDisposable {
     try {
       await builder.snapshot(await this.#tag(image), call)
     } catch (thrown) {
-      this.#couldNot("a later build boots a machine here", thrown)
+      return this.#couldNot("a later build boots a machine here", thrown)
+    }
+    try {
+      await letGoOfMachines(call)
+    } catch (thrown) {
+      this.#couldNot("more machines are kept than should be", thrown)
     }
   }
 

@@ -1,5 +1,7 @@
 import type { Command } from "commander"
 import { paths } from "../../../../host/paths.ts"
+import { MOST_MACHINES } from "../../../build/machines-kept.ts"
+import { isStep } from "../../../build/step-name.ts"
 import { useDaemon } from "../../../daemon.ts"
 import { formatCount, formatSize, shortDigest, shortId } from "../../../format.ts"
 import { interruptible } from "../../../interrupt.ts"
@@ -39,13 +41,24 @@ async function run({ verbose, json }: DfOptions): Promise<void> {
   )
   if (json) return printJson(taken)
   printTable(COLUMNS, [
-    ...TYPES.map((type) => {
+    ...TYPES.flatMap((type) => {
       const { count, size, reclaimable } = taken[type]
-      return [type, String(count), formatSize(size), formatSize(reclaimable)]
+      const row = [type, String(count), formatSize(size), formatSize(reclaimable)]
+      return type === "images" || type === "snapshots" ? [row, ...ofBuilds(taken[type], type)] : [row]
     }),
     ["total", "", formatSize(taken.total.size), formatSize(taken.total.reclaimable)],
   ])
   if (verbose) for (const section of sections(taken)) printSection(section)
+}
+
+/** What builds have kept among them, which `ovm prune --all` frees: what nobody else has of it. */
+function ofBuilds({ items }: RoomTaken["images"], type: "images" | "snapshots"): string[][] {
+  const kept = items.filter(({ names }) => names.length > 0 && names.every(isStep))
+  if (kept.length === 0) return []
+  const most = type === "snapshots" ? ` of ${MOST_MACHINES}` : ""
+  return [
+    ["  of builds", `${kept.length}${most}`, formatSize(kept.reduce((sum, { own }) => sum + own, 0)), ""],
+  ]
 }
 
 interface Section {
