@@ -1,9 +1,11 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { ARM64_READY, arm64EfiProgram } from "@ovms/testkit/arm64.ts"
 import {
+  ARM64_TEST_VARIABLES,
   arm64UefiMissing,
   buildUefiDisk,
   buildUefiProgram,
+  signForTests,
   signingMissing,
   TEST_VARIABLES,
   uefiMissing,
@@ -145,5 +147,34 @@ test.skipIf(Boolean(arm64UefiMissing))(
     await host.ok(["pack", ...what, "-t", "arm64:1"])
     await host.ok(["run", "-d", "--name", "one", "arm64:1"])
     await host.console("one", ARM64_READY)
+  },
+)
+
+test.skipIf(Boolean(arm64UefiMissing || signingMissing))(
+  "Secure Boot on arm64 starts what is signed by a key of its variables, and nothing else [OVMS-UEF-020, OVMS-UEF-021]",
+  async () => {
+    await using host = await Sandbox.create()
+    const program = await host.file("arm64.efi", arm64EfiProgram())
+    const start = async (name: string, file: string, more: object = {}) => {
+      const disk = host.path(`${name}.raw`)
+      await writeUefiDisk(disk, file, "BOOTAA64.EFI")
+      const source = {
+        schemaVersion: 1,
+        name,
+        architecture: "arm64",
+        diskLayers: [{ path: disk, format: "raw" }],
+        resources: { vcpus: 1, memory: 128 << 20 },
+        metadata: { platform: { arch: "aarch64", uefi: true, secureBoot: true } },
+        ...more,
+      }
+      await host.ok(["pack", "-f", await host.file("source.json", JSON.stringify(source)), "-t", `${name}:1`])
+      await host.ok(["run", "-d", "--name", name, `${name}:1`])
+    }
+    await start("unsigned", program)
+    const signed = await signForTests(program, (name) => host.path(name))
+    await start("signed", signed, { firmware: { variables: { path: ARM64_TEST_VARIABLES } } })
+    await host.console("signed", ARM64_READY)
+    await said(host, "unsigned", /failed to load Boot0001 .*: Access Denied\r?\n/)
+    expect(await host.ok(["logs", "unsigned"])).not.toContain(ARM64_READY)
   },
 )

@@ -35,6 +35,8 @@ export const signingMissing =
   (existsSync("/usr/share/ovmf/PkKek-1-snakeoil.key") ? "" : "(skipped: ovmf has no test key)")
 /** Variables of firmware that believe the test key alone. */
 export const TEST_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd"
+/** The same for arm64; its key is the same, too. */
+export const ARM64_TEST_VARIABLES = "/usr/share/AAVMF/AAVMF_VARS.snakeoil.fd"
 const TEST_KEY = "/usr/share/ovmf/PkKek-1-snakeoil"
 
 const run = promisify(execFile)
@@ -49,7 +51,7 @@ export async function buildUefiDisk({ signed = false } = {}): Promise<string> {
   const program = await buildUefiProgram()
   return await built(name, SOURCES, [...COMPILE, ...LINK, `${SIZE}`], async (folder) => {
     const at = (name: string) => join(folder, name)
-    await writeUefiDisk(at(name), signed ? await sign(program, at) : program)
+    await writeUefiDisk(at(name), signed ? await signForTests(program, at) : program)
   })
 }
 
@@ -61,7 +63,8 @@ export async function writeUefiDisk(disk: string, program: string, called = "BOO
   await run("mcopy", ["-i", disk, program, `::/EFI/BOOT/${called}`])
 }
 
-async function sign(program: string, at: (name: string) => string): Promise<string> {
+/** Path of the program signed by the test key; `at` gives those of files that are made for that. */
+export async function signForTests(program: string, at: (name: string) => string): Promise<string> {
   await run("openssl", ["rsa", "-in", `${TEST_KEY}.key`, "-passin", "pass:snakeoil", "-out", at("key")])
   await run("sbsign", ["--key", at("key"), "--cert", `${TEST_KEY}.pem`, "--output", at("signed"), program])
   return at("signed")
