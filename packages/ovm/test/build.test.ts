@@ -144,19 +144,19 @@ describe.skipIf(Boolean(skip))("a build", () => {
 
   test("boots one where what was kept of it is damaged, and keeps eight at most [OVMS-BLD-055, OVMS-BLD-059]", async () => {
     await writeFile(await keptState(), "not what it was")
-    const [first = ""] = await keptMachines()
+    const last = (await keptMachines()).at(-1) ?? ""
     {
       await using store = await openLayout(join(box.home, "store"))
       for (let count = 1; count <= 8; count++)
-        await store.tag(await store.resolve(first), `ovm-build/machine:other-${count}`)
+        await store.tag(await store.resolve(last), `ovm-build/machine:other-${count}`)
     }
     const said = await build(`${STEPS}RUN ${BOOT}; cat /greeting\n`, "--memory", "256MiB")
     expect(said.stderr).toMatch(/^ {2}a machine is booted: .+$/m)
     expect(said.stderr).toContain("[stack]\nhello world\n")
     expect([said.status, bootIn(said) === boot]).toEqual([0, false])
-    // The oldest has gone; the one that was taken again is the newest.
+    // Those before have gone; the one that was taken again is the newest.
     const others = Array.from({ length: 7 }, (_, at) => `ovm-build/machine:other-${at + 2}`)
-    expect(await keptMachines()).toEqual([...others, first])
+    expect(await keptMachines()).toEqual([...others, last])
     expect(await box.ok(["system", "df"])).toMatch(/^ {2}of builds +2 of 8 /m)
   })
 
@@ -176,7 +176,7 @@ describe.skipIf(Boolean(skip))("a build", () => {
 
   test("has what it kept taken away by prune --all [OVMS-BLD-021]", async () => {
     const freed = await box.json(["prune", "--all", "--dry-run"])
-    expect(freed.steps).toBe(17)
+    expect(freed.steps).toBe(16)
     expect(freed.content.size).toBeGreaterThan(0)
     expect(await box.json(["prune", "--all"])).toEqual({ ...freed, dry_run: false })
     expect((await box.json(["prune", "--all", "--dry-run"])).steps).toBe(0)
