@@ -96,6 +96,30 @@ describe.skipIf(Boolean(skip))("platforms", () => {
     await box.fails(["inspect", "--platform", "arm64", remote], "OVM_USAGE", ["OS/ARCHITECTURE"])
   })
 
+  test("one machine of an index is pushed by its platform", async () => {
+    const part = `${registry.host}/machines/part:1`
+    await box.ok(["tag", remote, part])
+    const pushed = await box.json(["push", "--platform", "linux/arm64", part])
+    expect(pushed.digest).toBe(digests.arm64)
+    await box.ok(["rmi", part])
+    expect((await box.json(["inspect", "--platform", "linux/arm64", part])).digest).toBe(digests.arm64)
+    await box.fails(["push", "--platform", "linux/riscv64", remote], "OVM_PLATFORM_MISSING", ["riscv64"])
+    expect((await box.json(["index", "inspect", remote])).digest).toBe(index)
+  })
+
+  test.skipIf(Boolean(arm64Missing))(
+    "a sandbox is of the machine for its platform, whose agent there has to be [OVMS-IDX-028]",
+    async () => {
+      for (const [platform, words] of [
+        ["linux/arm64", /OVM_UNSUPPORTED: .*\/agent: .* for x86_64/],
+        ["linux/riscv64", /OVM_PLATFORM_MISSING: .*linux\/arm64/],
+      ] as const) {
+        const said = await box.ovm(["sandbox", "run", "--platform", platform, remote, "--", "true"])
+        expect(said).toMatchObject({ status: 125, stderr: expect.stringMatching(words) })
+      }
+    },
+  )
+
   test("a pull takes the host's machine or all; a part is kept, and not copied on as a whole [OVMS-IDX-023, OVMS-IDX-024]", async () => {
     await using other = await Sandbox.create()
     expect((await other.json(["pull", remote])).digest).toBe(index)

@@ -645,6 +645,8 @@ class SandboxRequest(_SandboxRequest, total=False):
     memory: int
     # What the machine is connected to. Default nothing.
     network: NetworkWanted
+    # Which machine of an index - OS/ARCHITECTURE. Default that of the host; another image has to be for it (platforms.md).
+    platform: str
 
 # An absolute path of the guest.
 SandboxPath = str

@@ -1060,6 +1060,8 @@ export interface components {
             readonly memory?: number;
             /** @description What the machine is connected to. Default nothing. */
             readonly network?: components["schemas"]["NetworkWanted"];
+            /** @description Which machine of an index - OS/ARCHITECTURE. Default that of the host; another image has to be for it (platforms.md). */
+            readonly platform?: string;
         };
         /** @description An absolute path of the guest. */
         readonly SandboxPath: string;

@@ -2,6 +2,7 @@ import { resolve } from "node:path"
 import { isPath } from "../../registry/reference.ts"
 import type { NetworkWanted, SandboxRequest } from "../../runtime/interfaces.ts"
 import { type ExecOptions, execRequest } from "../exec-options.ts"
+import type { PlatformOption } from "../platform-option.ts"
 import { type FileIn, readFilesIn } from "./files.ts"
 import { pipedInput } from "./input.ts"
 import type { Output } from "./outputs.ts"
@@ -9,7 +10,7 @@ import type { Output } from "./outputs.ts"
 /** How long a machine that boots may take to its agent unless told, in s. */
 const BOOT = 300
 
-export interface SandboxOptions extends Omit<ExecOptions, "interactive" | "tty"> {
+export interface SandboxOptions extends Omit<ExecOptions, "interactive" | "tty">, PlatformOption {
   readonly file?: readonly string[]
   readonly out?: readonly string[]
   readonly stdin?: boolean
@@ -34,7 +35,7 @@ export async function sandboxRequest(
     readonly options: SandboxOptions
   },
 ): Promise<SandboxRequest> {
-  const { stdin, outputLimit, memory, wait = BOOT, ...others } = options
+  const { stdin, outputLimit, memory, platform, wait = BOOT, ...others } = options
   const request = execRequest(command, { ...others, wait })
   return {
     ...request,
@@ -45,6 +46,7 @@ export async function sandboxRequest(
     ...(stdin && { input: await pipedInput() }),
     ...(outputLimit !== undefined && { output_limit: outputLimit }),
     ...(memory !== undefined && { memory }),
+    ...(platform && { platform }),
     ...networkOf(options),
   }
 }

@@ -3,9 +3,17 @@ import type { Instance } from "../instance.ts"
 import type { SandboxEnd, SandboxRequest, StartRequest } from "../interfaces.ts"
 
 /** The start of the machine of a sandbox: nobody needs what its guest writes, and it is connected to nothing. */
-export function sandboxStart({ manifest, memory, network = { mode: "none" } }: SandboxRequest): StartRequest {
+export function sandboxStart({
+  manifest,
+  memory,
+  platform,
+  network = { mode: "none" },
+}: SandboxRequest): StartRequest {
   const overrides = { agent: true, ephemeral: true, autoRemove: true, network }
-  return { manifest, overrides: { ...overrides, ...(memory !== undefined && { memory }) } }
+  return {
+    manifest,
+    overrides: { ...overrides, ...(memory !== undefined && { memory }), ...(platform && { platform }) },
+  }
 }
 
 /** What the machine was made of. A slot has been spawned before its start. */

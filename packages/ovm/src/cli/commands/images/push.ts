@@ -1,5 +1,5 @@
 import type { Command } from "commander"
-import { isIndex } from "../../../artifact/platforms/read.ts"
+import { isIndex, machineBehind } from "../../../artifact/platforms/read.ts"
 import { isSnapshot, readSnapshot } from "../../../artifact/snapshot/read.ts"
 import { copy, copyGraph } from "../../../content/copy.ts"
 import type { Descriptor } from "../../../content/descriptor.ts"
@@ -10,13 +10,14 @@ import { onlyNameFor } from "../../digits.ts"
 import { interruptible } from "../../interrupt.ts"
 import { explainUnknown } from "../../names.ts"
 import { print, printJson } from "../../output.ts"
+import { type PlatformOption, platformOption } from "../../platform-option.ts"
 import { openRemote } from "../../registry.ts"
 import { siblingOf } from "../../sibling.ts"
 import { openStoreToRead } from "../../store.ts"
 import { examples } from "../../terminal/examples.ts"
 import { openProgress } from "../../terminal/progress.ts"
 
-interface PushOptions {
+interface PushOptions extends PlatformOption {
   readonly plainHttp?: boolean
   readonly includeReferrers?: boolean
   readonly json?: boolean
@@ -30,12 +31,12 @@ export function define(command: Command): void {
     .argument("<image>", "name of an image on this host, with the registry's host")
     .option("--include-referrers", "also what refers to the image: signatures, SBOMs, snapshots")
     .option("--plain-http", "speak HTTP without TLS to the registry")
-    .option("--json", "print JSON")
-    .action(run)
+  platformOption(command, "the whole index").option("--json", "print JSON").action(run)
   examples(
     command,
     "ovm tag debian registry.example.com/machines/debian:13",
     "ovm push registry.example.com/machines/debian:13",
+    "ovm push --platform linux/arm64 registry.example.com/machines/debian:13",
   )
 }
 
@@ -54,9 +55,11 @@ async function run(text: string, options: PushOptions): Promise<void> {
 async function send(reference: Reference, options: PushOptions, signal: AbortSignal): Promise<Descriptor> {
   const name = reference.toString()
   await using store = await openStoreToRead()
-  const target = await store.resolve(name, { signal }).catch((thrown: unknown) => {
+  const { platform } = options
+  const found = await store.resolve(name, { signal }).catch((thrown: unknown) => {
     throw explainUnknown(thrown, name)
   })
+  const { target } = platform ? await machineBehind(store, found, { platform, signal }) : { target: found }
   const registry = await openRemote(reference, options)
   const sibling = await siblingOf(store, target, reference, { signal })
   using progress = await openProgress()

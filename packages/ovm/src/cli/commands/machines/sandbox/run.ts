@@ -8,7 +8,8 @@ import { defineCommandOptions, endAsInside, STATUSES } from "../../../exec-optio
 import { hinted } from "../../../hinted.ts"
 import { interruptible } from "../../../interrupt.ts"
 import { printBytes, printJson, warn } from "../../../output.ts"
-import { pullByPolicy } from "../../../pull-policy.ts"
+import { platformOption } from "../../../platform-option.ts"
+import { pullByPolicy, pullCall } from "../../../pull-policy.ts"
 import { parseFileIn } from "../../../sandbox/files.ts"
 import { type SandboxOptions, sandboxRequest } from "../../../sandbox/options.ts"
 import { filesAt, type Output, parseOutput, placeOutput, refuseBadOutputs } from "../../../sandbox/outputs.ts"
@@ -58,6 +59,7 @@ export function define(command: Command): void {
       "all that the guest may connect to: networks, addresses and names, each with :PORT or not; again for more",
       (text, before: readonly string[] = []) => [...before, ...text.split(",")],
     )
+  platformOption(command)
     .option("--json", "print JSON: how it ended, what it wrote, and how long each phase took")
     .action(run)
   optionsUntil(command, 2)
@@ -79,7 +81,7 @@ async function run(text: string, command: readonly string[], options: SandboxOpt
       const image = await nameFor(text)
       const request = await sandboxRequest(image, command, { files, outputs, options })
       const end = await interruptible(async (signal) => {
-        await pullByPolicy(image, "missing", { signal })
+        await pullByPolicy(image, "missing", pullCall(options, signal))
         return await ended(await useDaemon({ signal }), request, { signal, json: options.json ?? false })
       }).catch((thrown) => {
         throw hinted(thrown, "OVM_UNSUPPORTED", NO_AGENT)
