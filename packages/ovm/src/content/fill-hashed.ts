@@ -52,5 +52,6 @@ export async function fillHashed(
   }
   // Zeros at its end are a hole that nothing was written to.
   await writing(path, () => ftruncateSync(fd, at))
+  onBytes?.(at)
   return { digest: hash.digest(), size: at }
 }
