@@ -248,8 +248,9 @@ export class QemuMachine implements Machine {
     const deadline = performance.now() + graceMs
     for (let left = graceMs; left > 0; left = deadline - performance.now()) {
       if (!(await this.#try("system_powerdown", left))) break
-      // A paused guest cannot hear it.
-      await this.#try("cont")
+      // A paused guest cannot hear it. Of one that runs QEMU is asked nothing: it may be powering off already, and a
+      // QEMU that lets a guest run while it ends may hang, and would only be killed in the end.
+      if (!this.guest.running) await this.#try("cont", Math.min(left, ANSWER_MS))
       if (await endsWithin(this.exited, Math.min(left, PRESS_MS), signal)) return "guest"
       if (this.watch.over) break
     }

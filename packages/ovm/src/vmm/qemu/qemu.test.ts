@@ -11,7 +11,11 @@ import { endStray } from "../process/stray.ts"
 import { SnapshotBench } from "../snapshot-bench.testing.ts"
 import { vmmSuite } from "../vmm.suite.ts"
 import { findQemu } from "./find.ts"
+import { lookAt } from "./go.ts"
 import { qemu } from "./index.ts"
+import { QemuMachine } from "./machine.ts"
+import { connectQmp, type Qmp } from "./qmp.ts"
+import { GuestWatch } from "./watch.ts"
 
 // Lane: first. A common suite of real machines: minutes.
 // Real processes, on a host that may be busy.
@@ -123,6 +127,27 @@ describe.skipIf(missing !== "")(`what only QEMU has ${missing}`, () => {
       else process.env.OVM_QEMU = before
       await Promise.all(bench.folders.map(endStray))
     }
+  })
+
+  test("a guest that powers off is not waited for because of what QEMU never answers then", async () => {
+    const bench = new Bench(join(root, "hangs"), { ...UNDER, missing })
+    mkdirSync(bench.root)
+    await bench.open(await buildGuest())
+    const launched = await bench.vmm.launch(bench.planOf("tick_ms=10 button=1"))
+    await bench.until(launched, "TICK")
+    launched.detach()
+    const watch = new GuestWatch()
+    const { directory } = launched.record
+    const qmp = await connectQmp(directory, { timeoutMs: 5000, onEvent: watch.onEvent })
+    if (!qmp) throw new Error("no monitor")
+    await lookAt(qmp, watch)
+    const execute = async (command: string, ...more: [Record<string, unknown>?, number?]) =>
+      await (command === "cont" ? new Promise(() => {}) : qmp.execute(command, ...more))
+    const hangs: Qmp = Object.create(qmp, { execute: { value: execute } })
+    const machine = new QemuMachine(launched.record, launched.timings, hangs, watch)
+    expect(await machine.stop()).toBe("guest")
+    expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
+    await Promise.all(bench.folders.map(endStray))
   })
 
   // OVMS-MAN-058
