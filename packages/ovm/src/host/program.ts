@@ -1,14 +1,22 @@
-import { accessSync, constants, statSync } from "node:fs"
+import { accessSync, constants, type Stats, statSync } from "node:fs"
 import { delimiter, join } from "node:path"
 
-/** Whether there is a file at `path` that this process may run; not where nobody may look. */
-export function isProgram(path: string): boolean {
+/** The file at `path`, if this process may run it; undefined also where nobody may look. */
+export function programAt(path: string): Stats | undefined {
   try {
+    // Every start looks some times through all of PATH: what is not there is not to cost an error each.
+    const found = statSync(path, { throwIfNoEntry: false })
+    if (!found?.isFile()) return undefined
     accessSync(path, constants.X_OK)
-    return statSync(path).isFile()
+    return found
   } catch {
-    return false
+    return undefined
   }
+}
+
+/** Whether there is such a file. */
+export function isProgram(path: string): boolean {
+  return programAt(path) !== undefined
 }
 
 /** The first program called `name` on PATH, and then in `places`; undefined if there is none. */

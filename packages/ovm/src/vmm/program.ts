@@ -1,5 +1,4 @@
-import { accessSync, constants, statSync } from "node:fs"
-import { delimiter, join } from "node:path"
+import { programAt, programOnPath } from "../host/program.ts"
 
 /** A program on disk; the three change whenever another version is installed. */
 export interface Binary {
@@ -14,24 +13,7 @@ export function findBinary(
   said: string | undefined,
   env: Record<string, string | undefined>,
 ): Binary | undefined {
-  const folders = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "")
-  const candidates = said ? [said] : folders.map((folder) => join(folder, name))
-  for (const path of candidates) {
-    const found = binaryAt(path)
-    if (found) return found
-  }
-  return undefined
-}
-
-/** Undefined for what cannot be run or looked at, such as a folder on PATH that is somebody else's. */
-function binaryAt(path: string): Binary | undefined {
-  try {
-    // Every start looks some times through all of PATH: what is not there is not to cost an error each.
-    const found = statSync(path, { throwIfNoEntry: false })
-    if (!found) return undefined
-    accessSync(path, constants.X_OK)
-    return found.isFile() ? { path, size: found.size, mtimeMs: found.mtimeMs } : undefined
-  } catch {
-    return undefined
-  }
+  const path = said || programOnPath(name, env)
+  const found = path ? programAt(path) : undefined
+  return path && found ? { path, size: found.size, mtimeMs: found.mtimeMs } : undefined
 }
