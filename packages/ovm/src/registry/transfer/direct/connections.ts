@@ -10,6 +10,8 @@ export interface Endpoint {
   readonly port: number
   /** How its certificate is judged, and what it is shown of ours, in PEM; undefined where TLS is not spoken. */
   readonly tls?: { readonly ca?: readonly string[]; readonly cert?: string; readonly key?: string }
+  /** Of that, a name: there may be hundreds of certificates in it. */
+  readonly trust?: string
 }
 
 /** What the last piece came over, while nobody uses it. */
@@ -57,8 +59,8 @@ function drop(): void {
   take()?.socket.destroy()
 }
 
-function nameOf({ host, port, tls }: Endpoint): string {
-  return JSON.stringify([host, port, tls])
+function nameOf({ host, port, trust = "" }: Endpoint): string {
+  return [host, port, trust].join()
 }
 
 function mutable({ ca, ...mine }: NonNullable<Endpoint["tls"]>): {

@@ -1,3 +1,4 @@
+import { digestOf } from "../../../content/digest.ts"
 import type { IncomingFile } from "../../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../../errors.ts"
 import type { Extent } from "../../../files/extents.ts"
@@ -34,10 +35,19 @@ export async function fetchDirectly(
   const { responseMs, stallMs, rateMs, slowestDownload } = limits
   const patience = { responseMs, stallMs, rateMs, slowestDownload }
   const host = url.hostname.replace(/^\[|\]$/g, "")
-  const endpoint = { host, port: Number(url.port || (tls ? 443 : 80)), ...(tls && { tls }) }
+  const endpoint = { host, port: Number(url.port || (tls ? 443 : 80)), ...(tls && { tls, trust: trustOf(tls) }) }
   const job = { endpoint, request, extent, size, tag, fd: file.fd, limits: patience }
   const outcome = await moveDirectly(job, events, signal)
   return outcome ? resultOf(outcome, url, file, signal) : "refused"
+}
+
+const named = new WeakMap<object, string>()
+
+/** A name of it that whatever differs in anything has not: made once, and not for each piece. */
+function trustOf(tls: NonNullable<Direct["tls"]>): string {
+  const name = named.get(tls) ?? digestOf(Buffer.from(JSON.stringify(tls)))
+  named.set(tls, name)
+  return name
 }
 
 function resultOf(outcome: Outcome, url: URL, file: IncomingFile, signal: AbortSignal) {
