@@ -36,6 +36,9 @@ def both(tag, source, body):
 def arp(tag, source):
   said = struct.pack("!HHBBH", 1, 0x800, 6, 4, 2) + bytes.fromhex("020000000001") + ip_address(source).packed
   return ethernet(0x806, said + struct.pack("!6xI", tag))
+def tagged(tag, count, make, *rest):
+  frame = make(tag, *rest)
+  return frame[:12] + bytes.fromhex("81000000") * count + frame[12:]
 def udp(source=5000, to=5001): return struct.pack("!HHHH", source, to, 8, 0)
 def icmp(kind, target="::"): return struct.pack("!BBHI", kind, 0, 0, 0) + ip_address(target).packed
 def piece(kind, body): return struct.pack("!BBHI", kind, 0, 1, 8) + body
@@ -55,6 +58,7 @@ print("ready", flush=True)
 while True:
   frame = s.recv(2000)
   if frame[6:12].hex() != "020000000001": continue
+  while frame[12:14].hex() == "8100": frame = frame[:12] + frame[16:]
   kind = frame[12:14].hex()
   if kind == "86dd": tag = struct.unpack("!I", frame[14:18])[0] & 0xfffff
   elif kind == "0800": tag = struct.unpack("!H", frame[18:20])[0]
@@ -89,6 +93,11 @@ const FRAMES: readonly (readonly [what: string, frame: string, passes: boolean])
   ["the host's IPv4 address", 'four("10.210.3.1", udp())', false],
   ["a DHCP server's answer", `four("${ONE.address}", udp(67, 68))`, false],
   ["a question by DHCP", 'four("0.0.0.0", udp(68, 67))', true],
+  ["its own address behind a tag", `tagged(1, six, "${own?.six}", udp())`, true],
+  ["the other's address behind a tag", `tagged(1, six, "${its?.six}", udp())`, false],
+  ["the other's address behind two tags", `tagged(2, six, "${its?.six}", udp())`, false],
+  ["a router's word behind two tags", `tagged(2, six, "${own?.link}", icmp(134), 58, 255)`, false],
+  ["the other's IPv4 address behind two tags", `tagged(2, four, "${OTHER.address}", udp())`, false],
   ["by ARP where it is", `arp("${ONE.address}")`, true],
   ["by ARP that it is where the host is", 'arp("10.210.3.1")', false],
   ["the last word", `six("${own?.six}", udp())`, true],

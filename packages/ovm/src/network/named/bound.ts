@@ -48,6 +48,8 @@ export function boundText(
     "chain from {",
     "type filter hook prerouting priority filter; policy accept;",
     `iifname != ${TAPS} accept`,
+    // Behind one VLAN tag the kernel looks by itself; a guest takes what is behind two of no VLAN for untagged.
+    "meta protocol { 0x8100, 0x88a8 } drop",
     "icmpv6 type { nd-router-advert, nd-redirect } drop",
     // What finds neighbours and routers has this limit, and need not be in pieces (RFC 6980).
     "ip6 hoplimit 255 exthdr frag exists drop",
