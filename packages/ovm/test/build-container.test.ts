@@ -37,7 +37,7 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
   let proven: any
   let written: readonly { readonly digest: string }[]
   const layers = () => {
-    const programs: LayerEntry[] = ["sh", "id", "cat", "stat", "sleep", "ip", "wget", "dd", "reboot"].map(
+    const programs: LayerEntry[] = ["sh", "id", "cat", "stat", "sleep", "ip", "nc", "dd", "reboot"].map(
       (name) => ({
         name: `bin/${name}`,
         type: "2",
@@ -198,11 +198,14 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
       for (const one of ["OVM_BUILD_FAILED: context/Dockerfile:5: ", ...words]) expect(stderr).toContain(one)
       expect(await box.instances("--all")).toEqual([])
     }
-    const reach = `set -- $(ip route); wget -q -T 5 -O - http://$3:${host.port} || echo "does not reach $3"`
+    // What is to be refused is asked for by what reaches something else.
+    const reach = `echo heard | nc -l -p 8 & sleep 1; nc -w 5 127.0.0.1 8 </dev/null; set -- $(ip route); echo asks $3; nc -w 5 $3 ${host.port} </dev/null`
     const full = "dd if=/dev/zero of=/full bs=1M"
     await failed(
       `${reach}; ${full}`,
-      "\ndoes not reach 192.",
+      "\nheard\n",
+      "\nasks 192.",
+      "\nnc: timed out\n",
       "No space left on device",
       "it ended with status 1",
     )
