@@ -264,6 +264,12 @@ machines:
     ])
     expect((await box.json(["network", "ls"])).networks).toHaveLength(2)
     expect(await box.instances("--all")).toEqual([])
+    // Somebody sets the rules of the host anew.
+    onHost("nft", "flush", "ruleset")
+    const tables = () => onHost("nft", "list", "tables")
+    await until("its rules", tables, {
+      is: (all) => ["inet", "bridge"].every((family) => all.includes(`table ${family} ${lab.interface}\n`)),
+    })
     // The host was started again.
     await box.ok(["daemon", "--stop"])
     process.kill(pidOf(lab.interface), "SIGKILL")

@@ -63,7 +63,8 @@ export class Networks {
     for (const known of this.#known.values())
       void this.#mend(known, async () => {
         await resolved
-        await known.host.renew(this.#of(known))
+        // Meanwhile it may have been removed.
+        if (this.#known.get(known.record.name) === known) await known.host.renew(this.#of(known))
       })
     this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
   }

@@ -6,12 +6,21 @@ import { isV4, plain, reachText } from "./reach-text.ts"
 import { gatewayOf, subnetText } from "./subnet.ts"
 import { gateway6Of } from "./subnet6.ts"
 
+/** Of the tables that each network has. */
+const FAMILIES = ["inet", "bridge"] as const
+
 /**
  * Puts the rules of a network in the place of what there is of them, at once: tables of its own, which nobody else's
  * rules are in. They are there before the bridge is. Throws OVM_HOST_FAILED.
  */
 export async function makeRules(rules: string): Promise<void> {
   await runProgram("nft", ["-f", "-"], rules)
+}
+
+/** Whether they are there: whoever sets this host's own anew, as `nft flush ruleset` does, takes all away. */
+export async function hasRules({ interface: name }: Pick<NamedNetwork, "interface">): Promise<boolean> {
+  const found = (await runProgram("nft", ["list", "tables"])).split("\n")
+  return FAMILIES.every((family) => found.includes(`table ${family} ${name}`))
 }
 
 /** Throws OVM_HOST_FAILED. */
@@ -21,10 +30,7 @@ export async function removeRules({ interface: name }: Pick<NamedNetwork, "inter
 
 /** It would be an error to delete one that is not there. */
 function withoutTables(name: string): readonly string[] {
-  return ["inet", "bridge"].flatMap((family) => [
-    `add table ${family} ${name}`,
-    `delete table ${family} ${name}`,
-  ])
+  return FAMILIES.flatMap((family) => [`add table ${family} ${name}`, `delete table ${family} ${name}`])
 }
 
 /** What machines may send, and who may send to them (spec/networks.md). */

@@ -1,6 +1,6 @@
 import { isThere, letForward, makeBridge, portsOf, removeBridge } from "./bridge.ts"
 import { NameServer } from "./dns.ts"
-import { makeRules, removeRules, rulesText } from "./firewall.ts"
+import { hasRules, makeRules, removeRules, rulesText } from "./firewall.ts"
 import type { NamedNetwork, NetworkMember } from "./named-network.ts"
 import { hasIpv6 } from "./subnet6.ts"
 import { letForward6 } from "./way6.ts"
@@ -70,7 +70,7 @@ export class HostNetwork {
 
   async #makeRules(members: readonly NetworkMember[]): Promise<void> {
     const rules = rulesText(this.#network, members)
-    if (rules === this.#rules) return
+    if (rules === this.#rules && (await hasRules(this.#network))) return
     await makeRules(rules)
     this.#rules = rules
   }
