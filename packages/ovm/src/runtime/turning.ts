@@ -1,4 +1,6 @@
+import { rmSync } from "node:fs"
 import { isWrittenTo } from "../disk/overlay.ts"
+import { spent } from "../vmm/process/attempt.ts"
 import type { InstantSink } from "../vmm/snapshot.ts"
 import { frozen } from "./frozen.ts"
 import type { Lineage } from "./record.ts"
@@ -22,9 +24,13 @@ export function turnedBack(lineage: Lineage): Lineage {
   return turning ? others : lineage
 }
 
-/** The lineage of a machine that has ended: on top is what its guest wrote to last. */
+/**
+ * The lineage of a machine that has ended: on top is what its guest wrote to last. What it did not write to is removed.
+ */
 export function turned(directory: string, lineage: Lineage): Lineage {
   const { overlay, disks = [] } = lineage.turning ?? {}
+  for (const path of [...(overlay === undefined ? [] : [overlay]), ...disks.map(({ overlay }) => overlay)])
+    removeUnused(path)
   const { top } = lineage
   const further = disks
     .filter(({ overlay }) => mayBeWritten(overlay))
@@ -37,6 +43,16 @@ export function turned(directory: string, lineage: Lineage): Lineage {
     ...(first && { disk: { frozen: top, overlay } }),
     disks: new Map(further),
   })
+}
+
+/** What cannot be removed stays, and is nobody's. */
+function removeUnused(path: string): void {
+  for (const one of mayBeWritten(path) ? [spent(path)] : [path, spent(path)])
+    try {
+      rmSync(one, { force: true })
+    } catch {
+      // It goes with the instance.
+    }
 }
 
 /** One that cannot be read is: a start says so then. */

@@ -20,6 +20,11 @@ export interface NewOverlay {
   readonly nodes: OverlayNodes
 }
 
+/** Where an overlay is that is taken back, once all that is in it is in the layer below as well. */
+export function spent(path: string): string {
+  return `${path}.spent`
+}
+
 /** A snapshot that is not complete. */
 export interface Attempt {
   readonly directory: string

@@ -1,7 +1,7 @@
 import { existsSync, renameSync, rmSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../../errors.ts"
-import type { NewOverlay } from "../../process/attempt.ts"
+import { type NewOverlay, spent } from "../../process/attempt.ts"
 import type { Qmp } from "../qmp.ts"
 import { detachOverlay, isTopOf } from "./drive.ts"
 
@@ -20,11 +20,6 @@ export async function revert(qmp: Qmp, overlay: NewOverlay): Promise<void> {
   rmSync(path, { force: true })
   await detachOverlay(qmp, nodes)
   rmSync(spent(path), { force: true })
-}
-
-/** Where an overlay is whose writes are below by now, until it is removed. */
-function spent(path: string): string {
-  return `${path}.spent`
 }
 
 async function commit(qmp: Qmp, { path, nodes }: NewOverlay): Promise<void> {
