@@ -35,7 +35,11 @@ export async function fetchDirectly(
   const { responseMs, stallMs, rateMs, slowestDownload } = limits
   const patience = { responseMs, stallMs, rateMs, slowestDownload }
   const host = url.hostname.replace(/^\[|\]$/g, "")
-  const endpoint = { host, port: Number(url.port || (tls ? 443 : 80)), ...(tls && { tls, trust: trustOf(tls) }) }
+  const endpoint = {
+    host,
+    port: Number(url.port || (tls ? 443 : 80)),
+    ...(tls && { tls, trust: trustOf(tls) }),
+  }
   const job = { endpoint, request, extent, size, tag, fd: file.fd, limits: patience }
   const outcome = await moveDirectly(job, events, signal)
   return outcome ? resultOf(outcome, url, file, signal) : "refused"
