@@ -39,7 +39,7 @@ export function startable(instance: Instance): Startable {
     : removing
       ? "is being removed"
       : snapshotting
-        ? "is still being snapshotted"
+        ? "is still being snapshotted or committed"
         : !lineage && !(request && wasCutOff(info)) && "has never run, and there is nothing to go on with"
   if (why)
     throw new OvmError("OVM_STATE_CONFLICT", `instance ${info.instance_id} ${why}`, {

@@ -65,6 +65,7 @@ async function noteTurned(instance: Instance, disk: Frozen): Promise<void> {
 /** Writes down what the guest is going to write to, for whoever finds the machine ended. Throws if that cannot be. */
 async function noteTurning(instance: Instance, lineage: Lineage, sink: InstantSink): Promise<void> {
   instance.lineage = turning(lineage, sink)
+  if (instance.lineage === lineage) return
   try {
     await instance.change({}, { record: "written" })
     if (!instance.transient) await syncRecord(instance.directory)
@@ -173,7 +174,7 @@ function snapshotterOf(instance: Instance): Machine & Snapshotter {
   const { machine, state } = instance
   instance.assertUsable()
   if (state !== "running" && state !== "paused") throw conflict(instance, `is ${state}`)
-  if (instance.snapshotting) throw conflict(instance, "is being snapshotted already")
+  if (instance.snapshotting) throw conflict(instance, "is being snapshotted or committed already")
   if (machine?.snapshot && machine.overlay) return machine as Machine & Snapshotter
   throw new OvmError("OVM_UNSUPPORTED", `${instance.info.vmm?.name ?? "this VMM"} takes no snapshots`, {
     detail: [{ pointer: "snapshot", reason: "the VMM's adapter takes no snapshots" }],
