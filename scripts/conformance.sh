@@ -16,7 +16,13 @@ suite() {
 }
 
 suite wrapper "$root/examples/conformance/ovm-wrapper" "$@"
-suite runtime --start "$root/examples/conformance/ovm-runtime" "$@"
+# A Linux for what takes a guest with a shell: the demo machine, with its kernel unpacked.
+linux=$(mktemp -d)
+trap 'rm -rf "$linux"' EXIT
+scripts/machine.sh
+OVM_HOME=$linux/home "$OVM" pack --file "$cache/machine/unpacked.json" --tag linux >/dev/null
+OVM_HOME=$linux/home "$OVM" copy linux "$linux/layout" >/dev/null
+suite runtime --start "$root/examples/conformance/ovm-runtime" --linux "$linux/layout" "$@"
 named="ovm-vmm-pyqemu of $version"
 suite adapter "$root/examples/adapters/python/ovm-vmm-pyqemu" "$@"
 named=

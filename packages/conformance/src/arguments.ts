@@ -19,8 +19,13 @@ export interface Arguments {
 export type Subject =
   | { readonly kind: "wrapper" | "adapter" | "agent"; readonly program: string }
   | { readonly kind: "registry"; readonly origin: string }
-  | { readonly kind: "runtime"; readonly socket: string }
-  | { readonly kind: "runtime"; readonly start: string }
+  | ({ readonly kind: "runtime"; readonly socket: string } & Given)
+  | ({ readonly kind: "runtime"; readonly start: string } & Given)
+
+/** What the suite has not, and may be given: path of a machine with Linux. */
+interface Given {
+  readonly linux?: string
+}
 
 export interface Plain {
   readonly show: "help" | "version" | "list"
@@ -31,6 +36,7 @@ const OPTIONS = {
   only: { type: "string" },
   socket: { type: "string" },
   start: { type: "string" },
+  linux: { type: "string" },
   name: { type: "string" },
   report: { type: "string" },
   json: { type: "boolean" },
@@ -45,7 +51,7 @@ const OPTIONS = {
 export function parseArguments(words: readonly string[]): Arguments | Plain {
   const { values, positionals } = parsed(words)
   for (const show of ["help", "version", "list"] as const) if (values[show]) return { show }
-  const subject = subjectOf(positionals, values.socket, values.start)
+  const subject = subjectOf(positionals, values)
   return {
     subject,
     profiles: profilesOf(values.profile),
@@ -58,7 +64,14 @@ export function parseArguments(words: readonly string[]): Arguments | Plain {
   }
 }
 
-function subjectOf([kind, program, ...more]: readonly string[], socket?: string, start?: string): Subject {
+interface Words {
+  readonly socket?: string | undefined
+  readonly start?: string | undefined
+  readonly linux?: string | undefined
+}
+
+function subjectOf([kind, program, ...more]: readonly string[], { socket, start, linux }: Words): Subject {
+  if (linux !== undefined && kind !== "runtime") throw new Misuse("--linux is of a runtime")
   if (kind === undefined)
     throw new Misuse(
       "say what is to be tested: wrapper PROGRAM, adapter PROGRAM, agent PROGRAM, registry URL, or runtime",
@@ -73,8 +86,9 @@ function subjectOf([kind, program, ...more]: readonly string[], socket?: string,
   if (kind !== "runtime") throw new Misuse(`there is no subject "${kind}"`)
   if (program !== undefined) throw new Misuse(`"${program}" is one word too many`)
   if (socket !== undefined && start !== undefined) throw new Misuse("--socket or --start, not both")
-  if (socket !== undefined) return { kind, socket }
-  if (start !== undefined) return { kind, start }
+  const given = linux === undefined ? {} : { linux }
+  if (socket !== undefined) return { kind, socket, ...given }
+  if (start !== undefined) return { kind, start, ...given }
   throw new Misuse("say --socket PATH, or --start COMMAND")
 }
 

@@ -18,6 +18,8 @@ export interface Check<Subject> {
   readonly covers: readonly string[]
   /** Run once all others are over, by itself: it would disturb them. */
   readonly alone?: boolean
+  /** Boots a whole system: has three times as long as others. */
+  readonly slow?: boolean
   /** Does next to nothing but wait: run beside the others, and takes nobody's turn. */
   readonly waits?: boolean
   /** Done is a pass. Throws by `fail` or `skip`; whatever else it throws is the suite's own fault. */

@@ -12,6 +12,7 @@ import { provenance } from "./checks/build/provenance.ts"
 import { credentialChecks } from "./checks/credentials.ts"
 import { importChecks } from "./checks/import/all.ts"
 import { inspectChecks } from "./checks/inspect.ts"
+import { linuxInsidePlans } from "./checks/linux/inside.ts"
 import { packChecks } from "./checks/pack.ts"
 import { packRefusals } from "./checks/pack-refusals.ts"
 import { policyPlans } from "./checks/policy/all.ts"
@@ -132,7 +133,15 @@ export async function loadSuite(): Promise<Suite> {
       ...dockerfiles,
       ...provenance,
     ],
-    runtime: [...requests, ...made, ...machines, ...snapshots, ...policyPlans, ...agentPlans].map(onRuntime),
+    runtime: [
+      ...requests,
+      ...made,
+      ...machines,
+      ...snapshots,
+      ...policyPlans,
+      ...agentPlans,
+      ...linuxInsidePlans,
+    ].map(onRuntime),
     adapter: [...linePlans, ...adapterLifePlans, ...adapterDiskPlans, ...adapterEndPlans].map(onAdapter),
     agent: [...agentProgramPlans, ...agentFilePlans],
     registry: registryChecks,

@@ -26,6 +26,8 @@ Options:
   --profile LIST       only checks of these profiles: core, snapshot, signing,
                        agent, uefi
   --only TEXT          only checks with this in their names
+  --linux LAYOUT       a machine with Linux (spec/conformance.md), for what takes a
+                       guest with a shell; skipped without
   --name NAME          what the report calls the implementation
   --report FOLDER      write report.txt, .json, .xml (JUnit), .html and badges
   --json               print the report as JSON

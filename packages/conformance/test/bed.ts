@@ -1,7 +1,8 @@
-import { spawn } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { promisify } from "node:util"
 import type { Run } from "../src/result.ts"
 
 const ROOT = join(import.meta.dir, "../../..")
@@ -53,6 +54,18 @@ export class Bed implements AsyncDisposable {
     await writeFile(path, `#!/bin/sh\n${body}\n`)
     await chmod(path, 0o755)
     return path
+  }
+
+  /** Path of a layout with the machine that ovm makes of a pack source. */
+  async packed(source: string): Promise<string> {
+    const layout = join(this.folder, "packed")
+    const env = { ...process.env, OVM_HOME: join(this.folder, "home") }
+    for (const args of [
+      ["pack", "--file", source, "--tag", "packed"],
+      ["copy", "packed", layout],
+    ])
+      await promisify(execFile)(OVM, args, { env })
+    return layout
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -10,13 +10,42 @@ export interface Disk {
 const OFFSET = 0x00ff_ffff_ffff_fe00n
 const COMPRESSED = 1n << 62n
 
+/** What the header says; fails if it is none of a qcow2. */
+function headOf(bytes: Buffer) {
+  must(bytes.length >= 104 && bytes.toString("latin1", 0, 4) === "QFI\u00fb", "the disk layer is no qcow2")
+  const bits = bytes.readUInt32BE(20)
+  return {
+    size: Number(bytes.readBigUInt64BE(24)),
+    bits,
+    cluster: 2 ** bits,
+    entries: bytes.readUInt32BE(36),
+    table: Number(bytes.readBigUInt64BE(40)),
+  }
+}
+
+export interface Overlay {
+  /** Bytes of the disk. */
+  readonly size: number
+  /** How many clusters have bytes of their own. */
+  readonly clusters: number
+}
+
+/** What a layer above others holds, as far as its header and tables say. */
+export function overlayOf(bytes: Buffer): Overlay {
+  const { size, cluster, entries, table } = headOf(bytes)
+  let clusters = 0
+  for (let one = 0; one < entries; one++) {
+    const second = Number(bytes.readBigUInt64BE(table + 8 * one) & OFFSET)
+    if (second === 0) continue
+    for (let two = 0; two < cluster / 8; two++) if (bytes.readBigUInt64BE(second + 8 * two) !== 0n) clusters++
+  }
+  return { size, clusters }
+}
+
 /** A qcow2 that stands alone; fails if it is none, or names a backing file. */
 export function qcow2Disk(bytes: Buffer): Disk {
-  must(bytes.length >= 104 && bytes.toString("latin1", 0, 4) === "QFI\u00fb", "the disk layer is no qcow2")
+  const { size, bits, cluster, table } = headOf(bytes)
   must(bytes.readBigUInt64BE(8) === 0n, "the disk layer names a backing file")
-  const bits = bytes.readUInt32BE(20)
-  const cluster = 2 ** bits
-  const table = Number(bytes.readBigUInt64BE(40))
   const zstd = bytes.readUInt32BE(4) >= 3 && bytes.readUInt32BE(100) > 104 && bytes.readUInt8(104) === 1
   const entry = (at: number) => (at + 8 <= bytes.length ? bytes.readBigUInt64BE(at) : 0n)
   const clusterAt = (index: number): Buffer => {
@@ -29,7 +58,7 @@ export function qcow2Disk(bytes: Buffer): Disk {
     return Buffer.concat([part, Buffer.alloc(cluster - part.length)])
   }
   return {
-    size: Number(bytes.readBigUInt64BE(24)),
+    size,
     read(offset, length) {
       const parts: Buffer[] = []
       for (let at = offset; at < offset + length; ) {

@@ -69,20 +69,3 @@ function record(key: string, value: string): Buffer {
 function padded(content: Buffer): Buffer {
   return Buffer.concat([content, Buffer.alloc(-content.length & 511)])
 }
-
-/** The files of an archive, in their order; enough of a reader for what a writer exports. */
-export function filesOf(
-  tar: Buffer,
-): readonly { readonly name: string; readonly owner: string; readonly bytes: Buffer }[] {
-  const files = []
-  for (let at = 0; at + 512 <= tar.length && tar[at] !== 0; ) {
-    const text = (from: number, length: number) =>
-      tar.toString("latin1", at + from, at + from + length).replace(/\0.*$/s, "")
-    const size = Number.parseInt(text(124, 12), 8) || 0
-    const owner = `${Number.parseInt(text(108, 8), 8)}:${Number.parseInt(text(116, 8), 8)}`
-    const bytes = tar.subarray(at + 512, at + 512 + size)
-    if (/^[0\0]?$/.test(text(156, 1))) files.push({ name: text(0, 100), owner, bytes })
-    at += 512 + Math.ceil(size / 512) * 512
-  }
-  return files
-}

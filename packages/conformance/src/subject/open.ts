@@ -33,7 +33,8 @@ export async function withSubject<T>(subject: Subject, signal: AbortSignal, uses
     await harness?.start(signal)
     const guest = await writeLayout(join(folder, "guest"), guestArtifact())
     const socket = "socket" in subject ? resolve(subject.socket) : (harness?.socket ?? "")
-    return await uses.runtime(new Runtime(socket, guest, harness, signal))
+    const machines = { guest, ...("linux" in subject && { linux: resolve(subject.linux ?? "") }) }
+    return await uses.runtime(new Runtime(socket, machines, harness, signal))
   } catch (thrown) {
     throw thrown instanceof Failure ? new Misuse(thrown.message) : thrown
   } finally {

@@ -47,18 +47,31 @@ export interface Asking {
   readonly onData?: Question["onData"]
 }
 
+/** Paths of OCI layouts: the suite's guest, and a Linux where the suite was given one. */
+export interface Machines {
+  readonly guest: string
+  readonly linux?: string
+}
+
 /** A runtime by its socket. Every answer is held against the OpenAPI file and the error model. */
 export class Runtime {
   constructor(
     readonly socket: string,
-    /** Path of an OCI layout with the suite's guest. */
-    readonly guest: string,
+    readonly machines: Machines,
     readonly harness: Harness | undefined,
     private readonly signal: AbortSignal,
   ) {}
 
+  get guest(): string {
+    return this.machines.guest
+  }
+
+  get linux(): string | undefined {
+    return this.machines.linux
+  }
+
   with(signal: AbortSignal): Runtime {
-    return new Runtime(this.socket, this.guest, this.harness, signal)
+    return new Runtime(this.socket, this.machines, this.harness, signal)
   }
 
   /** Asks without judging the answer. */

@@ -150,6 +150,8 @@ export const containerFiles: readonly Check<Wrapper>[] = [
   bench("import/container/too-many-layers", ["OVMS-IMP-046"], async (bench) => {
     const layers = Array.from({ length: 128 }, (_, at) => [text(`${at}`)])
     await refusesContainer(bench, [layers, "OVM_TOO_LARGE"])
+    const { files } = await importedContainer(bench, containerOf(bench, layers.slice(1)))
+    must(files.find("/127"), "of 127 layers the last one is not in the machine")
     const huge = [[text("small")], [{ name: "huge", type: "0", pax: { size: `${2 ** 38}` } }]]
     await refusesContainer(bench, [huge, "OVM_TOO_LARGE"])
   }),

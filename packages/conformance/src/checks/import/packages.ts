@@ -5,7 +5,7 @@ import { diskMachine } from "../../artifact/disks.ts"
 import { type Check, must } from "../../check.ts"
 import { diskOf } from "../../foreign/disks.ts"
 import { checksums } from "../../foreign/ova.ts"
-import { filesOf } from "../../foreign/tar.ts"
+import { filesOf } from "../../foreign/untar.ts"
 import { type Descriptor, digestOf, type Manifest } from "../../registry/content.ts"
 import type { Wrapper } from "../../subject/wrapper.ts"
 import { layoutOf, refusesExport } from "./exports.ts"
@@ -23,7 +23,7 @@ const MACHINE = {
 /** The OCI layout in an archive: its entry, and its blobs by their digests. */
 async function archived(path: string) {
   const files = new Map(
-    filesOf(await readFile(path)).map(({ name, bytes }) => [name.replace(/^\.\//, ""), bytes]),
+    filesOf(await readFile(path)).map(({ name, content }) => [name.replace(/^\.\//, ""), content]),
   )
   const blob = ({ digest }: Descriptor): Buffer => {
     const bytes = files.get(`blobs/sha256/${digest.slice(7)}`)
@@ -70,13 +70,13 @@ export const packages: readonly Check<Wrapper>[] = [
       "it does not begin with a descriptor and checksums",
     )
     must(disks.length === 1, `it has ${disks.length} disks, and not the one that is not empty`)
-    const rest = Object.fromEntries([ovf, ...disks].map(({ name, bytes }) => [name, bytes]))
+    const rest = Object.fromEntries([ovf, ...disks].map(({ name, content }) => [name, content]))
     const lines = (text: string) => text.replace(/[ \r]/g, "").split("\n").filter(Boolean).sort().join("\n")
     must(
-      lines(`${mf.bytes}`) === lines(checksums("SHA256", rest)),
+      lines(`${mf.content}`) === lines(checksums("SHA256", rest)),
       "the checksums are not those of SHA256 of all else",
     )
-    const vmdk = disks[0]?.bytes ?? Buffer.alloc(0)
+    const vmdk = disks[0]?.content ?? Buffer.alloc(0)
     must(
       vmdk.toString("latin1", 0, 4) === "KDMV" && vmdk.readUInt16LE(77) === 1,
       "the VMDK is not stream-optimized",

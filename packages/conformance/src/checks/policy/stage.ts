@@ -67,7 +67,7 @@ export function policyPlan(
       const registry = await Registry.start()
       try {
         await harness.start(scene.signal)
-        const runtime = new Runtime(harness.socket, scene.runtime.guest, harness, scene.signal)
+        const runtime = new Runtime(harness.socket, scene.runtime.machines, harness, scene.signal)
         await run(staged({ ...scene, runtime }, registry, harness.home))
       } finally {
         await harness.close()

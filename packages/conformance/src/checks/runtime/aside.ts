@@ -10,7 +10,7 @@ export async function aside(
   const harness = await harnessOf(scene.runtime).another(settings)
   try {
     await harness.start(scene.signal)
-    const runtime = new Runtime(harness.socket, scene.runtime.guest, harness, scene.signal)
+    const runtime = new Runtime(harness.socket, scene.runtime.machines, harness, scene.signal)
     const start = async (body: object) => {
       const { instance_id } = await runtime.ask<{ instance_id: string }>("POST /start", "", { body })
       return instance_id

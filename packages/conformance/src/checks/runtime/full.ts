@@ -18,7 +18,7 @@ async function onSmallDisk(
   const harness = await harnessOf(scene.runtime).another()
   try {
     await SmallDisk.at(harness.home, ROOM, async (disk) => {
-      const runtime = new Runtime(harness.socket, scene.runtime.guest, harness, scene.signal)
+      const runtime = new Runtime(harness.socket, scene.runtime.machines, harness, scene.signal)
       try {
         await harness.start(scene.signal)
         await use(runtime, disk)

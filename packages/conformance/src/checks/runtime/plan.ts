@@ -27,6 +27,7 @@ export interface Plan {
   readonly profile?: Profile
   readonly covers: readonly string[]
   readonly alone?: boolean
+  readonly slow?: boolean
   readonly waits?: boolean
   run(scene: Scene): Promise<void>
 }
@@ -52,6 +53,7 @@ export function onRuntime(plan: Plan): Check<Runtime> {
     profile: plan.profile ?? "core",
     covers: plan.covers,
     ...(plan.alone && { alone: true }),
+    ...(plan.slow && { slow: true }),
     ...(plan.waits && { waits: true }),
     async run(subject, call) {
       const runtime = subject.with(call.signal)

@@ -2,21 +2,16 @@ import { readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
-import { type Identity, isAlive } from "../process/identity.ts"
+import type { Identity } from "../process/identity.ts"
+import { loses } from "../process/lost.ts"
 import { TPM_PID_FILE, TPM_STATE_FD } from "./swtpm.ts"
 
-const LOOK_MS = 2000
 /** How long that of an earlier life may take to end: it sees its VMM's end, and writes down its state. */
 const [END_MS, END_LOOK_MS] = [10_000, 10]
 
-/**
- * Settles with true once the TPM whose state is in the folder `state` has ended while its VMM lives; with false after
- * `signal`, and where the VMM has ended as well. Does not keep this process alive.
- */
-export async function losesTpm(vmm: Identity, state: string, signal: AbortSignal): Promise<boolean> {
-  while (!signal.aborted && isThere(state))
-    await sleep(LOOK_MS, undefined, { ref: false, signal }).catch(() => {})
-  return !signal.aborted && (await isAlive(vmm))
+/** Whether the TPM whose state is in the folder `state` has ended while its VMM lives: settles as `loses` does. */
+export function losesTpm(vmm: Identity, state: string, signal: AbortSignal): Promise<boolean> {
+  return loses(vmm, () => isThere(state), signal)
 }
 
 /** Returns once none of an earlier life is there any more. Throws OVM_HOST_FAILED. */

@@ -1,0 +1,79 @@
+import { mkdir, readFile, stat, symlink, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { must } from "../../check.ts"
+import type { Instance } from "../../subject/runtime.ts"
+import { inside, type Linux, output } from "./stage.ts"
+
+const SECRET = "not for guests"
+
+type Sharing = Instance & {
+  readonly shares?: readonly { readonly mounted: boolean; readonly type?: string; readonly reason?: string }[]
+}
+
+/** The folders of this host that a Linux is given, one with links that lead out of it. */
+export async function folders(folder: string) {
+  const [work, given, outside] = ["work", "given", "outside"].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ]
+  for (const one of [work, given, outside]) await mkdir(one)
+  await writeFile(join(outside, "secret"), SECRET)
+  await symlink(join(outside, "secret"), join(given, "link"))
+  await symlink("../outside", join(given, "up"))
+  await writeFile(join(given, "file"), "of the host\n")
+  const shares = [
+    { source: work, target: "/srv/suite/work" },
+    { source: given, target: "/srv/suite/given", readOnly: true },
+  ]
+  return { work, given, outside, shares }
+}
+
+type Folders = Awaited<ReturnType<typeof folders>>
+
+/** What mounts them, and how. */
+export async function mountedAsTold(linux: Linux): Promise<void> {
+  const { runtime, id } = linux
+  const { shares = [] } = (await runtime.status(id)) as Sharing
+  for (const { mounted, reason } of shares) must(mounted, `a share is not mounted: ${reason}`)
+  const mounts = await output(linux, "grep /srv/suite/ /proc/mounts")
+  for (const [at, target] of ["/srv/suite/work", "/srv/suite/given"].entries()) {
+    const [, type, words = ""] = new RegExp(` ${target} (\\S+) (\\S+)`).exec(mounts) ?? []
+    must(type === shares[at]?.type, `${target} is mounted by ${type}, and said to be by ${shares[at]?.type}`)
+    const options = words.split(",")
+    for (const option of ["nodev", "nosuid", at === 0 ? "rw" : "ro"])
+      must(options.includes(option), `${target} is mounted without ${option}: ${words}`)
+  }
+}
+
+/** No name and no link leads out of a folder, and what is done there is done as this user. */
+export async function nothingLeadsOut(linux: Linux, { work, outside }: Folders): Promise<void> {
+  await symlink(outside, join(work, "planted"))
+  const said = await inside(
+    linux,
+    `cd /srv/suite/given; cat link up/secret; ln -s ${outside} ../work/away; cat ../work/away/secret
+    cat ../work/planted/secret; echo x >../work/planted/new; cat ../work/../../../..${outside}/secret
+    echo changed >file; echo new >more; chmod 600 file; mkdir -p ../work/made; echo of the guest >../work/made/file`,
+  )
+  must(!`${said.stdout}${said.stderr}`.includes(SECRET), "a guest reads what is not in the folder")
+  const there = await stat(join(outside, "new")).catch(() => undefined)
+  must(there === undefined, "a guest writes where a link leads")
+  const made = await stat(join(work, "made/file"))
+  must(made.uid === process.getuid?.(), `what the guest made is of the user ${made.uid}`)
+}
+
+/** What one side has written and closed the other one finds a second later. */
+export async function bothSeeTheSame(linux: Linux, { work, given }: Folders): Promise<void> {
+  const later = () => new Promise((resolve) => setTimeout(resolve, 1000))
+  await output(linux, "echo from inside >/srv/suite/work/both; cat /srv/suite/given/file")
+  await later()
+  must(
+    (await readFile(join(work, "both"), "utf8")) === "from inside\n",
+    "the host does not find what was written",
+  )
+  await writeFile(join(work, "both"), "from outside, and longer\n")
+  await writeFile(join(given, "file"), "of the host, changed\n")
+  await later()
+  const found = await output(linux, "cat /srv/suite/work/both /srv/suite/given/file")
+  must(found === "from outside, and longer\nof the host, changed", `the guest finds ${JSON.stringify(found)}`)
+}

@@ -1,0 +1,62 @@
+import { must, skip } from "../../check.ts"
+import type { Runtime } from "../../subject/runtime.ts"
+import { aside } from "../runtime/aside.ts"
+import type { Scene } from "../runtime/plan.ts"
+
+/** How long a Linux may take until an agent answers in it, on an emulated processor of a busy host. */
+const READY_MS = 250_000
+
+export interface Said {
+  readonly exit_code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A Linux that runs, with an agent. */
+export interface Linux extends Scene {
+  readonly id: string
+}
+
+/** The path of the machine that the suite was given; skips without one. */
+export function linuxOf({ runtime }: Pick<Scene, "runtime">): string {
+  return runtime.linux ?? skip("the suite was given no machine with Linux: see --linux")
+}
+
+/** Has a Linux as long as `use` takes, in a runtime of its own; skips where the suite was given none. */
+export async function withLinux(
+  scene: Scene,
+  overrides: object,
+  use: (linux: Linux) => Promise<void>,
+): Promise<void> {
+  const manifest = linuxOf(scene)
+  await aside(scene, async (own) => {
+    const id = await own.start({ manifest, overrides: { agent: true, ...overrides } })
+    await answers(own.runtime, id)
+    await use({ ...own, id })
+  })
+}
+
+/** Waits until an agent answers in it. */
+export async function answers(runtime: Runtime, id: string): Promise<void> {
+  await runtime.until(
+    "an agent answers in the Linux",
+    async () => {
+      const query = "timeout_ms=20000"
+      return (await runtime.raw("GET", `/instances/${id}/ready`, { query })).status === 200
+    },
+    READY_MS,
+  )
+}
+
+/** What a script says inside. */
+export function inside({ runtime, id }: Pick<Linux, "runtime" | "id">, script: string): Promise<Said> {
+  const body = { command: ["sh", "-c", script], timeout_ms: 30_000 }
+  return runtime.ask<Said>("POST /instances/{instance_id}/exec", id, { body })
+}
+
+/** What it writes; fails if it does not end well. */
+export async function output(linux: Pick<Linux, "runtime" | "id">, script: string): Promise<string> {
+  const { exit_code, stdout, stderr } = await inside(linux, script)
+  must(exit_code === 0, `${script} ended with ${exit_code} in the Linux: ${stderr.slice(0, 300)}`)
+  return stdout.trim()
+}
