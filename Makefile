@@ -101,9 +101,10 @@ bench-machine: build machine ## what a machine's ports, disk, console and second
 bench-cycles: build ## what 300 starts and stops leave behind: memory, descriptors, threads, files, processes
 	@node_modules/.bin/bun bench/cycles.ts
 
-bench-vmm: build ## what an adapter outside of the program costs a start, and Firecracker beside the same by hand
+bench-vmm: build ## what an adapter outside of the program costs a start, and Firecracker beside the same by hand: time and memory
 	@node_modules/.bin/bun bench/vmm.ts
 	@node_modules/.bin/bun bench/firecracker.ts
+	@node_modules/.bin/bun bench/firecracker-memory.ts
 
 bench-inside: build machine ## what commands, copies and sandboxes cost beside the bare channel to the agent; BENCH="200 32" for fewer loops and MiB
 	@node_modules/.bin/bun bench/inside.ts $(BENCH)

@@ -7,7 +7,7 @@ import { connect } from "../packages/ovm/src/api/client.ts"
 import { createOverlay } from "../packages/ovm/src/disk/overlay.ts"
 import type { Runtime } from "../packages/ovm/src/runtime/interfaces.ts"
 import { type Loaded, loadByHand } from "./by-hand.ts"
-import { MACHINE, OVM, output, untilSaid, withHome } from "./programs.ts"
+import { MACHINE, OVM, output, pss, untilSaid, withHome } from "./programs.ts"
 import { median } from "./turns.ts"
 
 const CLONES = 50
@@ -16,11 +16,6 @@ const DISK = 64 << 20
 const SETTLE_MS = 5000
 
 const [base, warm] = ["localhost/bench/debian:1", "localhost/bench/debian:warm"]
-
-/** Proportional set size of a process, in MiB: pages that several share count for each in part. */
-async function pss(pid: number): Promise<number> {
-  return Number(/^Pss:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1]) / 1024
-}
 
 async function rss(pid: number): Promise<number> {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024

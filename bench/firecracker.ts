@@ -1,17 +1,14 @@
 // What a machine on Firecracker costs beside the same calls by hand: a start to its guest's first line, and one from a
 // loaded slot beside the bare PATCH. `make bench-vmm`, where Firecracker can be used.
 import { spawn } from "node:child_process"
-import { copyFileSync, mkdirSync, symlinkSync } from "node:fs"
-import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { buildGuest } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { connect } from "../packages/ovm/src/api/client.ts"
 import type { Runtime } from "../packages/ovm/src/runtime/interfaces.ts"
-import { Api } from "../packages/ovm/src/vmm/firecracker/api.ts"
+import { bare, filesOf, loadedByHand, type SnapshotFiles, started } from "./firecracker-by-hand.ts"
 import { OVM, output, untilSaid, withHome } from "./programs.ts"
 import { compare, median, spread } from "./turns.ts"
-import { yielding } from "./vmm-by-hand.ts"
 
 const ROUNDS = Number(process.argv[2] ?? 30)
 const MORE_MS = 1
@@ -24,16 +21,6 @@ if (!Bun.which("firecracker")) {
   process.exit(0)
 }
 const guest = await buildGuest()
-let count = 0
-
-/** Starts it and waits until it runs: with a slot the answer says so. */
-async function started(runtime: Runtime, manifest: string, overrides = {}): Promise<string> {
-  const { instance_id, status } = await runtime.start({ manifest, overrides })
-  let state: string = status
-  for (; state === "starting"; { state } = await runtime.status(instance_id)) await Bun.sleep(10)
-  if (state !== "running") throw new Error(`the machine is ${state}`)
-  return instance_id
-}
 
 /** By ovm's daemon, from the request to the guest's first line. */
 async function byOvm(runtime: Runtime): Promise<number> {
@@ -43,16 +30,6 @@ async function byOvm(runtime: Runtime): Promise<number> {
   const took = performance.now() - began
   await runtime.remove(id, { force: true })
   return took
-}
-
-/** A Firecracker in a folder of its own, which yields as those of ovm's machines do. */
-async function bare(home: string) {
-  const folder = join(home, `hand-${count++}`)
-  mkdirSync(folder)
-  const args = ["--api-sock", "api.sock", "--level", "Error"]
-  const options = { cwd: folder, detached: true, stdio: ["ignore", "pipe", "inherit"] as const }
-  const child = await yielding(spawn("firecracker", args, { ...options, stdio: [...options.stdio] }))
-  return { folder, child }
 }
 
 /** One curl makes all the calls. */
@@ -79,9 +56,11 @@ async function byHand(home: string): Promise<number> {
       ))
   )
     await Bun.sleep(1)
-  spawn("curl", args, { cwd: folder, stdio: ["ignore", "ignore", "inherit"] })
+  const curl = spawn("curl", args, { cwd: folder, stdio: ["ignore", "ignore", "inherit"] })
   if (child.stdout) await untilSaid(child.stdout, FIRST_LINE)
   const took = performance.now() - began
+  // It would try again what a Firecracker that has gone did not answer.
+  curl.kill("SIGKILL")
   child.kill("SIGKILL")
   return took
 }
@@ -98,23 +77,8 @@ async function fromSlot(runtime: Runtime): Promise<number> {
 }
 
 /** The PATCH alone, of a Firecracker that has loaded the same snapshot. */
-async function barePatch(
-  home: string,
-  files: { readonly ram: string; readonly state: string },
-): Promise<number> {
-  const { folder, child } = await bare(home)
-  symlinkSync(guest, join(folder, "vmlinux"))
-  let api: Api | undefined
-  while (!api) {
-    await Bun.sleep(5)
-    api = await Api.dial(folder)
-  }
-  const memory = { backend_type: "File", backend_path: files.ram }
-  await api.ask("PUT", "/snapshot/load", {
-    snapshot_path: files.state,
-    mem_backend: memory,
-    resume_vm: false,
-  })
+async function barePatch(home: string, files: SnapshotFiles): Promise<number> {
+  const { api, child } = await loadedByHand(home, files)
   await Bun.sleep(50)
   const began = performance.now()
   await api.ask("PATCH", "/vm", { state: "Resumed" })
@@ -122,22 +86,6 @@ async function barePatch(
   child.kill("SIGKILL")
   api.close()
   return took
-}
-
-/** The files that a clone was loaded from: the RAM that it maps, and the state by what was asked. */
-async function filesOf(runtime: Runtime, home: string): Promise<{ ram: string; state: string }> {
-  const id = await started(runtime, WARM)
-  const [pid] = (await readFile(join(home, "instances", id, "pid"), "utf8")).split(" ")
-  const ram = /(\/\S*\/cache\/\S+)$/m.exec(await readFile(`/proc/${pid}/maps`, "utf8"))?.[1]
-  await runtime.remove(id, { force: true })
-  const { snapshot } = JSON.parse(
-    output([OVM, "inspect", "--json", WARM], { ...process.env, OVM_HOME: home }),
-  )
-  const state = join(home, "store/blobs", snapshot.state.ref.replace(":", "/"))
-  if (!ram) throw new Error("the clone maps no file of the cache")
-  const kept = { ram: join(home, "hand.ram"), state }
-  copyFileSync(ram, kept.ram)
-  return kept
 }
 
 await withHome(async (env, home) => {
@@ -159,7 +107,7 @@ await withHome(async (env, home) => {
   const source = await started(runtime, PLAIN, { vmm: "firecracker" })
   await runtime.snapshot({ instance_id: source, tag: "warm" })
   await runtime.remove(source, { force: true })
-  const files = await filesOf(runtime, home)
+  const files = await filesOf(runtime, home, WARM)
   await runtime.warm({ manifest: WARM, slots: 1 })
   for (let round = 0; round <= ROUNDS; round++) {
     times.slot.push(await fromSlot(runtime))

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { mkdtemp, rm } from "node:fs/promises"
+import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
@@ -53,4 +53,9 @@ export async function untilSaid(console: AsyncIterable<Uint8Array>, words: strin
     if (text.includes(words)) return
   }
   throw new Error(`the machine ended: ${text}`)
+}
+
+/** Proportional set size of a process, in MiB: pages that several share count for each in part. */
+export async function pss(pid: number): Promise<number> {
+  return Number(/^Pss:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1]) / 1024
 }
