@@ -30,22 +30,26 @@ export class Lanes {
 
   /**
    * Runs `files`, `count` at a time: in this order, but one lane of several takes them from the end, so that those that
-   * belong together, and take alike of the host, are not all there at once. One at a time, their output comes as it is
+   * belong together, and take alike of the host, are not all there at once. Beside several lanes a further one has the
+   * files of `waiting`, of which the others take what is left in the end. One at a time, their output comes as it is
    * written; otherwise that of each is shown whole when it has ended.
    */
-  async run(files: readonly string[], count: number): Promise<Outcome[]> {
-    const rest = [...files]
-    const last = Math.min(count, files.length) - 1
+  async run(files: readonly string[], count: number, waiting: readonly string[] = []): Promise<Outcome[]> {
+    const [rest, beside] = count === 1 ? [[...files, ...waiting], []] : [[...files], [...waiting]]
+    const last = Math.min(count, rest.length) - 1
     const outcomes: Outcome[] = []
     const lane = async (_: unknown, number: number) => {
       if (this.ended) return
       const tmp = join(this.root, `${number}`)
       await mkdir(tmp, { recursive: true })
-      const next = () => (number > 0 && number === last ? rest.pop() : rest.shift())
+      const next = () => {
+        if (number > last) return beside.shift()
+        return (number > 0 && number === last ? rest.pop() : rest.shift()) ?? beside.pop()
+      }
       for (let file = next(); file !== undefined && !this.ended; file = next())
         outcomes.push(await this.one(file, tmp, count === 1))
     }
-    await Promise.all(Array.from({ length: last + 1 }, lane))
+    await Promise.all(Array.from({ length: last + 1 + Math.min(beside.length, 1) }, lane))
     return outcomes
   }
 

@@ -1,7 +1,7 @@
-// Runs all tests, or those at and under the paths given, in one lane more than there are processors (or in LANES), and
-// ends with the one line that CI reads: `N passed, N failed, N skipped`. Status 0 only if something ran and nothing
-// failed. However it ends, no process and no file of it is left: where it could not see to that itself, the next one
-// does.
+// Runs all tests, or those at and under the paths given, in one lane more than there are processors (or in LANES), with
+// one beside those for files that mostly wait, and ends with the one line that CI reads:
+// `N passed, N failed, N skipped`. Status 0 only if something ran and nothing failed. However it ends, no process of it
+// is left, nor a file: where it could not see to that itself, the next one does.
 import { availableParallelism, constants } from "node:os"
 import { join } from "node:path"
 import { Lanes, type Outcome } from "./lanes.ts"
@@ -62,9 +62,11 @@ function removed(): Promise<string[]> {
 try {
   const lanes = new Lanes(ROOT, folder)
   endBySignal(lanes)
-  const { together, alone } = await planOf(ROOT, process.argv.length > 2 ? process.argv.slice(2) : FOLDERS)
-  const count = together.length === 1 ? 1 : Number(process.env.LANES ?? availableParallelism() + 1)
-  const outcomes = [...(await lanes.run(together, count)), ...(await lanes.run(alone, 1))]
+  const plan = await planOf(ROOT, process.argv.length > 2 ? process.argv.slice(2) : FOLDERS)
+  const { together, waiting, alone } = plan
+  const one = together.length + waiting.length === 1
+  const count = one ? 1 : Number(process.env.LANES ?? availableParallelism() + 1)
+  const outcomes = [...(await lanes.run(together, count, waiting)), ...(await lanes.run(alone, 1))]
   if (!told(outcomes)) process.exitCode = 1
 } finally {
   const left = await removed()
