@@ -61,8 +61,8 @@ all=$(nslookup $1 2>/dev/null) a=$(at '[0-9]*\\.[0-9.]*' "$all") a6=$(at '[0-9a-
 [ "$a" ] && echo "OVM-FOUND $1 $a $(ask $a)" || echo "OVM-LOST $1"
 [ "$a6" ] && echo "OVM-FOUND $1 $a6 $(ask $a6)"
 }
-try() { nc -w 3 $1 $2 -e /bin/true >/dev/null 2>&1 && echo "OVM-TRY $1 $2 open" || echo "OVM-TRY $1 $2 closed"; }
-{ for n in $NAMES; do find $n; done; for t in $TRY; do try \${t%:*} \${t##*:}; done; echo OVM-TRIED
+try() { nc -w 9 $1 $2 -e /bin/true >/dev/null 2>&1 && echo "OVM-TRY $1 $2 open" || echo "OVM-TRY $1 $2 closed"; }
+{ for n in $NAMES; do find $n; done; for t in $TRY; do try \${t%:*} \${t##*:} & done; wait; echo OVM-TRIED
 while :; do for n in $NAMES; do find $n; done; echo "OVM-WAYS6 $(ip -6 route | grep -c ^default)"; sleep 1; done; } &
 for t in $HOLD; do { until nc -w 3 $t ${HELD} -e /bin/true >/dev/null 2>&1; do sleep 1; done; { while sleep 1; do echo OVM-HELD; done; } | nc $t ${HELD} | sed "s/$/ $t/"; echo OVM-CUT; } & done
 `
