@@ -4,6 +4,7 @@ import { once } from "node:events"
 import { readFileSync } from "node:fs"
 import { readFile, rm, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
+import { connect } from "@ovms/client"
 import { SERVER, serverMissing } from "@ovms/testkit/machines.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { expectFailure, expectSuccess, finished, Sandbox } from "./sandbox.ts"
@@ -11,11 +12,14 @@ import { expectFailure, expectSuccess, finished, Sandbox } from "./sandbox.ts"
 // Lane: first. A Debian server is booted three times.
 // Half a minute of an emulated CPU a boot, and as much for cloud-init: on a busy host many times that.
 const BOOT_MS = 1_200_000
+/** What one request may wait at most. */
+const WAIT_MS = 600_000
 setDefaultTimeout(3 * BOOT_MS)
 /** ssh's own status; any other is that of the command in the guest. */
 const NOT_CONNECTED = 255
 
-// A server that stays, on real input: Debian's packages, GRUB, sshd and cloud-init, reached as servers are.
+// A server that stays, on real input: Debian's packages, GRUB, sshd and cloud-init, reached as servers are, and by the
+// agent as a service of systemd, which a cloud image gets at its first boot.
 
 const skip =
   (await serverMissing()) ||
@@ -26,7 +30,7 @@ const skip =
 if (skip) console.log(`SKIP packages/ovm/test/server.test.ts: ${skip}`)
 
 test.skipIf(Boolean(skip))(
-  "a Debian server is reached, changed, stopped, committed, and run elsewhere",
+  "a Debian server is reached, gets an agent that renews its clones, is changed, stopped, committed, and run elsewhere [OVMS-FBC-015, OVMS-FBC-016, OVMS-AGT-015]",
   async () => {
     await using here = await Sandbox.create()
     await using there = await Sandbox.create()
@@ -37,8 +41,8 @@ test.skipIf(Boolean(skip))(
     await here.ok(["pack", "-f", SERVER, "-t", image])
 
     // Its first boot: by BIOS and GRUB to a login prompt. cloud-init was told its name and who may log in.
-    await here.ok([
-      ...["run", "--detach", "--name", "web", "--memory", "512MiB", "--publish", "22", "--ssh"],
+    const { instance_id: id } = await here.json([
+      ...["run", "--detach", "--name", "web", "--memory", "512MiB", "--publish", "22", "--ssh", "--agent"],
       ...["--hostname", "web-1", "--ssh-key", `${key}.pub`, image],
     ])
     const first = await prompt(here)
@@ -63,6 +67,8 @@ test.skipIf(Boolean(skip))(
     await rm(known)
     expect((await within(["true"])).status).toBe(0)
 
+    await agentServes(here, id, `${registry.address}/demo/server:warm`)
+
     // What was written is there after a stop by the power button and another start, and it is the same host.
     expect(await stop(here)).toMatchObject({ status: "stopped", stop_method: "guest" })
     await here.ok(["start", "web"])
@@ -80,6 +86,31 @@ test.skipIf(Boolean(skip))(
     expect(await ssh(there, key, identity, "cat mine")).toBe("kept\n")
   },
 )
+
+/** The agent is a service of the server's, comes back when it is killed, and renews a clone of the snapshot `warm`. */
+async function agentServes(box: Sandbox, id: string, warm: string): Promise<void> {
+  const inside = (name: string, script: string) => box.ok(["exec", "--wait", "600", name, "sh", "-c", script])
+  const runtime = connect(join(box.home, "ovm.sock"))
+  const ready = () => runtime.ready(id, { timeoutMs: WAIT_MS }).then(() => true, String)
+  await until("its agent", ready, { is: (said) => said === true, deadlineMs: BOOT_MS - WAIT_MS })
+  expect(
+    await inside("web", "cat /proc/1/comm; systemctl is-enabled ovm-agent; systemctl is-active ovm-agent"),
+  ).toBe("systemd\nenabled\nactive")
+  // What runs when the agent goes is lost, and that is said; another one is there at once.
+  const cut = await box.ovm(["exec", "web", "sh", "-c", "kill -KILL $PPID; sleep 600"])
+  expect(cut).toMatchObject({ status: 125, stderr: expect.stringContaining("OVM_AGENT_UNAVAILABLE") })
+  expect(await inside("web", "echo again")).toBe("again")
+  await inside("web", "mkdir -p /etc/ovm; echo machine-id hostname >/etc/ovm/renew")
+  await box.ok(["snapshot", "web", "--tag", "warm", "--freeze"])
+  await box.ok(["run", "-d", "--name", "clone", warm])
+  const [hostname, machineId] = (await inside("clone", "hostname; cat /etc/machine-id")).split("\n")
+  expect(hostname).toBe("clone")
+  expect(machineId).not.toBe(await inside("web", "cat /etc/machine-id"))
+  expect(await inside("clone", "cat /etc/hostname; echo written >/root/written; cat /root/written")).toBe(
+    "clone\nwritten",
+  )
+  await box.ok(["rm", "--force", "clone"])
+}
 
 interface Identity {
   readonly machine: string
