@@ -56,8 +56,8 @@ export async function reachesNothing(linux: Linux, gateway: string): Promise<voi
     const own = Object.values(networkInterfaces()).flatMap((all = []) => all)
     const addresses = own.filter(({ family }) => family === "IPv4").map(({ address }) => address)
     const all = [...new Set([gateway, ...addresses, "169.254.169.254", "10.255.255.1"])]
-    const tries = all.map((address) => `nc -w 2 ${address} ${port} </dev/null >>/tmp/heard 2>/dev/null &`)
-    const heard = await output(linux, `${tries.join(" ")} wait; cat /tmp/heard 2>/dev/null || true`)
+    const tries = all.map((address) => `nc -w 2 ${address} ${port} </dev/null >>/suite-heard 2>/dev/null &`)
+    const heard = await output(linux, `: >/suite-heard; ${tries.join(" ")} wait; cat /suite-heard`)
     must(came() === 0 && heard === "", `the guest has reached a service of the host: ${heard}`)
   } finally {
     server.close()

@@ -38,6 +38,7 @@ export async function withLinux(
 
 /** Waits until an agent answers in it. */
 export async function answers(runtime: Runtime, id: string): Promise<void> {
+  await runtime.reaches(id, "running")
   await runtime.until(
     "an agent answers in the Linux",
     async () => {
