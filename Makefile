@@ -106,7 +106,7 @@ bench-vmm: build ## what an adapter outside of the program costs a start, and Fi
 	@node_modules/.bin/bun bench/firecracker.ts
 	@node_modules/.bin/bun bench/firecracker-memory.ts
 
-bench-inside: build machine ## what commands, copies and sandboxes cost beside the bare channel to the agent; BENCH="200 32" for fewer loops and MiB
+bench-inside: build machine ## what commands, copies and sandboxes cost beside the bare channel to the agent; BENCH="1800 256" for half an hour, and copies of 256 MiB
 	@node_modules/.bin/bun bench/inside.ts $(BENCH)
 
 bench-ram: build ## how fast RAM is compressed and inflated, beside zstd and lz4

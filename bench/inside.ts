@@ -1,142 +1,102 @@
 // What commands, copies and sandboxes cost beside the bare channel to the same agent, and what many of them leave
-// behind. `make bench-inside`; BENCH="200 32" makes it two hundred loops,
-// and copies of 32 MiB.
+// behind: each part for its share of the seconds that there are, which says how much was done in them. `make
+// bench-inside`; BENCH="1800 256" gives it half an hour, and copies 256 MiB.
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import { connect } from "../packages/ovm/src/api/client.ts"
-import { tarMember } from "../packages/ovm/src/content/archive/member.ts"
-import { TAR_END } from "../packages/ovm/src/content/archive/tar.ts"
 import type { Runtime } from "../packages/ovm/src/runtime/interfaces.ts"
 import { AgentByHand } from "./agent-by-hand.ts"
 import { type CloneRecipe, cloneRecipe, waitingClone } from "./clone-by-hand.ts"
 import { left, reportLeft } from "./left.ts"
 import { MACHINE, OVM, output, untilSaid, withHome } from "./programs.ts"
-import { inTurns, median, report, spread } from "./turns.ts"
+import { sameGuest } from "./same-guest.ts"
+import { again, bound, median, spread, timed } from "./turns.ts"
 import { watched } from "./watched.ts"
 
-const [, , loops = "1000", mib = "256"] = process.argv
-const LOOPS = Number(loops)
-const COPIED = Number(mib) << 20
+const [, , seconds = "120", mib = "2"] = process.argv
+const SECONDS = Number(seconds)
+const SHARES = { guest: 0.35, single: 0.25, rate: 0.1, more: 0.2 }
 const AT_A_TIME = 20
-const COMMANDS = 100
-const RUNS = 30
-const ROUNDS = 3
 /** Of the demo machine. */
 const DISK = 64 << 20
-/** By then the connections that this program keeps are closed. */
-const UNKEPT_MS = 25_000
 const READY = "bench:ready"
-const TRUE = ["exec", "argument=true"]
 const SETTINGS = { limits: { running: 100 }, defaults: { network: "none" } }
-
-/** Milliseconds of `work`. */
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const began = performance.now()
-  await work()
-  return performance.now() - began
-}
-
-async function* zeros(): AsyncGenerator<Uint8Array> {
-  yield tarMember("copied", COPIED, {})
-  const piece = new Uint8Array(1 << 20)
-  for (let at = 0; at < COPIED; at += piece.length) yield piece
-  yield TAR_END
-}
-
-/** The same guest by turns: the daemon's, and, while there is none, by hand. */
-async function sameGuest(home: string, env: NodeJS.ProcessEnv, id: string): Promise<void> {
-  const folder = join(home, "instances", id)
-  const [ours, hand]: { commands: number[]; into: number[]; out: number[] }[] = [1, 2].map(() => ({
-    commands: [],
-    into: [],
-    out: [],
-  }))
-  for (let round = 0; round < ROUNDS; round++) {
-    output([OVM, "daemon", "--detach"], env)
-    const runtime = connect(join(home, "ovm.sock"))
-    await runtime.ready(id, { timeoutMs: 60_000 })
-    for (let nth = 0; nth < COMMANDS; nth++)
-      ours?.commands.push(await timed(() => runtime.exec(id, { command: ["true"] })))
-    ours?.into.push(await timed(() => runtime.writeFiles(id, { path: "/mnt", content: zeros() })))
-    ours?.out.push(await timed(() => drained(runtime, id)))
-    output([OVM, "daemon", "--stop"], env)
-    const agent = await AgentByHand.open(folder)
-    for (let nth = 0; nth < COMMANDS; nth++) hand?.commands.push(await timed(() => agent.do(TRUE)))
-    hand?.into.push(await timed(() => agent.do(["write", "path=/mnt"], zeros())))
-    hand?.out.push(await timed(() => agent.do(["read", "path=/mnt/copied"])))
-    agent.close()
-  }
-  if (!ours || !hand) return
-  const [mine, theirs] = [spread("exec true", ours.commands), spread("  by hand", hand.commands)]
-  verdict("  more than by hand", mine - theirs, 5, "ms")
-  for (const way of ["into", "out"] as const)
-    report(`${mib} MiB ${way}`, median(ours[way]), { name: "bare channel", took: median(hand[way]) }, 1 / 0.8)
-}
-
-async function drained(runtime: Runtime, id: string): Promise<void> {
-  for await (const _ of await runtime.readFiles(id, { path: "/mnt/copied" }));
-}
-
-function verdict(what: string, value: number, bound: number, unit: string): void {
-  console.log(`${what}: ${value.toFixed(1)} ${unit} (bound ${bound}: ${value <= bound ? "holds" : "MISSED"})`)
-}
 
 /** What a guest needs by itself, from its first instruction to the end of a command, in milliseconds. */
 async function ownTime(recipe: CloneRecipe, home: string): Promise<number> {
   const own = join(home, `hand-${crypto.randomUUID()}`)
   const waiting = await waitingClone(recipe, own, DISK)
-  const began = performance.now()
-  await waiting.go()
-  const agent = await AgentByHand.open(own)
-  const seed = "00".repeat(32)
-  await agent.do(["reseed", `seed=${seed}`])
-  await agent.do(["time", `time=${Date.now()}000000`])
-  await agent.do(["hooks", "event=post-resume", "name=hand"])
-  await agent.do(TRUE)
-  const took = performance.now() - began
-  agent.close()
+  const took = await timed(async () => {
+    await waiting.go()
+    const agent = await AgentByHand.open(own)
+    await agent.do(["reseed", `seed=${"00".repeat(32)}`])
+    await agent.do(["time", `time=${Date.now()}000000`])
+    await agent.do(["hooks", "event=post-resume", "name=hand"])
+    await agent.do(["exec", "argument=true"])
+    agent.close()
+  })
   waiting.end()
   await rm(own, { recursive: true })
   return took
 }
 
-/** One with a machine that waits already. */
-async function fromSlot(runtime: Runtime): Promise<number> {
-  while (!(await runtime.info()).warm.some(({ ready }) => ready > 0)) await Bun.sleep(5)
-  return await timed(() => runtime.sandbox({ manifest: READY, command: ["true"] }))
+/** Once every machine that is to wait does. */
+async function settled(runtime: Runtime): Promise<void> {
+  while (!(await runtime.info()).warm.every(({ ready, wanted }) => ready === wanted)) await Bun.sleep(20)
 }
 
-/** So many, some at a time; loops a second. */
-async function many(count: number, loop: () => Promise<unknown>): Promise<number> {
-  let next = 0
-  const worker = async () => {
-    while (next++ < count) await loop()
-  }
+/** Some at a time, as many as can be in that time: how many, and how many a second. */
+async function many(share: number, loop: () => Promise<unknown>): Promise<{ count: number; rate: number }> {
+  let count = 0
+  const worker = () =>
+    again(SECONDS * share, async () => {
+      await loop()
+      count++
+    })
   const took = await timed(() => Promise.all(Array.from({ length: AT_A_TIME }, worker)))
-  return (count * 1000) / took
+  return { count, rate: (count * 1000) / took }
+}
+
+/** Machines one after the other, by turns from a slot and by hand; the parts of the first as ovm says them. */
+async function single(runtime: Runtime, byHand: () => Promise<number>): Promise<void> {
+  const [ours, own]: [number[], number[]] = [[], []]
+  const parts = new Map<string, number[]>()
+  await again(SECONDS * SHARES.single, async () => {
+    // Not while the next slot is made.
+    await settled(runtime)
+    const began = performance.now()
+    const { timings_ms } = await sandbox(runtime)
+    ours.push(performance.now() - began)
+    for (const [part, took] of Object.entries(timings_ms)) parts.set(part, [...(parts.get(part) ?? []), took])
+    await settled(runtime)
+    own.push(await byHand())
+  })
+  const more = spread("a sandbox from a slot", ours) - spread("  the guest's own time", own)
+  bound("  more than that", more, 20, "ms")
+  for (const [part, times] of parts) console.log(`  of it ${part}: p50 ${median(times).toFixed(1)} ms`)
+}
+
+const sandbox = (runtime: Runtime) => runtime.sandbox({ manifest: READY, command: ["true"] })
+
+/** The demo machine, once its agent has said that it is there; a snapshot of it is called READY. */
+async function booted(runtime: Runtime): Promise<string> {
+  const { instance_id: id } = await runtime.start({ manifest: "bench:1", overrides: { agent: true } })
+  await untilSaid(await runtime.logs(id, { follow: true }), "OVM-DISK")
+  await runtime.ready(id, { timeoutMs: 200_000 })
+  const rss = "grep VmRSS /proc/$PPID/status; mount -t tmpfs files /mnt"
+  const { stdout } = await runtime.exec(id, { command: ["sh", "-c", rss] })
+  bound("the agent's memory", Number(/\d+/.exec(stdout)?.[0]), 1024, "KiB")
+  await runtime.snapshot({ instance_id: id, tag: "ready" })
+  return id
 }
 
 await withHome(async (env, home) => {
   await Bun.write(join(home, "daemon.json"), JSON.stringify(SETTINGS))
   output([OVM, "pack", "-f", join(MACHINE, "machine.json"), "-t", "bench:1"], env)
   output([OVM, "daemon", "--detach"], env)
-  const first = connect(join(home, "ovm.sock"))
-  const { instance_id: id } = await first.start({
-    manifest: "bench:1",
-    overrides: { agent: true, memory: 1 << 30 },
-  })
-  await untilSaid(await first.logs(id, { follow: true }), "OVM-DISK")
-  await first.ready(id, { timeoutMs: 200_000 })
-  await first.exec(id, { command: ["mount", "-t", "tmpfs", "-o", "size=600m", "files", "/mnt"] })
-  const { stdout } = await first.exec(id, { command: ["sh", "-c", "grep VmRSS /proc/$PPID/status"] })
-  verdict("the agent's memory", Number(/\d+/.exec(stdout)?.[0]), 1024, "KiB")
-  const { instance_id: source } = await first.start({ manifest: "bench:1", overrides: { agent: true } })
-  await untilSaid(await first.logs(source, { follow: true }), "OVM-DISK")
-  await first.ready(source, { timeoutMs: 200_000 })
-  await first.snapshot({ instance_id: source, tag: "ready" })
-  await first.remove(source, { force: true })
+  const id = await booted(connect(join(home, "ovm.sock")))
   output([OVM, "daemon", "--stop"], env)
-  await sameGuest(home, env, id)
+  await sameGuest({ home, env, id }, Number(mib), SECONDS * SHARES.guest)
 
   const pid = Number(output([OVM, "daemon", "--detach"], env))
   const runtime = connect(join(home, "ovm.sock"))
@@ -145,28 +105,19 @@ await withHome(async (env, home) => {
   const recipe = await cloneRecipe(await watched(runtime, over.signal), home, READY)
   over.abort()
   await runtime.warm({ manifest: READY, slots: 1 })
-  const [ours = 0, hand = 0] = await inTurns(
-    RUNS,
-    () => fromSlot(runtime),
-    () => ownTime(recipe, home),
-  )
-  console.log(`a sandbox from a slot: ${ours.toFixed(1)} ms; the guest's own time: ${hand.toFixed(1)} ms`)
-  verdict("  more than that", ours - hand, 20, "ms")
-  await runtime.warm({ manifest: READY, slots: AT_A_TIME })
-  const loop = () => runtime.sandbox({ manifest: READY, command: ["true"] })
-  const rates = [await many(100, loop), await many(100, () => ownTime(recipe, home))]
-  console.log(
-    `${AT_A_TIME} at a time: ${rates[0]?.toFixed(1)} a second, by hand ${rates[1]?.toFixed(1)} (goal 40)`,
-  )
-  await runtime.warm({ manifest: READY, slots: 0 })
+  await single(runtime, () => ownTime(recipe, home))
 
-  await many(LOOPS / 5, loop)
-  const settled = async () => {
-    while ((await runtime.info()).warm.length > 0) await Bun.sleep(500)
-    await Bun.sleep(UNKEPT_MS)
-    return left(pid, home)
-  }
-  const before = await settled()
-  await many(LOOPS, loop)
-  reportLeft(`${LOOPS} loops`, before, await settled())
+  await runtime.warm({ manifest: READY, slots: AT_A_TIME })
+  await settled(runtime)
+  const ours = await many(SHARES.rate, () => sandbox(runtime))
+  await settled(runtime)
+  const hand = await many(SHARES.rate, () => ownTime(recipe, home))
+  const both = `${ours.rate.toFixed(1)} a second (${ours.count}), by hand ${hand.rate.toFixed(1)} (${hand.count})`
+  console.log(
+    `${AT_A_TIME} at a time: ${both}, ratio ${(ours.rate / hand.rate).toFixed(2)} (goal 40 a second)`,
+  )
+  const before = left(pid, home)
+  const { count } = await many(SHARES.more, () => sandbox(runtime))
+  await settled(runtime)
+  reportLeft(`${count} more`, before, left(pid, home))
 })

@@ -18,20 +18,36 @@ export function left(pid: number, home: string): Left {
   const [, rss] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(join(proc, "status"), "latin1")) ?? []
   return {
     memory: Number(rss) / 1024,
-    descriptors: readdirSync(join(proc, "fd")).length,
+    descriptors: openIn(pid, join(home, "ovm.sock")),
     files: readdirSync(home, { recursive: true }).length,
     processes: readdirSync("/proc").filter((name) => isBelow(name, home)).length,
   }
 }
 
+/** How many descriptors it has, without its clients' connections by the socket `path`: clients keep some for a while. */
+function openIn(pid: number, path: string): number {
+  const clients = new Set(
+    readFileSync("/proc/net/unix", "latin1")
+      .split("\n")
+      .filter((line) => line.endsWith(` ${path}`))
+      .map((line) => `socket:[${line.trim().split(/\s+/)[6]}]`),
+  )
+  const folder = `/proc/${pid}/fd`
+  return readdirSync(folder).filter((fd) => !clients.has(linkIn(folder, fd))).length
+}
+
+/** Empty where it has gone meanwhile. */
+function linkIn(folder: string, name: string): string {
+  try {
+    return readlinkSync(join(folder, name))
+  } catch {
+    return ""
+  }
+}
+
 /** Whether it is a process that works in this root. */
 function isBelow(pid: string, home: string): boolean {
-  if (!/^\d+$/.test(pid)) return false
-  try {
-    return readlinkSync(`/proc/${pid}/cwd`).startsWith(home)
-  } catch {
-    return false
-  }
+  return /^\d+$/.test(pid) && linkIn(`/proc/${pid}`, "cwd").startsWith(home)
 }
 
 /** What was left before, and what is left after, `what`: all but the memory is to be the same. */

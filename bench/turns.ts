@@ -70,3 +70,26 @@ export function goal(what: string, values: readonly number[], p50: number, p99: 
   spread(what, values)
   console.log(`  goal p50 ${p50} ms, p99 ${p99} ms: ${holds ? "holds" : "MISSED"}`)
 }
+
+/** Milliseconds of `work`. */
+export async function timed(work: () => Promise<unknown>): Promise<number> {
+  const began = performance.now()
+  await work()
+  return performance.now() - began
+}
+
+/** One line: a value, and the most that the project allows itself. */
+export function bound(what: string, value: number, most: number, unit: string): void {
+  console.log(`${what}: ${value.toFixed(1)} ${unit} (bound ${most}: ${value <= most ? "holds" : "MISSED"})`)
+}
+
+/** Does it once, and again until so many seconds are over; how often. */
+export async function again(seconds: number, work: () => Promise<void>): Promise<number> {
+  const end = performance.now() + seconds * 1000
+  let times = 0
+  do {
+    await work()
+    times++
+  } while (performance.now() < end)
+  return times
+}
