@@ -109,6 +109,9 @@ bench-vmm: build ## what an adapter outside of the program costs a start, and Fi
 bench-inside: build machine ## what commands, copies and sandboxes cost beside the bare channel to the agent; BENCH="1800 256" for half an hour, and copies of 256 MiB
 	@node_modules/.bin/bun bench/inside.ts $(BENCH)
 
+bench-shares: build peers machine ## a folder of the host in a guest, by virtiofs and by 9p; BENCH="64 1000 3" for MiB, files and rounds
+	@node_modules/.bin/bun bench/shares.ts $(BENCH)
+
 bench-ram: build ## how fast RAM is compressed and inflated, beside zstd and lz4
 	@node_modules/.bin/bun bench/ram.ts
 

@@ -20,7 +20,7 @@ export function left(pid: number, home: string): Left {
     memory: Number(rss) / 1024,
     descriptors: openIn(pid, join(home, "ovm.sock")),
     files: readdirSync(home, { recursive: true }).length,
-    processes: readdirSync("/proc").filter((name) => isBelow(name, home)).length,
+    processes: pidsBelow(home).length,
   }
 }
 
@@ -45,9 +45,11 @@ function linkIn(folder: string, name: string): string {
   }
 }
 
-/** Whether it is a process that works in this root. */
-function isBelow(pid: string, home: string): boolean {
-  return /^\d+$/.test(pid) && linkIn(`/proc/${pid}`, "cwd").startsWith(home)
+/** The processes that work in this root. */
+export function pidsBelow(home: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && linkIn(`/proc/${name}`, "cwd").startsWith(home))
+    .map(Number)
 }
 
 /** What was left before, and what is left after, `what`: all but the memory is to be the same. */

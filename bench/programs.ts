@@ -1,7 +1,9 @@
 import { spawnSync } from "node:child_process"
-import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { rmSync } from "node:fs"
+import { mkdtemp, readFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { pidsBelow } from "./left.ts"
 
 const ROOT = join(import.meta.dir, "..")
 export const OVM = join(ROOT, "dist/ovm")
@@ -31,15 +33,29 @@ export function duration(argv: readonly string[], env: NodeJS.ProcessEnv = proce
   return time
 }
 
-/** Gives `use` an OVM_HOME of its own, and removes it afterwards together with the daemon that was started in it. */
+/**
+ * Gives `use` an OVM_HOME of its own, and removes it afterwards together with the daemon that was started in it and its
+ * machines, also where somebody has no more patience.
+ */
 export async function withHome(use: (env: NodeJS.ProcessEnv, home: string) => Promise<void>): Promise<void> {
   const home = await mkdtemp(join(tmpdir(), "ovm-bench-"))
   const env = { ...process.env, OVM_HOME: home, DOCKER_CONFIG: join(home, "docker") }
+  const end = () => {
+    spawnSync(OVM, ["daemon", "--stop"], { stdio: "ignore", env })
+    // They outlive their daemon, and are told neither by it nor by us that their folder has gone.
+    for (const pid of pidsBelow(home)) process.kill(pid, "SIGKILL")
+    rmSync(home, { recursive: true, force: true })
+  }
+  const giveUp = () => {
+    end()
+    process.exit(130)
+  }
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, giveUp)
   try {
     await use(env, home)
   } finally {
-    spawnSync(OVM, ["daemon", "--stop"], { stdio: "ignore", env })
-    await rm(home, { recursive: true, force: true })
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, giveUp)
+    end()
   }
 }
 

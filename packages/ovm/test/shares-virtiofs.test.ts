@@ -76,7 +76,7 @@ async function finding(): Promise<Finding> {
   await copyFile(virtiofsd ?? "", program)
   return {
     program,
-    words: ["env", `PATH=${bin}:${process.env.PATH}`],
+    words: ["env", `OVM_VIRTIOFSD=${program}`],
     [Symbol.asyncDispose]: () => rm(bin, { recursive: true }),
   }
 }

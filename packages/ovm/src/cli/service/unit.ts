@@ -10,7 +10,7 @@ export const SERVICE_UNIT = "ovm.service"
 export const SOCKET_UNIT = "ovm.socket"
 
 /** What the daemon is told by its environment; all else is in files. */
-const VARIABLES = ["OVM_HOME", "OVM_QEMU", "OVM_QEMU_ARM64", "OVM_FIRECRACKER"] as const
+const VARIABLES = ["OVM_HOME", "OVM_QEMU", "OVM_QEMU_ARM64", "OVM_FIRECRACKER", "OVM_VIRTIOFSD"] as const
 
 /**
  * The unit that has systemd keep a daemon (systemd.service(5)). Only the daemon itself is ever ended with it: its

@@ -75,7 +75,7 @@ export async function startQemu<T>(
   if (signal?.aborted) throw interrupted()
   const watch = new GuestWatch()
   const spawned = performance.now()
-  using served = await serveShares(plan, mostServed(plan))
+  using served = await serveShares(plan, { most: mostServed(plan), accelerator: options.accelerator })
   const tags = served.servers.map(({ tag }) => tag)
   const link = linkOf(plan, options)
   const argv = [found.binary, ...qemuArguments(plan, { ...options, served: tags })]

@@ -8,11 +8,16 @@ const EVERY_ID = 2 ** 32 - 1
 const TO_WRITE = ["chown", "fowner", "fsetid", "setgid", "setuid", "mknod", "setfcap"]
 
 /**
- * The virtiofsd of this host (https://gitlab.com/virtio-fs/virtiofsd), the first one on PATH or where it is kept
- * otherwise; undefined if there is none.
+ * The virtiofsd of this host (https://gitlab.com/virtio-fs/virtiofsd) for machines on that accelerator:
+ * `OVM_VIRTIOFSD`, or the first one on PATH or where it is kept otherwise; undefined if there is none. Only the first
+ * for machines that are emulated (OVMS-SHR-039).
  */
-export function findVirtiofsd(env: Record<string, string | undefined> = process.env): string | undefined {
-  return programOnPath("virtiofsd", env, PLACES)
+export function findVirtiofsd(
+  accelerator: string,
+  env: Record<string, string | undefined> = process.env,
+): string | undefined {
+  const emulated = accelerator === "tcg"
+  return env.OVM_VIRTIOFSD || (emulated ? undefined : programOnPath("virtiofsd", env, PLACES))
 }
 
 /**

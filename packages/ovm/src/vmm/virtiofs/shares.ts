@@ -11,12 +11,12 @@ export interface ServedShares extends Disposable {
   readonly failure?: string
 }
 
-/** Starts what serves those shares of `plan` that can be served so; what cannot is left to 9p. */
+/** Starts what serves those shares of `plan`, `most` of them, that can be served so; what cannot is left to 9p. */
 export async function serveShares(
   { shares = [], directory }: LaunchPlan,
-  most: number,
+  { most, accelerator }: { readonly most: number; readonly accelerator: string },
 ): Promise<ServedShares> {
-  const program = findVirtiofsd()
+  const program = findVirtiofsd(accelerator)
   const wanted =
     program === undefined || shares.length > most ? [] : shares.filter((share) => canServe(share))
   const answers = await Promise.allSettled(wanted.map((share) => served(program ?? "", share, directory)))
