@@ -24,7 +24,7 @@ export function left(pid: number, home: string): Left {
   }
 }
 
-/** How many descriptors it has, without its clients' connections by the socket `path`: clients keep some for a while. */
+/** How many descriptors it has, but for its clients' connections by the socket `path`, which they keep for a while. */
 function openIn(pid: number, path: string): number {
   const clients = new Set(
     readFileSync("/proc/net/unix", "latin1")

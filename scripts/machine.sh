@@ -80,6 +80,25 @@ for file in libc6/lib/*/libc.so.6 libc6/lib/*/libm.so.6 libglib2.0-0/usr/lib/*/l
 done
 cp -L "$cache/deb/libc6/lib/"*/ld-linux-x86-64.so.2 "$with/lib64"
 archive guest-agent virtio_pci virtio_blk virtio_console crc32c_generic ext4 button evdev
+
+# A machine of busybox and OpenRC, which reads a disk of its first boot, for tests of the agent as a service there.
+with=$new/with/openrc
+mkdir -p "$with/sbin" "$with/bin" "$with/lib" "$with/lib64" "$with/run" "$with/tmp" "$with/etc/insserv.conf.d"
+for package in openrc librc1 libeinfo1 libpam0g libaudit1 libselinux1 libcap-ng0; do unpacked "$package"; done
+cp -r "$cache/deb/openrc/lib/rc" "$with/lib"
+cp "$cache/deb/openrc/etc/rc.conf" "$with/etc"
+# Debian's reads what insserv's package has besides.
+touch "$with/etc/fstab" "$with/etc/insserv.conf"
+for level in sysinit boot default shutdown; do mkdir -p "$with/etc/runlevels/$level"; done
+for program in openrc openrc-run supervise-daemon rc-service rc-update; do cp "$cache/deb/openrc/sbin/$program" "$with/sbin"; done
+cp "$cache/deb/openrc/bin/rc-status" "$with/bin"
+for file in libc6/lib/*/libc.so.6 librc1/lib/*/librc.so.1 libeinfo1/lib/*/libeinfo.so.1 libpam0g/lib/*/libpam.so.0 \
+  libpam0g/lib/*/libpam_misc.so.0 libaudit1/lib/*/libaudit.so.1 libselinux1/lib/*/libselinux.so.1 \
+  libcap-ng0/lib/*/libcap-ng.so.0 libpcre2-8-0/usr/lib/*/libpcre2-8.so.0; do
+  cp -L "$cache/deb/"$file "$with/lib"
+done
+cp -L "$cache/deb/libc6/lib/"*/ld-linux-x86-64.so.2 "$with/lib64"
+archive openrc virtio_pci virtio_blk virtio_console isofs button evdev
 rm -rf "$new/with"
 
 # edit DISK <COMMANDS: changes an ext4 file system as it lies in a file.

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/reboot.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,14 +19,39 @@ static uint64_t mask_of(const char *status, const char *name) {
   return line ? strtoull(line + strlen(name), NULL, 16) : 0;
 }
 
-// Whether the first program listens to any of that: a shell, or a server in its place, does not.
+// What a file of the first program's in proc says; empty if it says nothing.
+static void read_of_first(const char *name, char *text, size_t size) {
+  int fd = openat(places.proc, name, O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? -1 : read(fd, text, size - 1);
+  if (fd >= 0) close(fd);
+  text[length > 0 ? length : 0] = 0;
+}
+
+// What it waits for by sigtimedwait(2), as busybox's init does: meanwhile the kernel says of none of it that it is
+// blocked.
+static uint64_t waited_for(void) {
+  char text[256], *rest;
+  uint64_t set = 0;
+  read_of_first("1/syscall", text, sizeof text);
+  if (strtoul(text, &rest, 10) != SYS_rt_sigtimedwait || rest == text) return 0;
+  int fd = openat(places.proc, "1/mem", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  if (pread(fd, &set, sizeof set, (off_t)strtoull(rest, NULL, 16)) != sizeof set) set = 0;
+  close(fd);
+  return set;
+}
+
+// Whether the first program listens to any of that: a shell, or a server in its place, does not. It may be looked at
+// just when it begins to wait, or ends.
 static bool is_init(void) {
   char status[4096];
-  int fd = openat(places.proc, "1/status", O_RDONLY | O_CLOEXEC);
-  ssize_t length = fd < 0 ? -1 : read(fd, status, sizeof status - 1);
-  close(fd);
-  status[length > 0 ? length : 0] = 0;
-  return ((mask_of(status, "SigBlk:") | mask_of(status, "SigCgt:")) & TELLS) != 0;
+  for (int look = 0; look < 5; look++) {
+    read_of_first("1/status", status, sizeof status);
+    uint64_t heard = mask_of(status, "SigBlk:") | mask_of(status, "SigCgt:") | waited_for();
+    if (heard & TELLS) return true;
+    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+  }
+  return false;
 }
 
 void shut_down(void) {
