@@ -13,6 +13,7 @@ import { credentialChecks } from "./checks/credentials.ts"
 import { importChecks } from "./checks/import/all.ts"
 import { inspectChecks } from "./checks/inspect.ts"
 import { linuxInsidePlans } from "./checks/linux/inside.ts"
+import { linuxSnapshotPlans } from "./checks/linux/snapshot.ts"
 import { packChecks } from "./checks/pack.ts"
 import { packRefusals } from "./checks/pack-refusals.ts"
 import { policyPlans } from "./checks/policy/all.ts"
@@ -141,6 +142,7 @@ export async function loadSuite(): Promise<Suite> {
       ...policyPlans,
       ...agentPlans,
       ...linuxInsidePlans,
+      ...linuxSnapshotPlans,
     ].map(onRuntime),
     adapter: [...linePlans, ...adapterLifePlans, ...adapterDiskPlans, ...adapterEndPlans].map(onAdapter),
     agent: [...agentProgramPlans, ...agentFilePlans],

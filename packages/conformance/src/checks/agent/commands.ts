@@ -1,6 +1,7 @@
 import { TYPE } from "../../agent/frame.ts"
 import { must } from "../../check.ts"
 import { utf8 } from "../../registry/content.ts"
+import { piecesOf } from "../../subject/pieces.ts"
 import type { Plan } from "../runtime/plan.ts"
 import { agentPlan, allBut, later, opened, ready, type Stage } from "./stage.ts"
 
@@ -21,17 +22,6 @@ function killed({ runtime, agent }: Stage, stream: number) {
     const signals = agent.of(stream, TYPE.signal).map(({ payload }) => payload.readUInt32LE(0))
     return agent.of(stream, TYPE.close).length > 0 || signals.includes(9)
   })
-}
-
-/** The pieces of an answer whose numbers are all below 128. */
-function piecesOf(text: string): { kind: number; bytes: string }[] {
-  const pieces = []
-  for (let at = 0; at < text.length; ) {
-    const length = Buffer.from(text.slice(at + 1, at + 5), "latin1").readUInt32BE()
-    pieces.push({ kind: text.charCodeAt(at), bytes: text.slice(at + 5, at + 5 + length) })
-    at += 5 + length
-  }
-  return pieces
 }
 
 export const agentCommandPlans: readonly Plan[] = [
