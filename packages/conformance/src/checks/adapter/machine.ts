@@ -18,7 +18,7 @@ export async function planOf({ folder }: CheckCall, args: string, more: object =
     id: "6f1d2c3b-4a59-4687-9a0b-c1d2e3f40516",
     directory,
     resources: { vcpus: 1, memory: GUEST_MEMORY },
-    kernel: { path: kernel, args: `console=ttyS0 ${args} tick_ms=100` },
+    kernel: { path: kernel, args: `console=ttyS0 tick_ms=100 ${args}`.trim() },
     disks: [],
     devices: [],
     volumes: [],
