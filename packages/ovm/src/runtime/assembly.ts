@@ -118,4 +118,5 @@ export async function disband(parts: Assembly, instances: Iterable<Instance>): P
     instance.machine?.detach()
   }
   await Promise.all([parts.starts.settled(), parts.slots.close()])
+  await Promise.all(Array.from(instances, (instance) => instance.settled()))
 }

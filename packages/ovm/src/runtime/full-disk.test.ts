@@ -102,6 +102,16 @@ describe.skipIf(missing !== "")(`on a full disk ${missing}`, () => {
         JSON.parse(await readFile(join(root, "instances", id, "instance.json"), "utf8")).info.state
       while ((await recorded(stopped)) !== "stopped" || (await recorded(died)) !== "failed")
         await Bun.sleep(20)
+
+      const last = await start()
+      fill()
+      await runtime.stop({ instance_id: last, grace_ms: 0 })
+      await until(last, ({ state }) => hasEnded(state))
+      makeRoom()
+      // Whoever ends in order does not wait for the next time.
+      await runtime.close()
+      expect(await recorded(last)).toBe("stopped")
+      await open()
     },
   )
 

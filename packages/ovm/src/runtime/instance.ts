@@ -300,6 +300,11 @@ export class Instance {
     await this.#file.close()
   }
 
+  /** Its record says what is known, if there is room for it by now. */
+  async settled(): Promise<void> {
+    await this.#file.lastTry()
+  }
+
   /**
    * Removes all of it. Nothing else is at work in the directory then: what is removed by two at once can be left by
    * both.

@@ -8,6 +8,8 @@ const AGAIN_MS = 1000
 export class RecordFile {
   #writing: Promise<void> = Promise.resolve()
   #again: NodeJS.Timeout | undefined
+  /** What could not be written so far. */
+  #unwritten: (() => InstanceRecord) | undefined
   #closed = false
 
   constructor(
@@ -24,6 +26,7 @@ export class RecordFile {
       clearTimeout(this.#again)
       writeRecord(this.directory, record(), this.first)
       this.first = false
+      this.#unwritten = undefined
     })
     this.#writing = work.catch(() => {})
     await work.catch((thrown) => {
@@ -37,8 +40,15 @@ export class RecordFile {
    */
   async writeSometime(record: () => InstanceRecord): Promise<void> {
     await this.write(record).catch(() => {
+      this.#unwritten = record
       this.#again = setTimeout(() => void this.writeSometime(record), AGAIN_MS).unref()
     })
+  }
+
+  /** Tries what could not be written once more, before the daemon ends. */
+  async lastTry(): Promise<void> {
+    clearTimeout(this.#again)
+    if (this.#unwritten) await this.write(this.#unwritten).catch(() => {})
   }
 
   /** Nothing is written from now on. */
