@@ -108,7 +108,7 @@ export function assemble(
 }
 
 /** Lets go of all machines, which go on; what is still starting is cancelled, slots and sandboxes are ended. */
-export async function disband(parts: Assembly, instances: Iterable<Instance>): Promise<void> {
+export async function disband(parts: Assembly, instances: readonly Instance[]): Promise<void> {
   await parts.sandboxes.close()
   for (const part of [parts.networks, parts.standbys, parts.adoption, parts.restarts, parts.removals])
     part.close()
@@ -118,5 +118,5 @@ export async function disband(parts: Assembly, instances: Iterable<Instance>): P
     instance.machine?.detach()
   }
   await Promise.all([parts.starts.settled(), parts.slots.close()])
-  await Promise.all(Array.from(instances, (instance) => instance.settled()))
+  await Promise.all(instances.map((instance) => instance.settled()))
 }

@@ -23,6 +23,7 @@ export function takable(instance: Instance): Takable {
   refuseVolumes(instance)
   refuseShares(instance)
   refuseTpm(instance)
+  refuseTroubled(instance)
   const machine = snapshotterOf(instance)
   refuseFurther(instance, machine)
   if (!instance.lineage) throw conflict(instance, "has no image on record")
@@ -121,6 +122,13 @@ export function givenUp(instance: Instance, thrown: unknown, what: string): unkn
   const ending = state === "stopping" || state === "stopped"
   if (!ending || !(thrown instanceof OvmError && GIVEN_UP.includes(thrown.code))) return thrown
   return conflict(instance, `was stopped while ${what}: there is none`, thrown)
+}
+
+/** What its guest wants to write waits. */
+function refuseTroubled(instance: Instance): void {
+  const { reason } = instance.info
+  if (reason === "disk-full" || reason === "io-error")
+    throw conflict(instance, `stands still for its disk (${reason}): ovm resume comes first`)
 }
 
 /** One more snapshot could not be written down. */

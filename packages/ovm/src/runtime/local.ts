@@ -337,7 +337,7 @@ export class LocalRuntime implements Runtime {
    */
   async close(): Promise<void> {
     clearInterval(this.#looking)
-    await disband(this.#parts, this.#instances.values())
+    await disband(this.#parts, [...this.#instances.values()])
   }
 
   readonly #told: Log = (event, instance, fields) => this.#log(event, instance, fields)

@@ -8,7 +8,7 @@ const AGAIN_MS = 1000
 export class RecordFile {
   #writing: Promise<void> = Promise.resolve()
   #again: NodeJS.Timeout | undefined
-  /** What could not be written so far. */
+  /** Until it is: what is written sometime. */
   #unwritten: (() => InstanceRecord) | undefined
   #closed = false
 
@@ -39,14 +39,15 @@ export class RecordFile {
    * full disk must not hold up the end of a machine (OVMS-STA-027).
    */
   async writeSometime(record: () => InstanceRecord): Promise<void> {
+    this.#unwritten = record
     await this.write(record).catch(() => {
-      this.#unwritten = record
       this.#again = setTimeout(() => void this.writeSometime(record), AGAIN_MS).unref()
     })
   }
 
   /** Tries what could not be written once more, before the daemon ends. */
   async lastTry(): Promise<void> {
+    await this.#writing
     clearTimeout(this.#again)
     if (this.#unwritten) await this.write(this.#unwritten).catch(() => {})
   }

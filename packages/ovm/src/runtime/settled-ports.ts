@@ -17,14 +17,10 @@ export async function inTurn<T>(instance: Instance, work: () => Promise<T>): Pro
 }
 
 /**
- * Of a machine that runs: its ports are those that are open (OVMS-API-269). False where none of them may close by
- * itself. `warn`: the status tells of those that have.
+ * Of a machine that runs: its ports are those that are open (OVMS-API-269), and its warnings tell of those that have
+ * closed. False where none of them may close by itself.
  */
-export async function settlePorts(
-  instance: Instance,
-  told: Log,
-  { warn = false }: { readonly warn?: boolean } = {},
-): Promise<boolean> {
+export async function settlePorts(instance: Instance, told: Log): Promise<boolean> {
   return await inTurn(instance, async () => {
     const { network, warnings } = instance.info
     const found = network && (await instance.machine?.ports?.list())
@@ -33,7 +29,7 @@ export async function settlePorts(
     const added = found.open.filter((one) => !ports.some((known) => isSame(known, one)))
     const left = ports.filter((known) => found.open.some((one) => isSame(known, one)))
     if (added.length === 0 && left.length === ports.length) return found.fragile
-    const closed = warn ? ports.filter((known) => !left.includes(known)).map(closedWord) : []
+    const closed = ports.filter((known) => !left.includes(known)).map(closedWord)
     await instance.change({
       network: { ...network, ports: [...left, ...added] },
       warnings: [...warnings, ...closed],
@@ -52,7 +48,7 @@ export async function followPorts(instance: Instance, told: Log, signal: AbortSi
     for (;;) {
       // Before it is looked at: what changes from then on is told.
       const change = await machine.ports?.changed?.(signal)
-      if (!(await settlePorts(instance, told, { warn: true })) || !change) return
+      if (!(await settlePorts(instance, told)) || !change) return
       await change.over
       if (signal.aborted || instance.machine !== machine) return
     }
