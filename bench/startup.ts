@@ -24,5 +24,5 @@ await withHome(async (env, home) => {
     // Without --raw skopeo refuses what is not a container image.
     () => duration(["skopeo", "inspect", "--raw", layout], env),
   )
-  report("ovm inspect", inspect, { name: "skopeo inspect --raw oci:", took: skopeo }, 1)
+  report("ovm inspect", inspect, { name: "skopeo inspect --raw oci:", took: skopeo }, 1.15)
 })
