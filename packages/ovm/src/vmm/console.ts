@@ -1,9 +1,9 @@
-import { watch } from "node:fs"
+import { type FSWatcher, watch } from "node:fs"
 import { type FileHandle, readdir } from "node:fs/promises"
 import { join } from "node:path"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { toOvmError } from "../errors.ts"
-import { ifPresent } from "../files/present.ts"
+import { ifPresent, isAbsent } from "../files/present.ts"
 import { openRegular } from "../files/regular.ts"
 import { CONSOLE_PREFIX } from "./process/traces.ts"
 
@@ -21,7 +21,7 @@ export interface ConsoleOptions extends Call {
 }
 
 const CHUNK = 64 << 10
-/** In case a file system does not report changes. */
+/** In case a file system does not report changes, and for the next segment, which is a file of its own. */
 const LOOK_AGAIN_MS = 500
 
 /**
@@ -32,7 +32,7 @@ const LOOK_AGAIN_MS = 500
 export async function* readConsole(directory: string, options: ConsoleOptions = {}): Bytes {
   const { signal, follow = false, ended = new Promise<never>(() => {}) } = options
   let over = false
-  const bell = follow ? watchFolder(directory) : undefined
+  const bell = follow ? new Bell(directory) : undefined
   const stop = () => bell?.ring()
   signal?.addEventListener("abort", stop)
   ended.then(() => {
@@ -59,6 +59,7 @@ export async function* readConsole(directory: string, options: ConsoleOptions = 
       if (next) {
         await segment?.file.close()
         segment = next
+        bell?.watch(pathOf(directory, next.start))
         position = Math.max(position, next.start)
       } else if (!follow || last) return
       else await bell?.wait(over ? 0 : LOOK_AGAIN_MS)
@@ -95,8 +96,12 @@ async function segmentAt(directory: string, position: number, current = -1) {
   const start = starts.findLast((offset) => offset <= position) ?? starts[0]
   if (start === undefined || start <= current) return undefined
   // Rotated away between the two calls: the caller looks again.
-  const file = await ifPresent(openRegular(join(directory, `${CONSOLE_PREFIX}${start}`)))
+  const file = await ifPresent(openRegular(pathOf(directory, start)))
   return file && { start, file }
+}
+
+function pathOf(directory: string, start: number): string {
+  return join(directory, `${CONSOLE_PREFIX}${start}`)
 }
 
 /** Where its segments begin, in order. */
@@ -108,29 +113,49 @@ async function startsIn(directory: string): Promise<number[]> {
     .sort((a, b) => a - b)
 }
 
-/** Waits for something to happen in a folder, without missing what happens between two waits. */
-function watchFolder(directory: string) {
-  let rung = false
-  let wake = () => {}
-  const ring = () => {
-    rung = true
-    wake()
+/**
+ * Waits for something to happen, without missing what happens between two waits: in the folder as long as there is no
+ * segment, and to the last segment alone from then on. In the folder is what the guest writes to its disk, too.
+ */
+class Bell {
+  #rung = false
+  #wake = () => {}
+  #watcher: FSWatcher | undefined
+
+  constructor(directory: string) {
+    this.watch(directory)
   }
-  const watcher = watch(directory, { persistent: false }, ring)
-  watcher.on("error", ring)
-  return {
-    ring,
-    close: () => watcher.close(),
-    async wait(ms: number) {
-      if (!rung) {
-        let timer: ReturnType<typeof setTimeout> | undefined
-        await new Promise<void>((resolve) => {
-          wake = resolve
-          timer = setTimeout(resolve, ms)
-        })
-        clearTimeout(timer)
-      }
-      rung = false
-    },
+
+  watch(path: string): void {
+    this.#watcher?.close()
+    try {
+      this.#watcher = watch(path, { persistent: false }, () => this.ring())
+      this.#watcher.on("error", () => this.ring())
+    } catch (thrown) {
+      // Rotated away: the next one is looked for.
+      if (!isAbsent(thrown)) throw thrown
+      this.#watcher = undefined
+    }
+  }
+
+  ring(): void {
+    this.#rung = true
+    this.#wake()
+  }
+
+  close(): void {
+    this.#watcher?.close()
+  }
+
+  async wait(ms: number): Promise<void> {
+    if (!this.#rung) {
+      let timer: ReturnType<typeof setTimeout> | undefined
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+        timer = setTimeout(resolve, ms)
+      })
+      clearTimeout(timer)
+    }
+    this.#rung = false
   }
 }
