@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs"
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { join, resolve } from "node:path"
 
 const CACHE = resolve(import.meta.dir, "../../../.cache/built")
@@ -18,7 +18,7 @@ export async function built(
   if (existsSync(path)) return path
   using folder = new Folder(name)
   await build(folder.path)
-  renameSync(join(folder.path, name), path)
+  place(join(folder.path, name), path)
   return path
 }
 
@@ -34,8 +34,17 @@ export function builtNow(
   using folder = new Folder(name)
   const program = join(folder.path, name)
   build(program)
-  renameSync(program, path)
+  place(program, path)
   return path
+}
+
+/** The first one stays: whoever has it is just reading it. */
+function place(program: string, path: string): void {
+  try {
+    linkSync(program, path)
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== "EEXIST") throw thrown
+  }
 }
 
 function placeOf(name: string, sources: string, flags: readonly string[]): string {
@@ -45,7 +54,7 @@ function placeOf(name: string, sources: string, flags: readonly string[]): strin
   return join(CACHE, `${name}-${digest.digest("hex").slice(0, 16)}`)
 }
 
-/** Another process may build at the same time: each in a folder of its own, and the file is renamed into place. */
+/** Another process may build at the same time, each in a folder of its own: the file of the first one is linked. */
 class Folder implements Disposable {
   readonly path: string
 
