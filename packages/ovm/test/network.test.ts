@@ -171,7 +171,7 @@ test.skipIf(Boolean(skip))(
 // OVMS-API-254: passt of Debian 12 alone tells a guest of a connection only once its client has said something.
 test.skipIf(Boolean(skip))("a service of the guest that speaks first is heard", async () => {
   await using host = await Sandbox.create()
-  await packed(host, "nc -ll -p 25 -e echo welcome &")
+  await packed(host, "serve 25 echo welcome")
   const id = await run(host, "-p", "25", "net:1")
   await ready(host, id)
   const { ports } = await host.json(["port", id])
@@ -208,7 +208,7 @@ test.skipIf(Boolean(skip))(
   "ports are added and removed while the guest runs, and others do not notice",
   async () => {
     await using host = await Sandbox.create()
-    await packed(host, "nc -ll -p 25 -e echo welcome & nc -ll -p 26 -e cat &")
+    await packed(host, "serve 25 echo welcome; serve 26 cat")
     const id = await run(host, "-p", "26", "-p", "80", "net:1")
     await ready(host, id)
     const mac = await macOf(host, id)

@@ -102,7 +102,7 @@ describe.skipIf(Boolean(skip))("networks that machines share", () => {
   const startDaemon = () => onHost(...PROGRAM, "daemon", "--detach")
   const pack = async (tag: string, names: string, tries: readonly string[] = []) => {
     const held = tries.length > 0 ? `${PUBLIC} ${PUBLIC6}` : ""
-    const script = `nc -ll -p 26 -e cat & NAMES="${names}"; TRY="${tries.join(" ")}"; HOLD="${held}"\n${FIND}`
+    const script = `serve 26 cat; NAMES="${names}"; TRY="${tries.join(" ")}"; HOLD="${held}"\n${FIND}`
     await packNetGuest(box, tag, script)
   }
   const run = async (...args: readonly string[]): Promise<string> =>
