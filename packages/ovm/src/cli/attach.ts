@@ -40,6 +40,7 @@ export class TerminalKeys implements Disposable {
     }
   }
 
+  /** Keys are this program's from now on, and nobody else's until it is given to somebody. */
   take(): void {
     this.#raw ??= rawKeys(
       (bytes) => this.#keys.press(bytes),

@@ -13,6 +13,8 @@ const LOOK_MS = 1000
 
 interface ShowOptions extends Call {
   readonly show?: (info: InstanceInfo) => Promise<void>
+  /** Told, again and again, as long as it is going to be started again. */
+  readonly between?: () => void
 }
 
 /**
@@ -24,9 +26,14 @@ interface ShowOptions extends Call {
 export async function showConsole(
   runtime: Runtime,
   id: string,
-  { show = (info) => printConsole(runtime, info), ...call }: ShowOptions = {},
+  { show = (info) => printConsole(runtime, info), between = () => {}, ...call }: ShowOptions = {},
 ): Promise<InstanceInfo> {
   let signals = 0 as number
+  // A brief life may be over before it is looked at: it is between two lives from its first look on, then.
+  const isBegun = (info: InstanceInfo) => {
+    if (isRestarting(info)) between()
+    return info.state !== "starting" && !isRestarting(info)
+  }
   const info = await onSignals(
     (count) => {
       signals = count
@@ -36,12 +43,7 @@ export async function showConsole(
       const timer = setInterval(tellStandstill(runtime, id), LOOK_MS)
       try {
         for (let shown: InstanceInfo | undefined; ; ) {
-          const before = await waitFor(
-            runtime,
-            id,
-            (info) => info.state !== "starting" && !isRestarting(info),
-            call,
-          )
+          const before = await waitFor(runtime, id, isBegun, call)
           // One that was going to be started again, and is not.
           if (shown && shown.started === before.started && hasEnded(before.state)) return before
           if (!shown) warnOfPorts(before)

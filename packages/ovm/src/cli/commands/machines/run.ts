@@ -117,16 +117,15 @@ async function showUntilEnd(runtime: Runtime, id: string, left: AbortController)
   // Between two lives as well: whoever waits for the next one can leave, or have none.
   using keyboard = new TerminalKeys(left, stop)
   const show = async (info: InstanceInfo) => {
-    await attachTerminal(runtime, info, keyboard).catch(async (thrown) => {
+    await attachTerminal(runtime, info, keyboard).catch((thrown) => {
       // It may have ended by now, be somebody else's to type into, or have no input: it can be watched all the same.
       if (!isRefusal(thrown)) throw thrown
       keyboard.release()
-      await printConsole(runtime, info)
-      keyboard.take()
+      return printConsole(runtime, info)
     })
     left.signal.throwIfAborted()
   }
-  return await showConsole(runtime, id, { show, signal: left.signal })
+  return await showConsole(runtime, id, { show, between: () => keyboard.take(), signal: left.signal })
 }
 
 function isRefusal(thrown: unknown): boolean {
