@@ -1,7 +1,7 @@
 import type { Descriptor } from "../content/descriptor.ts"
 import type { LayoutReader } from "../content/layout/reader.ts"
+import { QCOW2_MAGIC } from "../disk/magic.ts"
 
-const MAGIC = 0x514649fb
 const SIZE_AT = 24
 
 /**
@@ -17,5 +17,5 @@ export function virtualSize(
   const head = source.peek(layer, SIZE_AT + 8)
   if (!head) return undefined
   const view = new DataView(head.buffer)
-  return view.getUint32(0) === MAGIC ? Number(view.getBigUint64(SIZE_AT)) : undefined
+  return view.getUint32(0) === QCOW2_MAGIC ? Number(view.getBigUint64(SIZE_AT)) : undefined
 }

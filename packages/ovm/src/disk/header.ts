@@ -1,5 +1,6 @@
 import { type DiskReader, invalid } from "./file.ts"
 import { foreignOf } from "./foreign/foreign.ts"
+import { QCOW2_MAGIC } from "./magic.ts"
 
 /** The parts of a qcow2 header that matter to a reader (QEMU: docs/interop/qcow2.rst). Sizes and offsets are bytes. */
 export interface Qcow2Header {
@@ -16,7 +17,6 @@ export interface Qcow2Header {
   readonly length: number
 }
 
-const MAGIC = 0x514649fb // "QFI\xfb"
 const V2_LENGTH = 72
 const V3_LENGTH = 104
 const COMPRESSION_TYPE = 104
@@ -37,7 +37,7 @@ export async function readHeader(disk: DiskReader, limit: number): Promise<Qcow2
   const refuse = (reason: string) => invalid(disk.path, reason)
   if (disk.size < 8) throw refuse("is too short for a qcow2 header")
   const start = await disk.read(0, 8, "the qcow2 header")
-  if (start.getUint32(0) !== MAGIC) {
+  if (start.getUint32(0) !== QCOW2_MAGIC) {
     const foreign = await foreignOf(disk)
     throw refuse(
       `does not start with qcow2's magic number${foreign ? `: it looks like ${foreign.name}` : ""}`,

@@ -5,8 +5,8 @@ import { guardedSync } from "../files/guarded.ts"
 import { openIfPresent } from "../files/present.ts"
 import { invalid } from "./file.ts"
 import { MAX_VIRTUAL_SIZE } from "./inspect.ts"
+import { QCOW2_MAGIC } from "./magic.ts"
 
-const MAGIC = 0x514649fb // "QFI\xfb"
 const CLUSTER_BITS = 16
 const CLUSTER = 2 ** CLUSTER_BITS
 /** One L2 table of 8,192 entries maps 512 MiB. */
@@ -23,7 +23,7 @@ export function layout(virtualSize: number) {
   const l1Clusters = Math.ceil((l1Entries * 8) / CLUSTER)
   const [refcountTable, refcountBlock, l1Table] = [1, 2, 3]
   const header = new DataView(new ArrayBuffer(HEADER_LENGTH))
-  header.setUint32(0, MAGIC)
+  header.setUint32(0, QCOW2_MAGIC)
   header.setUint32(4, 3)
   header.setUint32(20, CLUSTER_BITS)
   header.setBigUint64(24, BigInt(virtualSize))
@@ -80,7 +80,7 @@ export function isWrittenTo(path: string): boolean {
   if (fd === undefined) return false
   try {
     const header = new DataView(new ArrayBuffer(HEADER_LENGTH))
-    if (readSync(fd, header, 0, HEADER_LENGTH, 0) < HEADER_LENGTH || header.getUint32(0) !== MAGIC)
+    if (readSync(fd, header, 0, HEADER_LENGTH, 0) < HEADER_LENGTH || header.getUint32(0) !== QCOW2_MAGIC)
       return false
     const { clusters } = layout(Number(header.getBigUint64(24)))
     return fstatSync(fd).size > clusters * CLUSTER

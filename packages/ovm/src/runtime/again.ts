@@ -3,7 +3,6 @@ import type { Call } from "../content/interfaces.ts"
 import { sizeOfDisk } from "../disk/size.ts"
 import { OvmError } from "../errors.ts"
 import type { PreparedImage } from "../images/prepared.ts"
-import { forgetAttempt } from "../vmm/process/attempt.ts"
 import { planBoot } from "./boot.ts"
 import { firstOverlay } from "./disks.ts"
 import { Instance } from "./instance.ts"
@@ -168,8 +167,6 @@ export async function planAgain(
     furtherOverlays: furtherTops(lineage),
   }
   const asked = request?.manifest ?? info.image.reference
-  // Of a snapshot that its last machine ended in: nothing of it is to be taken back any more.
-  await forgetAttempt(directory)
   const opened = await images.openAgain(asked, lineage, { lease: id, ...call })
   try {
     const overrides = request?.overrides ?? {}

@@ -29,30 +29,30 @@ export function turnedBack(lineage: Lineage): Lineage {
  */
 export function turned(directory: string, lineage: Lineage): Lineage {
   const { overlay, disks = [] } = lineage.turning ?? {}
-  for (const path of [...(overlay === undefined ? [] : [overlay]), ...disks.map(({ overlay }) => overlay)])
-    removeUnused(path)
   const { top } = lineage
+  const first = overlay !== undefined && isUsed(overlay) && top !== undefined && { frozen: top, overlay }
   const further = disks
-    .filter(({ overlay }) => mayBeWritten(overlay))
+    .filter(({ overlay }) => isUsed(overlay))
     .map(({ name, overlay }) => {
       const { top } = writtenDisk(directory, lineage, name)
       return [name, { frozen: top, overlay }] as const
     })
-  const first = top !== undefined && overlay !== undefined && mayBeWritten(overlay)
   return frozen({ directory }, turnedBack(lineage), {
-    ...(first && { disk: { frozen: top, overlay } }),
+    ...(first && { disk: first }),
     disks: new Map(further),
   })
 }
 
-/** What cannot be removed stays, and is nobody's. */
-function removeUnused(path: string): void {
-  for (const one of mayBeWritten(path) ? [spent(path)] : [path, spent(path)])
+/** Whether it is on top of its disk; if not, it is removed. What cannot be removed stays, and is nobody's. */
+function isUsed(path: string): boolean {
+  const used = mayBeWritten(path)
+  for (const one of used ? [spent(path)] : [path, spent(path)])
     try {
       rmSync(one, { force: true })
     } catch {
       // It goes with the instance.
     }
+  return used
 }
 
 /** One that cannot be read is: a start says so then. */

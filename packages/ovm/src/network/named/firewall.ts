@@ -17,9 +17,21 @@ export async function makeRules(rules: string): Promise<void> {
   await runProgram("nft", ["-f", "-"], rules)
 }
 
+let listing: Promise<readonly string[]> | undefined
+
+/** This host's tables, a line each: one program for all who ask at once, as every network does with each look. */
+async function tables(): Promise<readonly string[]> {
+  listing ??= runProgram("nft", ["list", "tables"])
+    .then((text) => text.split("\n"))
+    .finally(() => {
+      listing = undefined
+    })
+  return await listing
+}
+
 /** Whether they are there: whoever sets this host's own anew, as `nft flush ruleset` does, takes all away. */
 export async function hasRules({ interface: name }: Pick<NamedNetwork, "interface">): Promise<boolean> {
-  const found = (await runProgram("nft", ["list", "tables"])).split("\n")
+  const found = await tables()
   return FAMILIES.every((family) => found.includes(`table ${family} ${name}`))
 }
 

@@ -6,7 +6,6 @@ import { OvmError, toOvmError } from "../../errors.ts"
 import { grantedDevices } from "../granted.ts"
 import type { MachineRecord } from "../machine.ts"
 import type { GuestModel, LaunchPlan } from "../plan.ts"
-import { forgetAttempt } from "../process/attempt.ts"
 import { readExit } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
@@ -64,8 +63,6 @@ export async function startFirecracker<T>(
   const { directory } = plan
   // It fails on what it left behind.
   for (const name of [API_SOCKET, VSOCK_SOCKET]) rmSync(join(directory, name), { force: true })
-  // A snapshot that another process was in the middle of is none of this one's, whose disk may be what that one made.
-  await forgetAttempt(directory)
   const spawned = performance.now()
   const argv = [found.binary, "--api-sock", API_SOCKET, "--id", "ovm", "--log-path", LOG, "--level", "Error"]
   const { disk } = plan

@@ -2,9 +2,7 @@ import { readFile, rm, stat } from "node:fs/promises"
 import { basename, join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { replaceFile } from "../../files/replace.ts"
-
-/** In the instance's directory while a snapshot is being taken: what to take back if nobody ends it. */
-const FILE = "snapshot.json"
+import { ATTEMPT_FILE } from "./traces.ts"
 
 /** Names of an overlay's nodes in QEMU's block layer. They are no part of a snapshot, so each attempt has its own. */
 export interface OverlayNodes {
@@ -45,7 +43,7 @@ export function overlaysOf({ overlay, further = [] }: Pick<Attempt, "overlay" | 
 
 /** Notes an attempt before it changes anything. A reader sees all of it or nothing. */
 export async function noteAttempt(attempt: Attempt): Promise<void> {
-  await replaceFile(join(attempt.directory, FILE), JSON.stringify(attempt))
+  await replaceFile(join(attempt.directory, ATTEMPT_FILE), JSON.stringify(attempt))
 }
 
 /**
@@ -53,7 +51,7 @@ export async function noteAttempt(attempt: Attempt): Promise<void> {
  * it means files in `directory`: they are going to be removed.
  */
 export async function readAttempt(directory: string): Promise<Attempt | undefined> {
-  const note = await readFile(join(directory, FILE), "utf8")
+  const note = await readFile(join(directory, ATTEMPT_FILE), "utf8")
     .then(JSON.parse)
     .catch(() => undefined)
   if (!isAttempt(note)) return undefined
@@ -86,7 +84,7 @@ function isAttempt(value: unknown): value is Omit<Attempt, "directory"> {
 
 /** The attempt is complete, or taken back. */
 export async function forgetAttempt(directory: string): Promise<void> {
-  await rm(join(directory, FILE), { force: true })
+  await rm(join(directory, ATTEMPT_FILE), { force: true })
 }
 
 /** What is large, and of no use any more; what cannot be removed stays. */

@@ -2,7 +2,8 @@ import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { HELD_FILE } from "./held.ts"
 
-/** Files that the keeper leaves in the instance's directory (docs/design/0034-keeper.md). */
+// Files of one life in the instance's directory, most of them the keeper's (docs/design/0034-keeper.md).
+
 export const PID_FILE = "pid"
 export const EXIT_FILE = "exit"
 export const STDERR_FILE = "stderr"
@@ -18,15 +19,19 @@ export const KEYBOARD_SOCKET = "console.sock"
 /** Says which control group bounds its VMM, if one does. */
 export const GROUP_FILE = "cgroup"
 
+/** While a snapshot is being taken: what to take back if nobody ends it (attempt.ts). */
+export const ATTEMPT_FILE = "snapshot.json"
+
 /** In a machine's folder: the console of its life before, in the same segments. */
 export const PREVIOUS = "previous"
 
 /**
- * What an earlier machine in the same folder left must not be taken for this one's; what it said last is kept aside.
+ * What an earlier machine in the same folder left must not be taken for this one's: a snapshot that it was in the
+ * middle of is none of this one, whose disk may be what that one made. What it said last is kept aside.
  */
 export function clearTraces(directory: string): void {
   keepAside(directory)
-  const traces = new Set([HELD_FILE, PID_FILE, EXIT_FILE, `${EXIT_FILE}.tmp`, STDERR_FILE])
+  const traces = new Set([HELD_FILE, PID_FILE, EXIT_FILE, `${EXIT_FILE}.tmp`, STDERR_FILE, ATTEMPT_FILE])
   for (const name of readdirSync(directory))
     if (traces.has(name) || isOfConsole(name)) rmSync(join(directory, name), { force: true })
 }
