@@ -3,6 +3,7 @@ import { MOST_OVERLAYS } from "../artifact/snapshot/limits.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { Machine } from "../vmm/machine.ts"
+import { endsWithin } from "../vmm/process/ends-within.ts"
 import type { Frozen, InstantSink, SnapshotCall, SnapshotParts, Snapshotter } from "../vmm/snapshot.ts"
 import { furtherWritable } from "./disks.ts"
 import { frozen } from "./frozen.ts"
@@ -96,11 +97,25 @@ async function takeParts(
     try {
       return await machine.snapshot(sink, call)
     } catch (thrown) {
+      if (await isOfEnded(machine, thrown)) throw ended(instance, thrown)
       if (!(held || runs) || attempt === MOST_ATTEMPTS || !isOfInstant(thrown)) throw thrown
       if (held) await machine.resume()
       await sleep(RUN_ON_MS)
     }
   }
+}
+
+/** An adapter knows of an end this long, in ms, before it has read how it came. */
+const READ_MS = 1000
+
+/** Of a machine that ends just before it is asked its adapter says only that there is none. */
+async function isOfEnded({ exited }: Machine, thrown: unknown): Promise<boolean> {
+  return thrown instanceof OvmError && thrown.code === "OVM_STATE_CONFLICT" && endsWithin(exited, READ_MS)
+}
+
+function ended({ id }: Instance, cause: unknown): OvmError {
+  const reason = `the machine of instance ${id} ended before anything of it was taken`
+  return new OvmError("OVM_VMM_FAILED", reason, { cause })
 }
 
 function isOfInstant(thrown: unknown): boolean {
