@@ -205,7 +205,10 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
       "SIGTERM",
     )
     runtime = await open()
-    const after = await runtime.status(id)
+    // Its monitor may not have seen the one before leave.
+    const after = await until("it is reached", () => runtime.status(id), {
+      is: ({ reachable }) => reachable !== false,
+    })
     const lasting = ({ resources: _, timings_ms: { running: __, ...timings }, ...rest }: InstanceInfo) => ({
       ...rest,
       timings,
