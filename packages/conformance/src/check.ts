@@ -16,9 +16,7 @@ export interface Check<Subject> {
   readonly profile: Profile
   /** IDs of the requirements that an implementation breaks which fails. */
   readonly covers: readonly string[]
-  /** Run once all others are over, by itself: it would disturb them. */
-  readonly alone?: boolean
-  /** Boots a whole system: has three times as long as others. */
+  /** Boots a whole system: is begun first, and has three times as long as others. */
   readonly slow?: boolean
   /** Does next to nothing but wait: run beside the others, and takes nobody's turn. */
   readonly waits?: boolean

@@ -19,6 +19,9 @@ const GRACE_MS = 10_000
 /** How many times as long a check has that boots a whole system. */
 const SLOW = 3
 
+/** How many checks that wait are run at a time, beside the others. */
+const WAITING = 4
+
 /** Runs `checks` against `subject`; results are in the order of the checks. */
 export async function runChecks<S>(
   checks: readonly Check<S>[],
@@ -35,10 +38,23 @@ export async function runChecks<S>(
       options.onResult?.(result)
     }
   }
-  const together = all.filter(([, check]) => !check.alone && !check.waits).values()
-  const lanes = Array.from({ length: Math.max(1, options.jobs) }, () => lane(together))
-  await Promise.all([...lanes, lane(all.filter(([, check]) => check.waits && !check.alone))])
-  await lane(all.filter(([, check]) => check.alone))
+  const lanes = (wanted: typeof all, count: number) => {
+    // One that is long is none that all wait for in the end.
+    const queue = wanted
+      .toSorted(([, a], [, b]) => Number(b.slow ?? false) - Number(a.slow ?? false))
+      .values()
+    return Array.from({ length: count }, () => lane(queue))
+  }
+  await Promise.all([
+    ...lanes(
+      all.filter(([, { waits }]) => !waits),
+      Math.max(1, options.jobs),
+    ),
+    ...lanes(
+      all.filter(([, { waits }]) => waits),
+      WAITING,
+    ),
+  ])
   return results.filter(Boolean)
 }
 

@@ -25,6 +25,7 @@ import { registryChecks } from "./checks/registry.ts"
 import { againPlans } from "./checks/runtime/again.ts"
 import { biosPlans } from "./checks/runtime/bios.ts"
 import { boundPlans } from "./checks/runtime/bounds.ts"
+import { bzImagePlans } from "./checks/runtime/bzimage.ts"
 import { committedPlans } from "./checks/runtime/committed.ts"
 import { crowdPlans } from "./checks/runtime/crowds.ts"
 import { diskPlans } from "./checks/runtime/disks.ts"
@@ -94,6 +95,7 @@ export async function loadSuite(): Promise<Suite> {
     ...lifePlans,
     ...againPlans,
     ...biosPlans,
+    ...bzImagePlans,
     ...pullingPlans,
     ...streamPlans,
     ...restartPlans,

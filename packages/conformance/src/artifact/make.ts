@@ -102,6 +102,19 @@ export function artifactOf(changes: Changes = {}): Artifact {
   }
 }
 
+/** The same machine with more blobs, by their media types: what refers to them is the document's. */
+export function withLayers(
+  made: Artifact,
+  more: readonly (readonly [mediaType: string, bytes: Buffer])[],
+): Artifact {
+  const oci = JSON.parse(made.oci.toString())
+  for (const [at, [mediaType, bytes]] of more.entries())
+    oci.layers.push(described(mediaType, bytes, `more${at}.bin`))
+  const document = Buffer.from(JSON.stringify(oci))
+  const blobs = [...made.blobs, ...more.map(([, bytes]) => bytes)]
+  return { ...made, oci: document, digest: digestOf(document), blobs }
+}
+
 /** Puts all of it into a repository, its base first. */
 export function store(repository: Repository, artifact: Artifact, tag?: string): Artifact {
   if (artifact.base) store(repository, artifact.base)

@@ -53,6 +53,10 @@ export interface Machines {
   readonly linux?: string
 }
 
+/** Between two looks at what is waited for: what comes soon is seen soon. */
+const SHORTEST_PAUSE_MS = 20
+const LONGEST_PAUSE_MS = 100
+
 /** A runtime by its socket. Every answer is held against the OpenAPI file and the error model. */
 export class Runtime {
   constructor(
@@ -126,11 +130,11 @@ export class Runtime {
   /** Looks until `look` gives something; fails with `what` when the time of the check is over. */
   async until<T>(what: string, look: () => Promise<T | undefined | false>, limitMs = 60_000): Promise<T> {
     const deadline = performance.now() + limitMs
-    for (;;) {
+    for (let pause = SHORTEST_PAUSE_MS; ; pause = Math.min(1.5 * pause, LONGEST_PAUSE_MS)) {
       const found = await look()
       if (found !== undefined && found !== false) return found
       must(!this.signal.aborted && performance.now() < deadline, `${what}: not in time`)
-      await new Promise((resolve) => setTimeout(resolve, 100))
+      await new Promise((resolve) => setTimeout(resolve, pause))
     }
   }
 

@@ -12,7 +12,7 @@ import { portOf } from "./stage.ts"
 // A guest that has QEMU's guest agent, which is the suite, and none of this specification.
 
 const EXEC = "POST /instances/{instance_id}/exec"
-const LINE = "console=ttyS0 tick_ms=100 agent=2"
+const LINE = "console=ttyS0 tick_ms=50 agent=2"
 
 type Answering = Instance & { readonly agent?: { readonly program?: { name: string } } }
 
@@ -66,6 +66,7 @@ export const anotherAgentPlans: readonly Plan[] = [
       "OVMS-AGT-126",
       "OVMS-API-510",
     ],
+    waits: true,
     async run(scene) {
       const source = await machineWith(scene)
       await asQga(scene, source, async (stage) => {
@@ -101,6 +102,7 @@ export const anotherAgentPlans: readonly Plan[] = [
     name: "agent/another-program-after-a-resume",
     profile: "agent",
     covers: ["OVMS-AGT-127"],
+    waits: true,
     async run(scene) {
       const { runtime, start } = scene
       const source = await machineWith(scene)

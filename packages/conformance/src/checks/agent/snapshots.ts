@@ -221,17 +221,20 @@ export const agentSnapshotPlans: readonly Plan[] = [
       must(held && over > done, "input came to the guest before that was a machine of its own")
     })
   }),
-  diskPlan("no-agent-after-a-resume", ["OVMS-SNP-173"], async (stage) => {
-    await ready(stage)
-    const { runtime } = stage
-    const id = await stage.start({ manifest: await taken(stage) })
-    await runtime.reaches(id, "running")
-    await runtime.until("a warning says that no agent has answered", async () => {
-      const { warnings, state } = await runtime.status(id)
-      must(state === "running", `a machine without an agent is ${state}`)
-      return warnings.some((words) => /agent/i.test(words))
-    })
-  }),
+  {
+    ...diskPlan("no-agent-after-a-resume", ["OVMS-SNP-173"], async (stage) => {
+      await ready(stage)
+      const { runtime } = stage
+      const id = await stage.start({ manifest: await taken(stage) })
+      await runtime.reaches(id, "running")
+      await runtime.until("a warning says that no agent has answered", async () => {
+        const { warnings, state } = await runtime.status(id)
+        must(state === "running", `a machine without an agent is ${state}`)
+        return warnings.some((words) => /agent/i.test(words))
+      })
+    }),
+    waits: true,
+  },
   diskPlan("stop-of-what-is-snapshotted", ["OVMS-API-145"], async (stage) => {
     const { runtime, id, agent } = stage
     await ready(stage)

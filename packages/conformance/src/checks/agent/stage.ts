@@ -13,7 +13,7 @@ export interface Stage extends Scene {
 /** Does all that is asked for, at once, and has nothing to say. */
 export const OBEDIENT: Manner = (_, stream, agent) => agent.exit(stream)
 
-export const LINE = "console=ttyS0 tick_ms=100 agent=1"
+export const LINE = "console=ttyS0 tick_ms=50 agent=1"
 
 /** Path of the socket that leads to the agent's port, by way of a second serial port. */
 export async function portOf({ runtime }: Scene, id: string): Promise<string> {

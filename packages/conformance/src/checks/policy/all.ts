@@ -1,5 +1,6 @@
 import type { Plan } from "../runtime/plan.ts"
 import { policyFilePlans } from "./file.ts"
+import { policyFoundSnapshotPlans } from "./found-snapshots.ts"
 import { policyLocalSnapshotPlans } from "./local-snapshots.ts"
 import { policyScopePlans } from "./scopes.ts"
 import { policySignedPlans } from "./signed.ts"
@@ -12,4 +13,5 @@ export const policyPlans: readonly Plan[] = [
   ...policySignedPlans,
   ...policySnapshotPlans,
   ...policyLocalSnapshotPlans,
+  ...policyFoundSnapshotPlans,
 ]

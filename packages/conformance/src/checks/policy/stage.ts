@@ -4,7 +4,7 @@ import { must, type Profile } from "../../check.ts"
 import { Registry } from "../../registry/server.ts"
 import { type ApiError, errorOf } from "../../subject/answers.ts"
 import { type Instance, Runtime } from "../../subject/runtime.ts"
-import { harnessOf, type Plan, type Scene } from "../runtime/plan.ts"
+import { harnessOf, type Plan, type Scene, sceneOf } from "../runtime/plan.ts"
 
 export const DIGEST_ONLY = { requirements: [{ type: "digestOnly" }] }
 export const REJECT = { requirements: [{ type: "reject" }] }
@@ -68,7 +68,7 @@ export function policyPlan(
       try {
         await harness.start(scene.signal)
         const runtime = new Runtime(harness.socket, scene.runtime.machines, harness, scene.signal)
-        await run(staged({ ...scene, runtime }, registry, harness.home))
+        await run(staged({ ...scene, ...sceneOf(runtime, scene, []) }, registry, harness.home))
       } finally {
         await harness.close()
         await registry.close()
@@ -81,7 +81,6 @@ function staged(scene: Scene, registry: Registry, home: string): Stage {
   const { runtime } = scene
   const stage: Stage = {
     ...scene,
-    start: async (body) => (await runtime.ask<Instance>("POST /start", "", { body })).instance_id,
     registry,
     home,
     policy: (document) => {

@@ -124,6 +124,7 @@ export const runtimeAdapterPlans: readonly Plan[] = [
   {
     name: "adapter/never-answers",
     covers: ["OVMS-ADP-014"],
+    waits: true,
     run: (whole) =>
       withAdapter(whole, async (scene) => {
         const { runtime, adapter } = scene

@@ -1,5 +1,5 @@
 import { Runtime } from "../../subject/runtime.ts"
-import { harnessOf, type Scene } from "./plan.ts"
+import { harnessOf, type Plan, type Scene, sceneOf } from "./plan.ts"
 
 /** Another runtime by the same command, for what would disturb the one that all checks share. */
 export async function aside(
@@ -11,18 +11,14 @@ export async function aside(
   try {
     await harness.start(scene.signal)
     const runtime = new Runtime(harness.socket, scene.runtime.machines, harness, scene.signal)
-    const start = async (body: object) => {
-      const { instance_id } = await runtime.ask<{ instance_id: string }>("POST /start", "", { body })
-      return instance_id
-    }
-    const boot = async (args = "", overrides = {}) => {
-      const line = `console=ttyS0 ${args} tick_ms=100`
-      const id = await start({ manifest: runtime.guest, overrides: { args: line, ...overrides } })
-      await runtime.says(id, /GUEST-READY[^\n]*\n/)
-      return id
-    }
-    await use({ ...scene, runtime, start, boot })
+    // Its machines go with it.
+    await use({ ...scene, ...sceneOf(runtime, scene, []) })
   } finally {
     await harness.close()
   }
+}
+
+/** A plan that kills or damages its runtime has one of its own. */
+export function apart(plan: Plan): Plan {
+  return { ...plan, run: (scene) => aside(scene, plan.run) }
 }

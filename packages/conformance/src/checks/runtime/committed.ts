@@ -10,7 +10,7 @@ import { harnessOf, type Plan, type Scene } from "./plan.ts"
 // Images that are made of what a guest wrote.
 
 const COMMIT = "POST /instances/{instance_id}/commit"
-const LINE = "console=ttyS0 tick_ms=100"
+const LINE = "console=ttyS0 tick_ms=50"
 const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
 /** Commits a machine once it has ended: its name, and the digest of what was made. */

@@ -9,7 +9,7 @@ import { harnessOf, type Plan, refusedCreate, type Scene } from "./plan.ts"
 // Disks and other devices as the suite's guest finds them.
 
 const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
-const LINE = "console=ttyS0 tick_ms=100"
+const LINE = "console=ttyS0 tick_ms=50"
 
 type Told = Instance & {
   readonly devices?: readonly { readonly type: string; readonly name: string; readonly path?: string }[]

@@ -4,7 +4,7 @@ import { snapshotPlan } from "./snapshots.ts"
 
 // Devices of network and entropy as the suite's guest finds them.
 
-const LINE = "console=ttyS0 tick_ms=100"
+const LINE = "console=ttyS0 tick_ms=50"
 const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
 /** What the guest has said of its link, oldest first. */

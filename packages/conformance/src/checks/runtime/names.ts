@@ -59,6 +59,7 @@ export const namePlans: readonly Plan[] = [
   {
     name: "auto-remove",
     covers: ["OVMS-API-183", "OVMS-STA-044"],
+    waits: true,
     async run({ runtime, start }) {
       const overrides = { args: "console=ttyS0 tick_ms=100 ticks=2 off=1", autoRemove: true }
       const id = await start({ manifest: runtime.guest, overrides })

@@ -26,11 +26,13 @@ export interface Plan {
   readonly name: string
   readonly profile?: Profile
   readonly covers: readonly string[]
-  readonly alone?: boolean
   readonly slow?: boolean
   readonly waits?: boolean
   run(scene: Scene): Promise<void>
 }
+
+/** How often the suite's guest counts, unless a check says otherwise. */
+export const TICK_MS = 50
 
 interface Started {
   readonly instance_id: string
@@ -52,45 +54,50 @@ export function onRuntime(plan: Plan): Check<Runtime> {
     name: `runtime/${plan.name}`,
     profile: plan.profile ?? "core",
     covers: plan.covers,
-    ...(plan.alone && { alone: true }),
     ...(plan.slow && { slow: true }),
     ...(plan.waits && { waits: true }),
     async run(subject, call) {
-      const runtime = subject.with(call.signal)
       const made: string[] = []
-      let layouts = 0
-      const kept = ({ instance_id }: Pick<Started, "instance_id">) => {
-        made.push(instance_id)
-        return instance_id
-      }
-      const scene: Scene = {
-        ...call,
-        runtime,
-        start: async (body) => {
-          const answer = await runtime.ask<Started>("POST /start", "", { body })
-          must(/^(starting|running)$/.test(answer.status), `a start was answered with ${answer.status}`)
-          return kept(answer)
-        },
-        create: async (overrides, manifest = runtime.guest) =>
-          kept(await runtime.ask("POST /instances", "", { body: { manifest, overrides } })),
-        machine: (changes, tag) =>
-          writeLayout(join(call.folder, `machine-${layouts++}`), guestArtifact(undefined, changes), tag),
-        keep: (id) => kept({ instance_id: id }),
-        boot: async (args = "", overrides = {}) => {
-          const line = `console=ttyS0 ${args} tick_ms=100`
-          const body = { manifest: runtime.guest, overrides: { args: line, ...overrides } }
-          const id = await scene.start(body)
-          await runtime.says(id, /GUEST-READY[^\n]*\n/)
-          return id
-        },
-      }
       try {
-        await plan.run(scene)
+        await plan.run(sceneOf(subject.with(call.signal), call, made))
       } finally {
         await removed(subject, made)
       }
     },
   }
+}
+
+let layouts = 0
+
+/** What a check does with a runtime; the IDs of what it starts or makes come into `made`. */
+export function sceneOf(runtime: Runtime, call: CheckCall, made: string[]): Scene {
+  const kept = ({ instance_id }: Pick<Started, "instance_id">) => {
+    made.push(instance_id)
+    return instance_id
+  }
+  const scene: Scene = {
+    folder: call.folder,
+    signal: call.signal,
+    runtime,
+    start: async (body) => {
+      const answer = await runtime.ask<Started>("POST /start", "", { body })
+      must(/^(starting|running)$/.test(answer.status), `a start was answered with ${answer.status}`)
+      return kept(answer)
+    },
+    create: async (overrides, manifest = runtime.guest) =>
+      kept(await runtime.ask("POST /instances", "", { body: { manifest, overrides } })),
+    machine: (changes, tag) =>
+      writeLayout(join(call.folder, `machine-${layouts++}`), guestArtifact(undefined, changes), tag),
+    keep: (id) => kept({ instance_id: id }),
+    boot: async (args = "", overrides = {}) => {
+      const line = `console=ttyS0 ${args} tick_ms=${TICK_MS}`
+      const body = { manifest: runtime.guest, overrides: { args: line, ...overrides } }
+      const id = await scene.start(body)
+      await runtime.says(id, /GUEST-READY[^\n]*\n/)
+      return id
+    },
+  }
+  return scene
 }
 
 /** Whatever a check came to, and although its own time may be over. */

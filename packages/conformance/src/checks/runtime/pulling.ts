@@ -3,6 +3,7 @@ import { kernelOf, store } from "../../artifact/make.ts"
 import { must } from "../../check.ts"
 import { digestOf } from "../../registry/content.ts"
 import { Registry } from "../../registry/server.ts"
+import { apart } from "./aside.ts"
 import { harnessOf, type Plan, type Scene } from "./plan.ts"
 
 const PHASES = ["resolving", "pulling", "verifying", "preparing", "launching"]
@@ -106,10 +107,9 @@ export const pullingPlans: readonly Plan[] = [
         await scene.runtime.reaches(id, "stopped", "failed")
       }),
   },
-  {
+  apart({
     name: "killed-while-it-pulls",
     covers: ["OVMS-STA-014"],
-    alone: true,
     run: (scene) =>
       withRegistry(async (registry) => {
         const harness = harnessOf(scene.runtime)
@@ -119,5 +119,5 @@ export const pullingPlans: readonly Plan[] = [
         const { error } = await scene.runtime.reaches(id, "failed")
         must(error?.code === "OVM_START_INTERRUPTED", `its error is ${error?.code}`)
       }),
-  },
+  }),
 ]

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { GUEST_MEMORY, guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
-import { type Artifact, described } from "../../artifact/make.ts"
+import { type Artifact, described, withLayers } from "../../artifact/make.ts"
 import { must } from "../../check.ts"
 import { digestOf } from "../../registry/content.ts"
 import { processesWith } from "../../subject/processes.ts"
@@ -14,8 +14,8 @@ import { snapshotPlan, snapshotted } from "./snapshots.ts"
 
 const SNAPSHOT = "application/vnd.ovms.snapshot.v1+json"
 
-/** The parts of a snapshot of the suite's guest. */
-async function parts(scene: Scene) {
+/** The parts of a snapshot of the suite's guest that this runtime has taken. */
+export async function parts(scene: Scene) {
   const { snapshot } = await snapshotted(scene)
   const store = await Store.of(harnessOf(scene.runtime))
   const oci = await store.manifest(snapshot)
@@ -28,7 +28,7 @@ async function parts(scene: Scene) {
 type Parts = Awaited<ReturnType<typeof parts>>
 
 /** The suite's guest with RAM of its own beside it; without the layers that `leaves` says. */
-function machineWithRam({ descriptor, layers, blobs }: Parts, leaves: RegExp = /^$/): Artifact {
+export function machineWithRam({ descriptor, layers, blobs }: Parts, leaves: RegExp = /^$/): Artifact {
   const { base: _, parent: __, ...own } = descriptor
   const { ref, compression } = own.ram
   const made = guestArtifact(undefined, {
@@ -46,7 +46,7 @@ function machineWithRam({ descriptor, layers, blobs }: Parts, leaves: RegExp = /
 }
 
 /** The same snapshot with another descriptor, and another device state where there is one. */
-function remade({ oci, descriptor, layers, blobs }: Parts, changes: object, state?: Buffer): Artifact {
+export function remade({ oci, descriptor, layers, blobs }: Parts, changes: object, state?: Buffer): Artifact {
   const at = layers.findIndex(({ mediaType }) => mediaType === "application/vnd.ovms.vmstate.v1")
   const own = described("application/vnd.ovms.vmstate.v1", state ?? Buffer.alloc(0), "vmstate.bin")
   const document = { ...descriptor, ...(state && { state: { ref: own.digest } }), ...changes }
@@ -99,10 +99,7 @@ function secretsInPages(): Buffer {
 
 function withInitrd(initrd: Buffer): Artifact {
   const made = guestArtifact(undefined, { document: { initrd: { ref: digestOf(initrd) } } })
-  const oci = JSON.parse(made.oci.toString())
-  oci.layers.push(described("application/vnd.ovms.initrd.v1", initrd, "initrd.img"))
-  const bytes = Buffer.from(JSON.stringify(oci))
-  return { ...made, oci: bytes, digest: digestOf(bytes), blobs: [...made.blobs, initrd] }
+  return withLayers(made, [["application/vnd.ovms.initrd.v1", initrd]])
 }
 
 export const remadePlans: readonly Plan[] = [

@@ -1,5 +1,6 @@
 import { must } from "../../check.ts"
 import { ticks } from "../ticks.ts"
+import { apart } from "./aside.ts"
 import { harnessOf, type Plan, type Scene } from "./plan.ts"
 
 /** Kills the runtime, lets `meanwhile` pass, and starts it again. */
@@ -11,10 +12,10 @@ async function killed({ runtime, signal }: Scene, meanwhile: () => Promise<void>
 }
 
 export const restartPlans: readonly Plan[] = [
-  {
+  apart({
     name: "killed-with-machines",
     covers: ["OVMS-STA-010", "OVMS-STA-011"],
-    alone: true,
+    waits: true,
     async run(scene) {
       const { runtime, boot, create } = scene
       const id = await boot()
@@ -33,18 +34,18 @@ export const restartPlans: readonly Plan[] = [
         )
       must((await runtime.status(made)).state === "stopped", "what had not been started is another now")
     },
-  },
-  {
+  }),
+  apart({
     name: "ended-meanwhile",
     covers: ["OVMS-STA-013"],
-    alone: true,
+    waits: true,
     async run(scene) {
       const { runtime, boot } = scene
-      const id = await boot("ticks=15 off=1")
+      const id = await boot("ticks=30 off=1")
       await killed(scene, () => new Promise((resolve) => setTimeout(resolve, 4000)))
       const { state, exit } = await runtime.reaches(id, "stopped", "failed")
       must(exit, `it is ${state}, and its end is not told`)
       must((await runtime.logs(id)).includes("GUEST-OFF"), "the end of its console is missing")
     },
-  },
+  }),
 ]

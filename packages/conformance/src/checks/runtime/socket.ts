@@ -7,6 +7,7 @@ import { Failure, must, skip } from "../../check.ts"
 import { digestOf } from "../../registry/content.ts"
 import { errorOf } from "../../subject/answers.ts"
 import type { Passed } from "../../subject/harness.ts"
+import { apart } from "./aside.ts"
 import { harnessOf, type Plan } from "./plan.ts"
 
 /** Every file and folder below `folder`, and its mode. */
@@ -78,10 +79,9 @@ export const socketPlans: readonly Plan[] = [
       await runtime.ask("GET /health")
     },
   },
-  {
+  apart({
     name: "socket-removed",
     covers: ["OVMS-API-151"],
-    alone: true,
     async run({ runtime }) {
       harnessOf(runtime)
       await rm(runtime.socket)
@@ -90,7 +90,7 @@ export const socketPlans: readonly Plan[] = [
         return reply?.status === 200
       })
     },
-  },
+  }),
   {
     name: "socket-that-is-passed",
     covers: ["OVMS-API-491"],

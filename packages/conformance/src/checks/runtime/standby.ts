@@ -2,7 +2,8 @@ import { randomUUID } from "node:crypto"
 import { createConnection, type Socket } from "node:net"
 import { must } from "../../check.ts"
 import type { Instance } from "../../subject/runtime.ts"
-import { harnessOf, type Plan, type Scene } from "./plan.ts"
+import { apart } from "./aside.ts"
+import { harnessOf, type Plan, type Scene, TICK_MS } from "./plan.ts"
 
 const AFTER = 1000
 
@@ -11,10 +12,36 @@ interface Waiting {
   readonly port: number
 }
 
+/** Is attached to a console until what it returns is called. */
+async function attached({ runtime }: Scene, id: string): Promise<() => Promise<void>> {
+  const stop = new AbortController()
+  let there = false
+  const onData = () => {
+    there = true
+    return false
+  }
+  const query = `attachment=${randomUUID()}`
+  const attachment = runtime
+    .with(stop.signal)
+    .raw("GET", `/instances/${id}/attach`, { query, onData })
+    .catch(() => {})
+  await runtime.until("it is attached", async () => there)
+  return async () => {
+    stop.abort()
+    await attachment
+  }
+}
+
 /** A machine that is put aside soon, with a port of the host that leads to it. */
-async function waiting({ runtime, boot }: Scene): Promise<Waiting> {
+async function waiting(scene: Scene): Promise<Waiting> {
+  const { runtime, start } = scene
   const network = { mode: "user", ports: [{ guest: 80 }] }
-  const id = await boot("", { standbyAfter: AFTER, network })
+  const overrides = { args: `console=ttyS0 tick_ms=${TICK_MS}`, standbyAfter: AFTER, network }
+  const id = await start({ manifest: runtime.guest, overrides })
+  // On a host that has much to do it would be put aside while it boots.
+  const leave = await attached(scene, id)
+  await runtime.says(id, /GUEST-READY[^\n]*\n/)
+  await leave()
   const port = (await runtime.status(id)).network?.ports?.[0]?.host
   must(port, "the port is not listed")
   return { id, port }
@@ -56,34 +83,22 @@ export const standbyPlans: readonly Plan[] = [
   {
     name: "standby-while-somebody-talks",
     covers: ["OVMS-STA-060"],
+    waits: true,
     async run(scene) {
       const { runtime } = scene
       const { id } = await waiting(scene)
-      const stop = new AbortController()
-      let attached = false
-      const attachment = runtime
-        .with(stop.signal)
-        .raw("GET", `/instances/${id}/attach`, {
-          query: `attachment=${randomUUID()}`,
-          onData: () => {
-            attached = true
-            return false
-          },
-        })
-        .catch(() => {})
-      await runtime.until("it is attached", async () => attached)
+      const leave = await attached(scene, id)
       await new Promise((resolve) => setTimeout(resolve, 4 * AFTER))
       const { state } = await runtime.status(id)
-      stop.abort()
-      await attachment
+      await leave()
       must(state === "running", `somebody is attached to its console, and it is ${state}`)
       await putAside(scene, id)
     },
   },
-  {
+  apart({
     name: "standby-that-is-over",
     covers: ["OVMS-STA-064"],
-    alone: true,
+    waits: true,
     async run(scene) {
       const { runtime, signal } = scene
       const harness = harnessOf(runtime)
@@ -107,5 +122,5 @@ export const standbyPlans: readonly Plan[] = [
         for (const socket of sockets) if (typeof socket !== "string") socket.destroy()
       }
     },
-  },
+  }),
 ]

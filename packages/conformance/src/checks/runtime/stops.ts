@@ -5,6 +5,7 @@ import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
 import { must } from "../../check.ts"
 import type { Instance } from "../../subject/runtime.ts"
+import { apart } from "./aside.ts"
 import { harnessOf, type Plan } from "./plan.ts"
 
 const STOP = "POST /stop"
@@ -101,6 +102,7 @@ export const stopPlans: readonly Plan[] = [
   {
     name: "removed-when",
     covers: ["OVMS-STA-045", "OVMS-STA-046"],
+    waits: true,
     async run({ runtime, start, create }) {
       const name = unique()
       const overrides = { name, args: "console=ttyS0 tick_ms=50 ticks=1 off=1", autoRemove: true }
@@ -122,15 +124,15 @@ export const stopPlans: readonly Plan[] = [
       must(seconds >= 5 && seconds <= 35, `it was removed ${seconds} s after its end`)
     },
   },
-  {
+  apart({
     name: "end-that-nobody-saw",
     covers: ["OVMS-API-234", "OVMS-API-269"],
-    alone: true,
+    waits: true,
     async run({ runtime, boot, signal }) {
       const harness = harnessOf(runtime)
       const stays = await boot("", { network: { mode: "user", ports: [{ guest: 80 }, { guest: 81 }] } })
       const ports = JSON.stringify((await runtime.status(stays)).network?.ports)
-      const id = await boot("ticks=20 off=1")
+      const id = await boot("ticks=40 off=1")
       await harness.kill()
       await new Promise((resolve) => setTimeout(resolve, 4000))
       await harness.start(signal)
@@ -148,10 +150,11 @@ export const stopPlans: readonly Plan[] = [
       const shown = JSON.stringify((await runtime.reaches(stays, "running")).network?.ports)
       must(shown === ports, `the ports of a machine that runs are ${shown}, and were ${ports}`)
     },
-  },
+  }),
   {
     name: "quota-of-processors",
     covers: ["OVMS-API-291", "OVMS-API-292"],
+    waits: true,
     async run({ runtime, boot, keep }) {
       const overrides = { cpuQuota: 0.3, args: "console=ttyS0 tick_ms=100" }
       const reply = await runtime.raw("POST", "/start", { body: { manifest: runtime.guest, overrides } })

@@ -2,7 +2,7 @@ import { join } from "node:path"
 import { efiDisk } from "../../artifact/fat.ts"
 import { efiProgram } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
-import { type Artifact, artifactOf, described } from "../../artifact/make.ts"
+import { type Artifact, artifactOf, withLayers } from "../../artifact/make.ts"
 import { must, skip } from "../../check.ts"
 import { digestOf } from "../../registry/content.ts"
 import { errorOf } from "../../subject/answers.ts"
@@ -38,12 +38,7 @@ function uefiMachine({ platform, document, more = [], kernel }: Wishes = {}): Ar
       ...document,
     },
   })
-  const oci = JSON.parse(made.oci.toString())
-  for (const [at, [mediaType, bytes]] of more.entries())
-    oci.layers.push(described(mediaType, bytes, `more${at}.bin`))
-  const bytes = Buffer.from(JSON.stringify(oci))
-  const blobs = [...made.blobs, ...more.map(([, blob]) => blob)]
-  return { ...made, oci: bytes, digest: digestOf(bytes), blobs }
+  return withLayers(made, more)
 }
 
 let layouts = 0

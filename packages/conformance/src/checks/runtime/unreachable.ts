@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { must, skip } from "../../check.ts"
 import { alive, processesWith, signal } from "../../subject/processes.ts"
 import type { Instance, Runtime } from "../../subject/runtime.ts"
+import { apart } from "./aside.ts"
 import { harnessOf, type Plan, type Scene } from "./plan.ts"
 
 // Machines whose VMM does not answer, and records that cannot be read.
@@ -53,10 +54,10 @@ export const unreachablePlans: readonly Plan[] = [
       must(state === "failed", `an instance whose VMM was killed is ${state}`)
     },
   },
-  {
+  apart({
     name: "vmm-that-does-not-answer",
     covers: ["OVMS-STA-020", "OVMS-STA-021", "OVMS-STA-022", "OVMS-STA-023"],
-    alone: true,
+    waits: true,
     async run(scene) {
       const { runtime, boot } = scene
       const id = await boot()
@@ -86,11 +87,10 @@ export const unreachablePlans: readonly Plan[] = [
       signal(left, "SIGKILL")
       must(left.length === 0, `the instance is gone, and ${left.length} processes of it live`)
     },
-  },
-  {
+  }),
+  apart({
     name: "record-that-cannot-be-read",
     covers: ["OVMS-STA-024", "OVMS-STA-025", "OVMS-STA-026", "OVMS-VOL-011"],
-    alone: true,
     async run(scene) {
       const { runtime, boot } = scene
       const volume = `suite-${process.hrtime.bigint().toString(36)}`
@@ -119,11 +119,11 @@ export const unreachablePlans: readonly Plan[] = [
         await runtime.raw("DELETE", `/volumes/${volume}`)
       }
     },
-  },
-  {
+  }),
+  apart({
     name: "stopping-when-it-ended",
     covers: ["OVMS-STA-015"],
-    alone: true,
+    waits: true,
     async run(scene) {
       const { runtime, boot } = scene
       const id = await boot()
@@ -135,5 +135,5 @@ export const unreachablePlans: readonly Plan[] = [
       await startedAgain(scene)
       await runtime.reaches(id, "stopped")
     },
-  },
+  }),
 ]

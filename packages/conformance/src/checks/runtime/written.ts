@@ -15,7 +15,7 @@ import { snapshotPlan } from "./snapshots.ts"
 
 // What a runtime writes when it takes a snapshot, and what it keeps for how long.
 
-const LINE = "console=ttyS0 tick_ms=100 word=written"
+const LINE = "console=ttyS0 tick_ms=50 word=written"
 const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
 interface Taken {
