@@ -55,6 +55,7 @@ import { streamPlans } from "./checks/runtime/streams.ts"
 import { tpmPlans } from "./checks/runtime/tpm.ts"
 import { uefiPlans } from "./checks/runtime/uefi.ts"
 import { unreachablePlans } from "./checks/runtime/unreachable.ts"
+import { volumeElsewherePlans } from "./checks/runtime/volume-elsewhere.ts"
 import { writtenPlans } from "./checks/runtime/written.ts"
 import { runtimeAdapterPlans } from "./checks/runtime-adapter/adapters.ts"
 import { signChecks } from "./checks/sign.ts"
@@ -88,6 +89,7 @@ export async function loadSuite(): Promise<Suite> {
     ...boundPlans,
     ...crowdPlans,
     ...diskPlans,
+    ...volumeElsewherePlans,
     ...sharePlans,
     ...platformPlans,
   ]

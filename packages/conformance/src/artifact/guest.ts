@@ -30,6 +30,7 @@ export function guestArtifact(more: Uint8Array = new Uint8Array(), changes: Chan
       ...changes.document,
     },
     diskless: changes.diskless ?? true,
+    ...(changes.disk && { disk: changes.disk }),
     ...(changes.layer && { layer: changes.layer }),
   })
 }

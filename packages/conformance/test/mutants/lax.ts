@@ -66,6 +66,12 @@ const CHANGES: Readonly<Record<string, (policy: Policy) => void>> = {
   }),
 }
 
+/** Codes that it says another one in place of. */
+const NOT_KNOWN: Readonly<Record<string, string>> = {
+  "knows no use of a volume elsewhere": "OVM_VOLUME_IN_USE",
+  "knows no Secure Boot": "OVM_UEFI_UNSUPPORTED",
+}
+
 function changed(text: string): string {
   try {
     const policy = JSON.parse(text)
@@ -89,6 +95,8 @@ const lax: Fault = {
     taken = text
   },
   answer: (answer) => {
+    const code = NOT_KNOWN[fault]
+    if (code) answer.body = answer.body.replaceAll(code, "OVM_VMM_FAILED")
     if (fault === "says not what it judged" && answer.status === 403)
       answer.body = answer.body.replace('"rules"', '"judged"')
   },

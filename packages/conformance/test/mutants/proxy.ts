@@ -257,6 +257,17 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "wakes nobody who is called": inAnswer(STATUS, (info) => {
     if (info.network?.ports) info.network.ports = info.network.ports.map((one: Json) => ({ ...one, host: 9 }))
   }),
+  "commits onto anything": {
+    ask: (asked) => {
+      if (asked.url.endsWith("/commit"))
+        asked.body = json(asked.body, (body) => {
+          delete body.onto
+        })
+    },
+  },
+  "has a command line of its own": inStart((body) => {
+    if (body.manifest.endsWith("/bzimage")) body.overrides = { args: "console=ttyS0" }
+  }),
   "names one difference": inError((answer) => {
     answer.body = json(answer.body, ({ errors }) => {
       if (errors[0].code === "OVM_SNAPSHOT_INCOMPATIBLE") errors[0].detail = errors[0].detail.slice(0, 1)

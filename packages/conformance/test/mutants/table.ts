@@ -178,6 +178,8 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["calls a whole machine degraded", "STA-037", "runtime/degraded"],
   ["has the link up at once", "SNP-161", "runtime/snapshot/link"],
   ["says nothing of emulation", "IDX-005", "runtime/platforms/of-another-architecture"],
+  ["commits onto anything", "BLD-003", "runtime/commit-onto-what-it-has-not-written"],
+  ["has a command line of its own", "GST-010", "runtime/bzimage"],
   ["wakes nobody who is called", "STA-062", "runtime/standby-that-listens"],
 ])
 
@@ -199,6 +201,8 @@ export const OPERATORS: readonly Mutant[] = of([
   ["judges snapshots as machines", "POL-075", "runtime/policy/snapshot-rejected"],
   ["takes any signer of a snapshot", "POL-073", "runtime/policy/snapshot-same-signer"],
   ["says not what it judged", "POL-086", "runtime/policy/whoever-asks"],
+  ["knows no use of a volume elsewhere", "VOL-010", "runtime/volume-of-another-runtime"],
+  ["knows no Secure Boot", "UEF-022", "runtime/adapter/secure-boot-that-it-has-not"],
 ])
 
 /** The example adapter, but something is between (adapter.ts). */

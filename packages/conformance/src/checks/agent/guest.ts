@@ -24,6 +24,8 @@ type Answering = Instance & {
   readonly agent?: { readonly program?: { name: string }; readonly since?: string }
 }
 
+type Emulated = Instance & { readonly vmm?: { readonly accelerator: string } }
+
 type Sharing = Instance & { readonly shares?: readonly Share[]; readonly degraded?: readonly string[] }
 
 export const agentGuestPlans: readonly Plan[] = [
@@ -98,7 +100,7 @@ export const agentGuestPlans: readonly Plan[] = [
   {
     name: "agent/shares",
     profile: "agent",
-    covers: ["OVMS-SHR-005", "OVMS-SHR-006", "OVMS-SHR-020", "OVMS-SHR-021", "OVMS-SHR-037"],
+    covers: ["OVMS-SHR-005", "OVMS-SHR-006", "OVMS-SHR-020", "OVMS-SHR-021", "OVMS-SHR-037", "OVMS-SHR-039"],
     async run(scene) {
       const { runtime, machine, start, folder } = scene
       const sources = ["first", "second"].map((name) => join(folder, name))
@@ -121,6 +123,9 @@ export const agentGuestPlans: readonly Plan[] = [
           `it is asked for ${first.words.join(" ")}`,
         )
         must(agent.opened("exec").length === 0, "a command is run before the shares are mounted")
+        const { vmm } = (await runtime.status(id)) as Emulated
+        const offered = first.words.includes("virtiofs")
+        must(!offered || vmm?.accelerator !== "tcg", "an emulated machine is offered virtiofs unasked")
         agent.exit(first.stream)
         const second = agent.opened("mount")[1] ?? (await opened(stage, "mount", 2))
         must(

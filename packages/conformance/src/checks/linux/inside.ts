@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto"
 import type { Plan } from "../runtime/plan.ts"
+import { endsInOrder, rootOfItsDisk } from "./ends.ts"
 import { hasAnAddress, PORT, reachesNothing, speaksForItself } from "./network.ts"
 import { bothSeeTheSame, folders, mountedAsTold, nothingLeadsOut } from "./shares.ts"
 import { type Linux, output, withLinux } from "./stage.ts"
@@ -45,8 +46,11 @@ export const linuxInsidePlans: readonly Plan[] = [
       "OVMS-SHR-012",
       "OVMS-SHR-035",
       "OVMS-SHR-036",
+      "OVMS-AGT-070",
       "OVMS-AGT-090",
+      "OVMS-AGT-091",
       "OVMS-AGT-092",
+      "OVMS-AGT-095",
       "OVMS-AGT-110",
       "OVMS-AGT-130",
       "OVMS-AGT-132",
@@ -55,6 +59,7 @@ export const linuxInsidePlans: readonly Plan[] = [
       const given = await folders(scene.folder)
       const network = { mode: "user", ports: [{ guest: PORT }] }
       await withLinux(scene, { shares: given.shares, network }, async (linux) => {
+        await rootOfItsDisk(linux)
         await mountedAsTold(linux)
         await nothingLeadsOut(linux, given)
         await bothSeeTheSame(linux, given)
@@ -62,6 +67,7 @@ export const linuxInsidePlans: readonly Plan[] = [
         const { nic, gateway } = await hasAnAddress(linux)
         await reachesNothing(linux, gateway)
         await speaksForItself(linux, nic)
+        await endsInOrder(linux, given)
       })
     },
   },

@@ -16,6 +16,10 @@ cp 10-first 15.dotted; cp 10-first 16-not; chmod 644 16-not
 echo 0123456789abcdef0123456789abcdef >/etc/machine-id
 printf '# what is renewed\\nmachine-id hostname\\n' >/etc/ovm/renew; echo before >/etc/hostname; rm -f /hooks.log; sync`
 
+const CONFIG = { userData: "#cloud-config\n# for this machine alone\n" }
+
+type Inside = Pick<Linux, "runtime" | "id">
+
 interface Sandboxed {
   readonly exit_code: number
   readonly stdout: string
@@ -25,6 +29,49 @@ interface Sandboxed {
 /** A Linux, and what its snapshot is called. */
 interface Taken extends Linux {
   readonly snapshot: string
+  /** The disk of its first boot configuration, as the guest knows it, and its bytes. */
+  readonly told: Told
+}
+
+interface Told {
+  readonly device: string
+  readonly size: string
+}
+
+/** The disk with the file system that a first boot configuration is on. */
+async function configuration(linux: Linux): Promise<Told> {
+  const words = `for disk in /sys/block/vd*; do
+    dd if=/dev/\${disk##*/} bs=2048 skip=16 count=1 2>/dev/null | grep -q cidata && echo \${disk##*/} $(cat $disk/size)
+  done; true`
+  const [device = "", size = ""] = (await output(linux, words)).split(" ")
+  must(size, "the guest finds no disk with its first boot configuration")
+  return { device, size }
+}
+
+/** A clone has a disk of the same size in its place, and nothing on it. */
+async function zerosForWhatItWasTold(clone: Inside, { device, size }: Told): Promise<void> {
+  const fresh = "echo 3 >/proc/sys/vm/drop_caches"
+  const script = `${fresh}; cat /sys/block/${device}/size; tr -d '\\000' </dev/${device} | wc -c`
+  const found = (await output(clone, script)).split(/\s+/)
+  must(
+    found[0] === size,
+    `the disk in the place of the configuration has ${found[0]} sectors, and not ${size}`,
+  )
+  must(found[1] === "0", `of what another machine was told ${found[1]} bytes are there`)
+}
+
+/** By its generation ID device, which Linux finds by its compatible ID, and is told of by. */
+async function tellsTheKernel({ runtime, ...clone }: Inside): Promise<void> {
+  const known = await output(
+    { runtime, ...clone },
+    "cat /sys/bus/acpi/devices/*/modalias; ls /sys/bus/acpi/drivers",
+  )
+  // A kernel without that driver says nothing of the device.
+  if (!/^vmgenid$/m.test(known)) return
+  must(/VM_GEN_COUNTER/.test(known), "no device of ACPI has the compatible ID VM_Gen_Counter")
+  await runtime.until("the kernel is told of its new generation ID", async () =>
+    /reseeded.*virtual machine fork/.test(await output({ runtime, ...clone }, "dmesg")),
+  )
 }
 
 function sandbox({ runtime, snapshot }: Taken, script: string): Promise<Sandboxed> {
@@ -40,6 +87,7 @@ const wanted = (event: string, name: string) =>
 async function taken(linux: Linux): Promise<Taken> {
   const { runtime, id } = linux
   await output(linux, HOOKS)
+  const told = await configuration(linux)
   const body = { instance_id: id, tag: TAG, freeze: true }
   await runtime.ask("POST /snapshot", "", { body })
   // It can be written to again.
@@ -49,11 +97,11 @@ async function taken(linux: Linux): Promise<Taken> {
   must(log === lines, `hooks have left ${JSON.stringify(log)}, and not ${JSON.stringify(lines)}`)
   const { oci, blob } = await readLayout(linuxOf(linux))
   const manifest = oci.config && JSON.parse((await blob(oci.config)).toString())
-  return { ...linux, snapshot: `localhost/${manifest?.name}:${TAG}` }
+  return { ...linux, told, snapshot: `localhost/${manifest?.name}:${TAG}` }
 }
 
 /** A clone renews what it was told to, and runs its hooks. */
-async function cloned({ runtime, start, snapshot }: Taken): Promise<void> {
+async function cloned({ runtime, start, snapshot, told }: Taken): Promise<void> {
   const id = await start({ manifest: snapshot })
   await answers(runtime, id)
   const { name } = await runtime.status(id)
@@ -66,6 +114,8 @@ async function cloned({ runtime, start, snapshot }: Taken): Promise<void> {
   must(/^[0-9a-f]{32}$/.test(machine ?? ""), `machine-id is ${machine}`)
   must(machine !== "0123456789abcdef0123456789abcdef", "the clone has the machine-id of its snapshot")
   must(host === name && kernel === name, `the clone is called ${host} and ${kernel}, and not ${name}`)
+  await tellsTheKernel(clone)
+  await zerosForWhatItWasTold(clone, told)
   await runtime.ask("DELETE /instances/{instance_id}", id, { query: "force=true" })
 }
 
@@ -147,9 +197,11 @@ export const linuxSnapshotPlans: readonly Plan[] = [
       "OVMS-API-407",
       "OVMS-API-409",
       "OVMS-API-410",
+      "OVMS-FBC-007",
+      "OVMS-GST-060",
     ],
     run: (scene) =>
-      withLinux(scene, { network: { mode: "none" } }, async (linux) => {
+      withLinux(scene, { network: { mode: "none" }, config: CONFIG }, async (linux) => {
         const found = await taken(linux)
         await cloned(found)
         await sandboxes(found)

@@ -122,6 +122,22 @@ export const runtimeAdapterPlans: readonly Plan[] = [
       }),
   },
   {
+    name: "adapter/secure-boot-that-it-has-not",
+    covers: ["OVMS-UEF-022"],
+    run: (whole) =>
+      withAdapter(whole, async ({ runtime, machine, adapter }) => {
+        const metadata = { platform: { arch: "x86_64", uefi: true, secureBoot: true } }
+        const manifest = await machine({ document: { metadata } })
+        await runtime.refused("POST /start", "OVM_UEFI_UNSUPPORTED", "", {
+          body: { manifest, overrides: onIt },
+        })
+        must(
+          (await adapter.asked("prepare")).length === 0,
+          "it was refused, and something of it was prepared",
+        )
+      }),
+  },
+  {
     name: "adapter/never-answers",
     covers: ["OVMS-ADP-014"],
     waits: true,

@@ -5,7 +5,7 @@ import { artifactOf } from "../../artifact/make.ts"
 import { must } from "../../check.ts"
 import { overlayOf } from "../../disk/qcow2.ts"
 import { Store } from "../../subject/store.ts"
-import { harnessOf, type Plan, type Scene } from "./plan.ts"
+import { harnessOf, type Plan, refusedCreate, type Scene } from "./plan.ts"
 
 // Images that are made of what a guest wrote.
 
@@ -73,6 +73,30 @@ export const committedPlans: readonly Plan[] = [
       must(second.text.includes("SECTOR 1 [written by the guest]"), "what was committed is not there")
       const { clusters } = await top((await committed(scene, second.id)).digest)
       must(clusters === 0, `the layer of what changed nothing has ${clusters} clusters`)
+    },
+  },
+  {
+    name: "commit-onto-what-it-has-not-written",
+    covers: ["OVMS-BLD-003"],
+    async run(scene) {
+      const { runtime, machine } = scene
+      const manifest = await machine({ diskless: false, disk: Buffer.alloc(1 << 20, 7) })
+      const first = await said(scene, manifest, "write=1")
+      const { name: onto } = await committed(scene, first.id)
+      // Of another cluster of the same disk.
+      const { id } = await said(scene, manifest, "write=1024")
+      await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
+      await runtime.reaches(id, "stopped")
+      const name = `localhost/conformance:${unique()}`
+      await runtime.refused(COMMIT, "OVM_BASE_MISMATCH", id, { body: { name, onto } })
+      await refusedCreate(runtime, /^OVM_(NAME_UNKNOWN|CONTENT_MISSING)$/, { manifest: name })
+      // What has written to all that they say something of sees the same with them as without.
+      const again = await said(scene, manifest, "write=1 write=1024")
+      await runtime.ask("POST /stop", "", { body: { instance_id: again.id, grace_ms: 0 } })
+      await runtime.reaches(again.id, "stopped")
+      await runtime.ask(COMMIT, again.id, { body: { name, onto } })
+      const { text } = await said(scene, name, "read=1024")
+      must(text.includes("SECTOR 1024 [written"), `its own layer is missing: ${/SECTOR.*/.exec(text)?.[0]}`)
     },
   },
   {

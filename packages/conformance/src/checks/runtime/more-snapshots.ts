@@ -4,6 +4,7 @@ import type { Instance, Runtime } from "../../subject/runtime.ts"
 import { ticks } from "../ticks.ts"
 import type { Plan } from "./plan.ts"
 import { snapshotPlan, snapshotted } from "./snapshots.ts"
+import { soonAside } from "./standby.ts"
 
 const SNAPSHOT = "POST /snapshot"
 const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
@@ -135,8 +136,9 @@ export const moreSnapshotPlans: readonly Plan[] = [
   {
     name: "standby",
     covers: ["OVMS-STA-061", "OVMS-STA-063", "OVMS-STA-065", "OVMS-STA-067"],
-    async run({ runtime, boot }) {
-      const id = await boot("", { standbyAfter: 1000, network: { mode: "user" } })
+    async run(scene) {
+      const { runtime } = scene
+      const id = await soonAside(scene, { network: { mode: "user" } })
       const before = (await runtime.status(id)) as Timed
       const put = await runtime.until("it is put on standby", async () => {
         const instance = await runtime.status(id)
@@ -166,8 +168,9 @@ export const moreSnapshotPlans: readonly Plan[] = [
   {
     name: "standby-that-is-stopped",
     covers: ["OVMS-STA-066", "OVMS-STA-068"],
-    async run({ runtime, boot, folder }) {
-      const id = await boot("", { standbyAfter: 1000 })
+    async run(scene) {
+      const { runtime, folder } = scene
+      const id = await soonAside(scene, {})
       await runtime.until("it is put on standby", async () => (await runtime.status(id)).reason === "standby")
       await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
       await runtime.reaches(id, "stopped")

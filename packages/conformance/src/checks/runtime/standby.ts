@@ -32,17 +32,25 @@ async function attached({ runtime }: Scene, id: string): Promise<() => Promise<v
   }
 }
 
-/** A machine that is put aside soon, with a port of the host that leads to it. */
+/** A machine that is put aside soon, once it has booted: on a host that has much to do it is so before as well. */
+export async function soonAside({ runtime, start }: Scene, overrides: object): Promise<string> {
+  const args = `console=ttyS0 tick_ms=${TICK_MS}`
+  const id = await start({
+    manifest: runtime.guest,
+    overrides: { args, standbyAfter: AFTER, ...overrides },
+  })
+  await runtime.until("the guest has booted", async () => {
+    if ((await runtime.logs(id)).includes("GUEST-READY")) return true
+    const { reason } = await runtime.status(id)
+    if (reason === "standby") await runtime.raw("POST", `/instances/${id}/resume`)
+    return false
+  })
+  return id
+}
+
 async function waiting(scene: Scene): Promise<Waiting> {
-  const { runtime, start } = scene
-  const network = { mode: "user", ports: [{ guest: 80 }] }
-  const overrides = { args: `console=ttyS0 tick_ms=${TICK_MS}`, standbyAfter: AFTER, network }
-  const id = await start({ manifest: runtime.guest, overrides })
-  // On a host that has much to do it would be put aside while it boots.
-  const leave = await attached(scene, id)
-  await runtime.says(id, /GUEST-READY[^\n]*\n/)
-  await leave()
-  const port = (await runtime.status(id)).network?.ports?.[0]?.host
+  const id = await soonAside(scene, { network: { mode: "user", ports: [{ guest: 80 }] } })
+  const port = (await scene.runtime.status(id)).network?.ports?.[0]?.host
   must(port, "the port is not listed")
   return { id, port }
 }
