@@ -40,7 +40,7 @@ EXPOSE 8080
 CMD ["httpd", "-f", "-v", "-p", "8080", "-h", "/srv"]
 END
 sed 's/^/    /' "$work/context/Dockerfile"
-step pack -f .cache/machine/machine.json -t kernel:1
+step pack -f .cache/machine/unpacked.json -t kernel:1
 step build -t "$name" --kernel-from kernel:1 --memory 256MiB --provenance "$work/provenance.json" "$work/context"
 sed 's/^/    /' "$work/stderr"
 

@@ -5,7 +5,7 @@
 export OVM_HOME="$here"
 
 heading "a machine with an agent, and a snapshot of it to start from"
-step pack -f .cache/machine/machine.json -t demo:1
+step pack -f .cache/machine/unpacked.json -t demo:1
 step run -d --agent --name source demo:1
 await_line source '^OVM-DISK'
 step snapshot source --tag ready

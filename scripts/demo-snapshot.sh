@@ -10,7 +10,7 @@ warm=$host/demo/debian:counting
 
 heading "boot a machine that counts, in its memory and on its disk"
 export OVM_HOME="$here"
-step pack -f .cache/machine/machine.json -t "$name"
+step pack -f .cache/machine/unpacked.json -t "$name"
 booting=$(now)
 step run -d --json --args "console=ttyS0 root=/dev/vda rw quiet panic=-1 no_timer_check ovm.count" "$name"
 id=$(member instance_id)

@@ -5,6 +5,7 @@ import { existsSync, readFileSync, statSync } from "node:fs"
 import { mkdir, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { dockerArchive, type LayerEntry, layerOf, writeContainer } from "@ovms/testkit/container.ts"
+import { UNPACKED } from "@ovms/testkit/machines.ts"
 import { findPeer, registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { finished, Sandbox } from "./sandbox.ts"
@@ -14,9 +15,8 @@ import { finished, Sandbox } from "./sandbox.ts"
 setDefaultTimeout(1_700_000)
 
 const CACHE = join(import.meta.dir, "../../../.cache")
-const MACHINE = join(CACHE, "machine/machine.json")
 const BUSYBOX = join(CACHE, "deb/busybox-static/bin/busybox")
-const skip = [MACHINE, BUSYBOX].find((path) => !existsSync(path))
+const skip = [UNPACKED, BUSYBOX].find((path) => !existsSync(path))
 if (skip) console.log(`SKIP packages/ovm/test/build-container.test.ts: there is no ${skip}; make machine`)
 
 const STATUS = "Package: bash\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5.2.15-2+b8\n"
@@ -67,7 +67,7 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
 
   beforeAll(async () => {
     box = await Sandbox.create()
-    await box.ok(["pack", "-f", MACHINE, "-t", "demo:1"])
+    await box.ok(["pack", "-f", UNPACKED, "-t", "demo:1"])
     image = await writeContainer(box.path("layout"), layers(), config, { indexed: true })
     await box.file("docker.tar", dockerArchive(layers(), config))
     await mkdir(box.path("context"))

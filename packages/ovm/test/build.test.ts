@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { existsSync } from "node:fs"
 import { mkdir, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { UNPACKED } from "@ovms/testkit/machines.ts"
 import { readArtifact } from "../src/artifact/machine/read.ts"
 import { listSnapshots } from "../src/artifact/snapshot/list.ts"
 import { isSnapshot, readSnapshot } from "../src/artifact/snapshot/read.ts"
@@ -12,9 +13,8 @@ import { finished, Sandbox } from "./sandbox.ts"
 setDefaultTimeout(1_700_000)
 const PATIENCE = 800_000
 
-const SOURCE = join(import.meta.dir, "../../../.cache/machine/machine.json")
 const skip =
-  (existsSync(SOURCE) ? "" : "the demo machine is not built (make machine)") ||
+  (existsSync(UNPACKED) ? "" : "the demo machine is not built (make machine)") ||
   (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
 if (skip) console.log(`SKIP packages/ovm/test/build.test.ts: ${skip}`)
 
@@ -69,7 +69,7 @@ describe.skipIf(Boolean(skip))("a build", () => {
 
   beforeAll(async () => {
     box = await Sandbox.create()
-    await box.ok(["pack", "-f", SOURCE, "-t", "demo:1"])
+    await box.ok(["pack", "-f", UNPACKED, "-t", "demo:1"])
     await mkdir(box.path("context/sub/deep"), { recursive: true })
     await writeFile(box.path("context/page"), "a page\n")
     await writeFile(box.path("context/sub/deep/file"), "deep\n")
@@ -162,7 +162,7 @@ describe.skipIf(Boolean(skip))("a build", () => {
 
   test("does not start what the policy refuses by its name, nor go on from what was kept of it [OVMS-POL-009]", async () => {
     const name = "registry.example/demo:1"
-    await box.ok(["pack", "-f", SOURCE, "-t", name])
+    await box.ok(["pack", "-f", UNPACKED, "-t", name])
     const digestOnly = { requirements: [{ type: "digestOnly" }] }
     const scopes = { "registry.example": { requirements: [{ type: "reject" }] } }
     const policy = { schemaVersion: 1, default: digestOnly, local: digestOnly, scopes }

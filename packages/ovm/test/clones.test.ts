@@ -1,6 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync } from "node:fs"
-import { join } from "node:path"
+import { KERNEL_ARGS, UNPACKED } from "@ovms/testkit/machines.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
 
@@ -9,11 +9,10 @@ setDefaultTimeout(300_000)
 
 // What clones of a Linux share, and what they must not (spec/snapshot.md, "Uniqueness").
 
-const SOURCE = join(import.meta.dir, "../../../.cache/machine/machine.json")
-const ARGS = "console=ttyS0 root=/dev/vda rw quiet panic=-1 no_timer_check ovm.count"
+const ARGS = `${KERNEL_ARGS} root=/dev/vda rw ovm.count`
 const CLONES = 4
 const skip =
-  (existsSync(SOURCE) ? "" : "the demo machine is not built (make machine)") ||
+  (existsSync(UNPACKED) ? "" : "the demo machine is not built (make machine)") ||
   (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
 if (skip) console.log(`SKIP packages/ovm/test/clones.test.ts: ${skip}`)
 
@@ -42,7 +41,7 @@ for (const slots of [0, CLONES])
     `clones of a Linux go on from one point, with random bytes of their own (${slots} slots)`,
     async () => {
       await using host = await Sandbox.create()
-      await host.ok(["pack", "-f", SOURCE, "-t", "debian:12"])
+      await host.ok(["pack", "-f", UNPACKED, "-t", "debian:12"])
       const source = (await host.json(["run", "-d", "--args", ARGS, "debian:12"])).instance_id
       await atLeast(host, source, 3)
       await host.ok(["snapshot", source, "--tag", "warm"])

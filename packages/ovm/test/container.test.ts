@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
 import { dockerArchive, type LayerEntry, layerOf, writeContainer } from "@ovms/testkit/container.ts"
+import { UNPACKED } from "@ovms/testkit/machines.ts"
 import { registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { until } from "@ovms/testkit/until.ts"
 import type { ErrorCode } from "../src/errors.ts"
@@ -13,9 +14,8 @@ import { Sandbox } from "./sandbox.ts"
 setDefaultTimeout(400_000)
 
 const CACHE = join(import.meta.dir, "../../../.cache")
-const MACHINE = join(CACHE, "machine/machine.json")
 const BUSYBOX = join(CACHE, "deb/busybox-static/bin/busybox")
-const skip = [MACHINE, BUSYBOX].find((path) => !existsSync(path))
+const skip = [UNPACKED, BUSYBOX].find((path) => !existsSync(path))
 if (skip) console.log(`SKIP packages/ovm/test/container.test.ts: there is no ${skip}; make machine`)
 
 const SCRIPT = `#!/bin/sh
@@ -80,7 +80,7 @@ describe.skipIf(Boolean(skip))("a container image", () => {
 
   beforeAll(async () => {
     box = await Sandbox.create()
-    await box.ok(["pack", "-f", MACHINE, "-t", "demo:1"])
+    await box.ok(["pack", "-f", UNPACKED, "-t", "demo:1"])
   })
   afterAll(async () => await box[Symbol.asyncDispose]())
 

@@ -2,6 +2,7 @@ import { expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
+import { KERNEL, KERNEL_ARGS, MACHINE } from "@ovms/testkit/machines.ts"
 import { registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { Sandbox } from "./sandbox.ts"
 
@@ -9,7 +10,6 @@ import { Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(300_000)
 
-const MACHINE = join(import.meta.dir, "../../../.cache/machine")
 const skip =
   registryMissing ||
   (existsSync(MACHINE) ? "" : "the demo machine is not built (make machine)") ||
@@ -56,7 +56,7 @@ test.skipIf(Boolean(skip))("a Linux sees them by their names, here and elsewhere
   const source = {
     schemaVersion: 1,
     name: "demo/disks",
-    kernel: { path: join(MACHINE, "vmlinuz"), args: "console=ttyS0 quiet panic=-1 no_timer_check" },
+    kernel: { path: KERNEL, args: KERNEL_ARGS },
     initrd: { path: await here.file("initrd.img", initrd) },
     diskLayers: [{ path: await here.file("first.raw", Buffer.alloc(MiB, "first ")) }],
     disks: [

@@ -170,7 +170,7 @@ describe.skipIf(Boolean(skip))("folders of the host in a machine", () => {
 
 describe.skipIf(Boolean(skip))("shares that an image names", () => {
   let box: Sandbox
-  const files = ["--kernel", join(MACHINE, "vmlinuz"), "--initrd", join(MACHINE, "net.img")]
+  const files = ["--kernel", KERNEL, "--initrd", NET]
   const create = (name: string, ...volumes: string[]) =>
     ["create", "--name", name, ...volumes.flatMap((one) => ["-v", one]), "builder:1"] as const
   const shown = async (name: string) => (await box.json(["status", name])).shares

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test"
 import { readFileSync, statSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { qemuImg, refusal } from "@ovms/testkit/disks.ts"
+import { KERNEL, KERNEL_ARGS } from "@ovms/testkit/machines.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
 import { type Bench, hash, linux, MiB } from "./bench.testing.ts"
 import type { Machine } from "./machine.ts"
@@ -224,7 +225,8 @@ export function snapshotSuite(bench: Bench): void {
   test.skipIf(linux.note !== "" || debian.skip)(
     `Debian's Linux goes on where it was ${linux.note}${debian.note}`,
     async () => {
-      const { kernel, initrd, layers, memory } = linux
+      const { initrd, layers, memory } = linux
+      const kernel = { path: KERNEL, args: `${KERNEL_ARGS} root=/dev/vda rw` }
       const resources = { vcpus: 1, memory }
       const disk = { layers, size: linux.diskSize, writable: true }
       const machine = await bench.vmm.launch(bench.planOf("", { kernel, initrd, disk, resources }))
