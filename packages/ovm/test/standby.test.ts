@@ -33,7 +33,7 @@ test.skipIf(Boolean(skip))(
     const { network } = await host.json(["status", "web"])
     const page = async () =>
       await (
-        await fetch(`http://127.0.0.1:${network.ports[0].host}/`, { signal: AbortSignal.timeout(20_000) })
+        await fetch(`http://127.0.0.1:${network.ports[0].host}/`, { signal: AbortSignal.timeout(120_000) })
       ).text()
     // Until its server is there; as long as somebody asks, it boots on.
     await until("it answers", () => page().catch(() => ""), { is: (text) => text.length > 0 })
