@@ -14,19 +14,23 @@ export class ChainReader {
 
   /**
    * `length` bytes from `at`, zeros beyond the end of a layer; undefined where a layer has them in a way that this does
-   * not read.
+   * not read. They are put into `into`, if given, which has that length.
    */
-  async read(at: number, length: number): Promise<Uint8Array | undefined> {
-    const into = new Uint8Array(length)
-    return (await this.#fill(into, at, this.layers.length - 1)) ? into : undefined
+  async read(
+    at: number,
+    length: number,
+    into?: Uint8Array<ArrayBuffer>,
+  ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const bytes = into?.fill(0) ?? new Uint8Array(length)
+    return (await this.#fill(bytes, at, this.layers.length - 1)) ? bytes : undefined
   }
 
-  async #fill(into: Uint8Array, at: number, level: number): Promise<boolean> {
+  async #fill(into: Uint8Array<ArrayBuffer>, at: number, level: number): Promise<boolean> {
     const layer = this.layers[level]
     if (!layer) return true
     if (!(layer instanceof Lookup)) {
       const length = Math.max(0, Math.min(into.length, layer.size - at))
-      if (length > 0) into.set(new Uint8Array((await layer.read(at, length, "data")).buffer))
+      if (length > 0) await layer.read(at, length, "data", into.subarray(0, length))
       return true
     }
     const { clusterSize } = layer.header
@@ -40,7 +44,7 @@ export class ChainReader {
   }
 
   /** Of a part that lies in one cluster of the layer. */
-  async #fillPart(part: Uint8Array, at: number, level: number): Promise<boolean> {
+  async #fillPart(part: Uint8Array<ArrayBuffer>, at: number, level: number): Promise<boolean> {
     const layer = this.layers[level] as Lookup
     const { clusterSize, virtualSize } = layer.header
     const found = at < virtualSize ? await layer.find(Math.floor(at / clusterSize)) : undefined
@@ -61,7 +65,7 @@ export class ChainReader {
       case "data": {
         // The last cluster of a disk may be cut short.
         const length = Math.min(part.length, layer.disk.size - found.at - within)
-        part.set(new Uint8Array((await layer.disk.read(found.at + within, length, "data")).buffer))
+        await layer.disk.read(found.at + within, length, "data", part.subarray(0, length))
         return true
       }
     }

@@ -13,6 +13,8 @@ export interface DiskReader {
    * into `into`, if given, which has that length.
    */
   read(at: number, length: number, what: string, into?: Uint8Array<ArrayBuffer>): Promise<DataView>
+  /** The same for what is little and to be had at once: all of `into`. */
+  readNow(at: number, into: Uint8Array, what: string): void
 }
 
 /** The one way to refuse a disk: OVM_DISK_INVALID, naming the file and the reason (spec/disk.md). */
@@ -29,20 +31,28 @@ export async function withDisk<T>(path: string, use: (disk: DiskReader) => Promi
   const fd = openRegularSync(path)
   try {
     const stat = fstatSync(fd)
-    const readAt: DiskReader["read"] = async (at, length, what, into) => {
+    const assertThere = (at: number, length: number, what: string) => {
       if (at + length > stat.size) throw invalid(path, `${what} is truncated or lies outside the file`)
+    }
+    const some = (count: number, what: string) => {
+      if (count === 0) throw invalid(path, `${what} is truncated: the file shrank while it was read`)
+      return count
+    }
+    const readNow: DiskReader["readNow"] = (at, into, what) => {
+      assertThere(at, into.length, what)
+      for (let done = 0; done < into.length; )
+        done += some(readSync(fd, into, done, into.length - done, at + done), what)
+    }
+    const readAt: DiskReader["read"] = async (at, length, what, into) => {
+      assertThere(at, length, what)
       const bytes = into ?? new Uint8Array(length)
-      for (let done = 0; done < length; ) {
-        const rest = bytes.subarray(done)
-        const position = at + done
-        const count =
-          length <= AT_ONCE ? readSync(fd, rest, { position }) : await readSome(fd, rest, position)
-        if (count === 0) throw invalid(path, `${what} is truncated: the file shrank while it was read`)
-        done += count
-      }
+      if (length <= AT_ONCE) readNow(at, bytes, what)
+      else
+        for (let done = 0; done < length; )
+          done += some(await readSome(fd, bytes.subarray(done), at + done), what)
       return new DataView(bytes.buffer, bytes.byteOffset, length)
     }
-    return await use({ path, size: stat.size, fd, read: readAt })
+    return await use({ path, size: stat.size, fd, read: readAt, readNow })
   } catch (thrown) {
     throw toOvmError(thrown)
   } finally {

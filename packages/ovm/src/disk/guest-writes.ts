@@ -8,16 +8,22 @@ export const PER_TABLE = CLUSTER / 8
 /** Clusters that are read together. */
 export const AT_ONCE = 8
 
-type Buffers = readonly [Buffer<ArrayBuffer>, Buffer<ArrayBuffer>]
+/** Where so many clusters are to be read to; undefined for memory of their own. */
+type Buffers = (count: number) => Buffer<ArrayBuffer> | undefined
 
-/** For whoever reads all and keeps nothing of it. */
-export function buffers(): Buffers {
-  const one = () => Buffer.alloc(AT_ONCE * CLUSTER)
-  return [one(), one()]
+/**
+ * Two in turns, for whoever reads all and keeps nothing of it; none for fewer clusters than `least`, which whoever
+ * writes them takes together.
+ */
+export function buffers(least = 1): Buffers {
+  const one = () => Buffer.allocUnsafeSlow(AT_ONCE * CLUSTER)
+  const both = [one(), one()]
+  let next = 0
+  return (count) => (count < least ? undefined : both[next++ % 2])
 }
 
 /** Where the bytes of a cluster are in a file. */
-interface Place {
+export interface Place {
   readonly disk: DiskReader
   readonly at: number
 }
@@ -30,6 +36,8 @@ interface Run {
 
 /** What was written to a disk by its guest: overlays, of which each hides what is below it. */
 export class GuestWrites {
+  readonly #buffers = buffers(AT_ONCE)
+
   /** The lowest first. Throws OVM_DISK_INVALID for one that has other clusters. */
   constructor(private readonly overlays: readonly Lookup[]) {
     for (const { disk, header } of overlays)
@@ -51,12 +59,15 @@ export class GuestWrites {
     return found.length > 0 ? new WritesTable(found.toReversed()) : undefined
   }
 
-  /** The bytes of these clusters of the L2 table of that index, which have some, in order. */
+  /**
+   * The bytes of these clusters of the L2 table of that index, which have some, in order. Those of AT_ONCE clusters may
+   * be changed once the next are asked for.
+   */
   async *read(index: number, entries: readonly number[]): AsyncGenerator<Uint8Array> {
     if (entries.length === 0) return
     const table = await this.table(index)
     if (!table) throw changed(this.overlays[0]?.disk)
-    for await (const { bytes } of table.read(entries)) yield bytes
+    for await (const { bytes } of table.read(entries, this.#buffers)) yield bytes
   }
 }
 
@@ -84,7 +95,7 @@ export class WritesTable {
     const runs = this.#runs(entries)
     const begin = (index: number) => {
       const run = runs[index]
-      const bytes = run && bytesOf(run.place, run.count, buffers?.[index % 2 === 0 ? 0 : 1])
+      const bytes = run && bytesOf(run.place, run.count, buffers?.(run.count))
       // Whoever leaves off does not wait for it.
       bytes?.catch(() => {})
       return bytes

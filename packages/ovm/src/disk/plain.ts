@@ -4,10 +4,10 @@ import { toOvmError } from "../errors.ts"
 import { ahead } from "../files/ahead.ts"
 import { dataFrom } from "../files/sparse.ts"
 import { isZero } from "../files/zeros.ts"
-import { readAhead } from "../host/libc.ts"
 import { type ChainFile, withLayers } from "./chain-reader.ts"
 import { BYTES, type Differing } from "./differing.ts"
 import { type DiskReader, invalid } from "./file.ts"
+import { GLANCE, Glances } from "./glances.ts"
 import { AT_ONCE, CLUSTER, PER_TABLE } from "./guest-writes.ts"
 import { inspectDisk } from "./inspect.ts"
 import { Lookup } from "./lookup.ts"
@@ -20,12 +20,13 @@ type Places = Float64Array
 const AHEAD = 4
 /** Of what was read, so many stay as they are. */
 export const KEPT = 6
-/** So much of a cluster tells, as a rule, that it is not all zero. */
-const GLANCE = 4096
+/** So many clusters are looked at before others have their turn. */
+const LOOKS = 256
 
 /** A disk all of whose bytes are in one file as they are: raw, or a qcow2 that isPlainQcow2 knows. */
 export class PlainDisk implements ClusterBytes {
   readonly #buffers: Buffer<ArrayBuffer>[] = []
+  readonly #whole = Buffer.allocUnsafeSlow(CLUSTER)
   #next = 0
 
   private constructor(
@@ -43,18 +44,22 @@ export class PlainDisk implements ClusterBytes {
   /** Which clusters are not all zero. Throws OVM_DISK_INVALID for more than `most` bytes of those. */
   async filled(most: number, call: Call): Promise<Differing> {
     const found = new Map<number, Uint8Array>()
-    let bytes = 0
+    const glances = new Glances()
+    let [bytes, looks] = [0, 0]
     for (let index = 0; index * PER_TABLE * CLUSTER < this.size; index++) {
       const places = await this.places(index)
       if (!places) continue
-      // What a signal calls has its turn.
-      await setImmediate()
-      call.signal?.throwIfAborted()
       const kinds = new Uint8Array(PER_TABLE)
       for (const [entry, place] of places.entries()) {
         if (place < 0) continue
-        if (entry % AT_ONCE === 0) readAhead(this.disk.fd, place, AT_ONCE * CLUSTER)
-        if (await this.#isZero(place, this.#lengthOf(index * PER_TABLE + entry))) continue
+        if (looks++ % LOOKS === 0) {
+          // What a signal calls has its turn.
+          await setImmediate()
+          call.signal?.throwIfAborted()
+        }
+        const length = this.#lengthOf(index * PER_TABLE + entry)
+        const glance = glances.at(this.disk, place, Math.min(GLANCE, length))
+        if (isZero(glance) && (await this.#isZero(place, length))) continue
         kinds[entry] = BYTES
         bytes += CLUSTER
       }
@@ -65,9 +70,9 @@ export class PlainDisk implements ClusterBytes {
   }
 
   async #isZero(place: number, length: number): Promise<boolean> {
-    for (const part of [Math.min(GLANCE, length), length])
-      if (!isZero(new Uint8Array((await this.disk.read(place, part, "data")).buffer))) return false
-    return true
+    const bytes = this.#whole.subarray(0, length)
+    await this.disk.read(place, length, "data", bytes)
+    return isZero(bytes)
   }
 
   /** Of a cluster: what is behind the end of the disk is not its. */
