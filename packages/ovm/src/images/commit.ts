@@ -43,7 +43,7 @@ export async function commitMachine(
   const created = new Date().toISOString()
   const additions = { added, disks: further, created, ...(variables && { variables }) }
   const { descriptor } = await writeFurther(store, opened.machine, additions, call)
-  await store.lease(lease).add(descriptor)
+  await store.lease(lease, false).add(descriptor)
   const size = [...added, ...[...further.values()].flat(), ...(variables ? [variables] : [])].reduce(
     (sum, layer) => sum + layer.size,
     0,

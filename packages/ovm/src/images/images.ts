@@ -30,7 +30,7 @@ import {
 import type { PreparedImage, PreparedSnapshot } from "./prepared.ts"
 import type { Registries } from "./pull.ts"
 import { contentOf, type Root, readRoot } from "./root.ts"
-import { refuseOther, storeSnapshot, type TakenSnapshot } from "./snapshot.ts"
+import { refuseOther, storeSnapshot, type TakenSnapshot, targetOf } from "./snapshot.ts"
 import { collectInVain } from "./take-in.ts"
 
 /** What an instance needs as long as it is on record. */
@@ -300,13 +300,15 @@ export class Images {
 
   /** Gives a machine that writeCommit stored its name; what had it goes, unless something else holds it. */
   async nameCommit(descriptor: Descriptor, name: string, call: Call = {}): Promise<void> {
-    const store = await openLayout(this.place.store)
-    try {
-      await store.tag(descriptor, name, call)
-    } finally {
-      await store.close()
-    }
-    await collectImages(this.place, call).catch(() => {})
+    if (await this.#named(descriptor, name, call)) await collectImages(this.place, call).catch(() => {})
+  }
+
+  /** True if it was another's name before. */
+  async #named(descriptor: Descriptor, name: string, call: Call): Promise<boolean> {
+    await using store = await openLayout(this.place.store)
+    const before = await targetOf(store, name, call)
+    await store.tag(descriptor, name, call)
+    return before !== undefined && before.digest !== descriptor.digest
   }
 
   /** Looks for secrets in the sparse RAM file `path` and in the text `beside` it, as scanRam does. */

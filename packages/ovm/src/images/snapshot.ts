@@ -132,13 +132,22 @@ export async function refuseOther(
   name: string,
   call: Call,
 ): Promise<Descriptor | undefined> {
-  const target = await store.resolve(name, call).catch((thrown: unknown) => {
-    if (thrown instanceof OvmError && thrown.code === "OVM_NAME_UNKNOWN") return undefined
-    throw thrown
-  })
+  const target = await targetOf(store, name, call)
   if (target === undefined || (await isSnapshot(store, target, call))) return target
   throw new OvmError("OVM_STATE_CONFLICT", `${name} is not a snapshot, and is not overwritten by one`, {
     detail: { reference: name },
     hint: "take another tag",
+  })
+}
+
+/** What the name stands for here, if for anything. */
+export async function targetOf(
+  store: LayoutStore,
+  name: string,
+  call: Call,
+): Promise<Descriptor | undefined> {
+  return await store.resolve(name, call).catch((thrown: unknown) => {
+    if (thrown instanceof OvmError && thrown.code === "OVM_NAME_UNKNOWN") return undefined
+    throw thrown
   })
 }

@@ -80,12 +80,10 @@ export class Ingest implements AsyncDisposable {
     }
   }
 
-  /** Fills the file with what comes, and brings it to the disk where it is to be durable. */
-  async take(content: Bytes): Promise<{ digest: Digest; size: number }> {
+  /** Fills the file with what comes. Where it is to be durable, the disk begins to take it. */
+  take(content: Bytes): Promise<{ digest: Digest; size: number }> {
     const { path, handle, into } = this
-    const taken = await fillHashed({ path, fd: handle.fd }, content, { behind: into.durable })
-    if (into.durable) await writing(path, () => synced(handle.fd))
-    return taken
+    return fillHashed({ path, fd: handle.fd }, content, { behind: into.durable })
   }
 
   /**

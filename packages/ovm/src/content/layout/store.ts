@@ -220,9 +220,12 @@ export class LayoutStore
     return changed !== undefined
   }
 
-  /** A lease that outlives this store and this process, by its id: one that exists is continued. */
-  lease(id: string): LongLease {
-    return new NamedLease(this.files, id, this.durable)
+  /**
+   * A lease that outlives this store and this process, by its id: one that exists is continued. What it holds here need
+   * not be `durable` for whoever lets go of it, or gives it a name, before a crash of the host would matter.
+   */
+  lease(id: string, durable = this.durable): LongLease {
+    return new NamedLease(this.files, id, durable)
   }
 
   /** The leases of that kind with what they hold. */
