@@ -32,12 +32,14 @@ export interface Done {
   readonly size?: number
 }
 
-/** One build: makes what its stages need, each once. */
-export class Building {
+/** One build: makes what its stages need, each once. Its machines are gone once it is disposed of. */
+export class Building implements AsyncDisposable {
   readonly done: Done[] = []
   readonly #steps: Steps
   readonly #images = new Map<string, Promise<string>>()
   #daemon: Promise<Runtime> | undefined
+  /** The end of the machines of the stage before. */
+  #end: Promise<void> | undefined
 
   constructor(
     private readonly place: BuildPlace,
@@ -88,9 +90,28 @@ export class Building {
     return await this.#run(stage, image, rest)
   }
 
-  async #run({ name }: PlannedStage, from: string, steps: readonly PlannedStep[]): Promise<string> {
+  async #run(stage: PlannedStage, from: string, steps: readonly PlannedStep[]): Promise<string> {
+    // A host may bear no more than those of one stage.
+    await this[Symbol.asyncDispose]()
+    const machines = this.#machines()
+    try {
+      return await this.#perform(machines, { stage, from, steps })
+    } finally {
+      // Meanwhile what was made gets its name.
+      this.#end = machines[Symbol.asyncDispose]()
+      this.#end.catch(() => {})
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const end = this.#end
+    this.#end = undefined
+    await end
+  }
+
+  #machines(): Machines {
     const { memory, cpus, cache } = this.options
-    await using machines = new Machines({
+    return new Machines({
       runtime: () => this.#runtime(),
       id: this.place.id,
       steps: this.#steps,
@@ -99,16 +120,22 @@ export class Building {
       cache,
       say: (text) => this.#say(text),
     })
+  }
+
+  async #perform(
+    machines: Machines,
+    { stage, from, steps }: { stage: PlannedStage; from: string; steps: readonly PlannedStep[] },
+  ): Promise<string> {
     // The one that is most likely to be another one the next time.
     const last = steps.findLastIndex(({ work }) => work.kind === "run")
     let image = from
     let builder: Builder | undefined
     for (const [at, step] of steps.entries()) {
       const { line, text, key } = step
-      this.#say(`${this.#at(line, name)} ${text}`)
+      this.#say(`${this.#at(line, stage.name)} ${text}`)
       builder ??= await machines.begin(from, { ...this.call, keeps: last >= 0 })
       if (at === last) await machines.keep(builder, image, this.call)
-      const written = await this.#perform(builder, step, machines)
+      const written = await this.#step(builder, step, machines)
       const made = this.#steps.name(key)
       const size = written ? await builder.commit(made, this.call) : undefined
       if (!written) await this.#steps.keepSame(key, image, this.call)
@@ -120,7 +147,7 @@ export class Building {
   }
 
   /** False if nothing was written. Throws OVM_BUILD_FAILED. */
-  async #perform(builder: Builder, { line, work }: PlannedStep, machines: Machines): Promise<boolean> {
+  async #step(builder: Builder, { line, work }: PlannedStep, machines: Machines): Promise<boolean> {
     const { latest } = this.options
     const call = { ...this.call, ...(latest !== undefined && { latest }) }
     try {

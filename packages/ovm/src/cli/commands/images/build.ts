@@ -128,7 +128,7 @@ async function run(folder: string, options: BuildOptions): Promise<void> {
       ...(memory !== undefined && { memory }),
       ...(cpus !== undefined && { cpus }),
     }
-    const building = new Building(place, how, { signal })
+    await using building = new Building(place, how, { signal })
     const image = await building.image(stage)
     const digest = await finishBuild(
       stage,
