@@ -10,8 +10,6 @@ import { OVM, output, untilSaid, withHome } from "./programs.ts"
 const CYCLES = 300
 /** Before them: what is loaded and compiled once is no leak. */
 const FIRST = 60
-/** How long memory that is free is given to be given back. */
-const REST_MS = 5000
 
 async function cycle(runtime: Runtime): Promise<void> {
   const { instance_id } = await runtime.start({ manifest: "bench:1" })
@@ -37,8 +35,7 @@ await withHome(async (env, home) => {
   const runtime = connect(join(home, "ovm.sock"))
   const cycles = async (count: number) => {
     for (let done = 0; done < count; done++) await cycle(runtime)
-    await sleep(REST_MS)
-    return left(pid, home)
+    return await left(pid, home)
   }
   const before = await cycles(FIRST)
   reportLeft(`${CYCLES} starts and stops`, before, await cycles(CYCLES))

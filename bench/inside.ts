@@ -116,8 +116,8 @@ await withHome(async (env, home) => {
   console.log(
     `${AT_A_TIME} at a time: ${both}, ratio ${(ours.rate / hand.rate).toFixed(2)} (goal 40 a second)`,
   )
-  const before = left(pid, home)
+  const before = await left(pid, home)
   const { count } = await many(SHARES.more, () => sandbox(runtime))
   await settled(runtime)
-  reportLeft(`${count} more`, before, left(pid, home))
+  reportLeft(`${count} more`, before, await left(pid, home))
 })

@@ -4,6 +4,9 @@ import { join } from "node:path"
 /** By how much the daemon's memory may differ, in MiB. */
 const BOUND_MIB = 5
 
+/** How long memory that is free is given to be given back. */
+const REST_MS = 5000
+
 /** What a daemon has, and what works in its root. */
 export interface Left {
   /** Resident, in MiB. */
@@ -13,7 +16,9 @@ export interface Left {
   readonly processes: number
 }
 
-export function left(pid: number, home: string): Left {
+/** What it has once it has had a rest: right after much work its memory is what that work took at a time. */
+export async function left(pid: number, home: string): Promise<Left> {
+  await Bun.sleep(REST_MS)
   const proc = `/proc/${pid}`
   const [, rss] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(join(proc, "status"), "latin1")) ?? []
   return {
