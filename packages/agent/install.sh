@@ -23,7 +23,7 @@ install 755 ovm-agent /usr/local/sbin/ovm-agent
 case $service in
 *.service)
   install 644 ovm-agent.service "$service"
-  systemctl daemon-reload
+  # That has it read its units anew, too.
   systemctl enable ovm-agent.service
   systemctl restart ovm-agent.service
   ;;
