@@ -199,7 +199,8 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
       expect(await box.instances("--all")).toEqual([])
     }
     // What is to be refused is asked for by what reaches something else.
-    const reach = `echo heard | nc -l -p 8 & sleep 1; nc -w 5 127.0.0.1 8 </dev/null; set -- $(ip route); echo asks $3; nc -w 5 $3 ${host.port} </dev/null`
+    const listens = "busybox netstat -lnt | busybox grep -q :8 "
+    const reach = `echo heard | nc -l -p 8 & until ${listens}; do sleep 1; done; nc -w 5 127.0.0.1 8 </dev/null; set -- $(ip route); echo asks $3; nc -w 5 $3 ${host.port} </dev/null`
     const full = "dd if=/dev/zero of=/full bs=1M"
     await failed(
       `${reach}; ${full}`,
