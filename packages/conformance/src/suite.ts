@@ -29,6 +29,7 @@ import { bzImagePlans } from "./checks/runtime/bzimage.ts"
 import { committedPlans } from "./checks/runtime/committed.ts"
 import { crowdPlans } from "./checks/runtime/crowds.ts"
 import { diskPlans } from "./checks/runtime/disks.ts"
+import { endedWhileTakenPlans } from "./checks/runtime/ended-while-taken.ts"
 import { forkPlans } from "./checks/runtime/fork.ts"
 import { fullDiskPlans } from "./checks/runtime/full.ts"
 import { lifePlans } from "./checks/runtime/life.ts"
@@ -119,6 +120,7 @@ export async function loadSuite(): Promise<Suite> {
     ...moreSnapshotPlans,
     ...writtenPlans,
     ...remadePlans,
+    ...endedWhileTakenPlans,
   ]
   return {
     wrapper: [

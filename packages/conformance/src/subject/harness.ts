@@ -40,9 +40,10 @@ export class Harness {
     return new Harness(command, home, settings)
   }
 
-  /** Another one by the same command, with a folder of its own, and these variables. */
-  another(settings: Readonly<Record<string, string>> = {}): Promise<Harness> {
-    return Harness.create(this.command, settings)
+  /** Another one by the same command, with a folder of its own, these variables, and a program before it. */
+  another(settings: Readonly<Record<string, string>> = {}, before = ""): Promise<Harness> {
+    const command = `/bin/sh -c '${this.command.replaceAll("'", "'\\''")}'`
+    return Harness.create(before ? `${before} ${command}` : this.command, settings)
   }
 
   get socket(): string {

@@ -85,6 +85,7 @@ export const IMPORTERS: readonly Mutant[] = of([
   ["gives one CPU", "IMP-071", "import/ova/machine"],
   ["keeps nothing of KubeVirt", "IMP-066", "import/kubevirt-kept"],
   ["leaves out the agent", "IMP-054", "import/container/how-it-boots"],
+  ["takes a stage for scratch", "BLD-057", "build/from-scratch"],
   ["offers no ports", "IMP-052", "import/container/ports"],
   ["forgets where it is from", "IMP-053", "import/container/where-it-is-from"],
   ["takes whiteouts for files", "IMP-042", "import/container/layers-in-order"],

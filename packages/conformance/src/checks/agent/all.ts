@@ -4,6 +4,7 @@ import { agentChannelPlans } from "./channel.ts"
 import { agentCommandPlans } from "./commands.ts"
 import { agentGuestPlans } from "./guest.ts"
 import { agentSnapshotPlans } from "./snapshots.ts"
+import { virtiofsPlans } from "./virtiofs.ts"
 
 /** A runtime and the agent of its machine, which is the suite. */
 export const agentPlans: readonly Plan[] = [
@@ -12,4 +13,5 @@ export const agentPlans: readonly Plan[] = [
   ...agentGuestPlans,
   ...agentSnapshotPlans,
   ...anotherAgentPlans,
+  ...virtiofsPlans,
 ]

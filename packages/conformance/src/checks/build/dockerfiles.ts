@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { diskMachine } from "../../artifact/disks.ts"
 import { type Check, must } from "../../check.ts"
+import { Ext4 } from "../../disk/ext4.ts"
 import { containerIn } from "../../foreign/container.ts"
 import { diskOf } from "../../foreign/disks.ts"
 import { ForeignLayout } from "../../foreign/layout.ts"
@@ -10,8 +11,8 @@ import { digestOf } from "../../registry/content.ts"
 import type { Wrapper } from "../../subject/wrapper.ts"
 import { bootFolder } from "../import/container-stage.ts"
 import { layoutOf } from "../import/exports.ts"
-import { type Bench, bench, newLayout } from "../import/stage.ts"
-import { BASE, built, type Document, refusesBuild } from "./stage.ts"
+import { type Bench, bench, machineIn, newLayout } from "../import/stage.ts"
+import { BASE, built, type Document, dependenciesOf, provenanceIn, refusesBuild } from "./stage.ts"
 
 /** Nothing of it writes to the disk. */
 const SAYS_ALL = `ARG WHO=world
@@ -139,6 +140,25 @@ export const dockerfiles: readonly Check<Wrapper>[] = [
       [undefined, ["kept"]],
       "Env and Cmd, of which the first is of another form,",
     )
+  }),
+  bench("build/from-scratch", ["OVMS-BLD-057"], async (bench) => {
+    const { base, boot } = await containerBase(bench)
+    const text = "FROM base AS other\nLABEL other=one\nFROM scratch\nLABEL a=b\n"
+    const { layout, settings, notes, manifest } = await built(bench, text, { base, boot })
+    same(settings, { Labels: { a: "b" } }, "what it says of itself")
+    same(notes["org.opencontainers.image.base.digest"], undefined, "the digest of a base")
+    must(
+      / init=\/etc\/ovm\/init\b/.test(manifest.kernel?.args ?? ""),
+      "its kernel does not begin /etc/ovm/init",
+    )
+    const files = new Ext4((await machineIn(layout)).disk)
+    must(
+      files.find("/etc/ovm/init"),
+      "it has no /etc/ovm/init, as a container image has that becomes a machine",
+    )
+    must(!files.find("/srv/file"), "it has files of an image that it did not begin with")
+    const parts = dependenciesOf((await provenanceIn(bench)).said).map(([part]) => part)
+    must(!parts.includes("base"), `its provenance has the parts ${parts.join(", ")}`)
   }),
   bench("build/from-a-container-image", ["OVMS-BLD-040", "OVMS-BLD-044"], async (bench) => {
     const { config, digest, ...base } = await containerBase(bench)

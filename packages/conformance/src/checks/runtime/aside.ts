@@ -1,13 +1,17 @@
 import { Runtime } from "../../subject/runtime.ts"
 import { harnessOf, type Plan, type Scene, sceneOf } from "./plan.ts"
 
-/** Another runtime by the same command, for what would disturb the one that all checks share. */
+/**
+ * Another runtime by the same command, behind a program where one is named in the shell's words, for what would disturb
+ * the one that all checks share.
+ */
 export async function aside(
   scene: Scene,
   use: (scene: Scene) => Promise<void>,
   settings: Readonly<Record<string, string>> = {},
+  before = "",
 ): Promise<void> {
-  const harness = await harnessOf(scene.runtime).another(settings)
+  const harness = await harnessOf(scene.runtime).another(settings, before)
   try {
     await harness.start(scene.signal)
     const runtime = new Runtime(harness.socket, scene.runtime.machines, harness, scene.signal)

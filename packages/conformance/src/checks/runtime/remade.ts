@@ -1,12 +1,15 @@
+import { spawnSync } from "node:child_process"
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { GUEST_MEMORY, guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
 import { type Artifact, described, withLayers } from "../../artifact/make.ts"
-import { must } from "../../check.ts"
-import { digestOf } from "../../registry/content.ts"
+import { emptyOverlay } from "../../artifact/qcow2.ts"
+import { must, skip } from "../../check.ts"
+import { type Descriptor, digestOf } from "../../registry/content.ts"
 import { processesWith } from "../../subject/processes.ts"
 import { Store } from "../../subject/store.ts"
+import { aside } from "./aside.ts"
 import { harnessOf, type Plan, type Scene } from "./plan.ts"
 import { snapshotPlan, snapshotted } from "./snapshots.ts"
 
@@ -15,8 +18,11 @@ import { snapshotPlan, snapshotted } from "./snapshots.ts"
 const SNAPSHOT = "application/vnd.ovms.snapshot.v1+json"
 
 /** The parts of a snapshot of the suite's guest that this runtime has taken. */
-export async function parts(scene: Scene) {
-  const { snapshot } = await snapshotted(scene)
+export async function parts(scene: Scene, request: object = {}) {
+  return await partsOf(scene, (await snapshotted(scene, request)).snapshot)
+}
+
+async function partsOf(scene: Scene, snapshot: string) {
   const store = await Store.of(harnessOf(scene.runtime))
   const oci = await store.manifest(snapshot)
   const descriptor = await store.document(oci.config)
@@ -135,6 +141,26 @@ export const remadePlans: readonly Plan[] = [
     const manifest = await writeLayout(join(folder, "other-disks"), remade(await parts(scene), { disks }))
     await runtime.refused("POST /start", "OVM_SNAPSHOT_INVALID", "", { body: { manifest } })
   }),
+  snapshotPlan("overlay-of-another-size", ["OVMS-SNP-179"], async (scene) => {
+    const { runtime, folder, machine, start } = scene
+    const data = [{ name: "data", size: 1 << 20 }]
+    const base = await machine({ diskless: false, document: { disks: data } })
+    const id = await start({ manifest: base })
+    await runtime.says(id, /TICK 2\r?\n/)
+    const body = { instance_id: id, tag: "suite-overlay" }
+    const { snapshot_ref } = await runtime.ask<{ snapshot_ref: string }>("POST /snapshot", "", { body })
+    const found = await partsOf(scene, snapshot_ref)
+    const [disk] = found.descriptor.disks ?? []
+    must(disk?.name === "data" && disk.overlays.length > 0, "the snapshot has no overlay of the further disk")
+    const overlay = emptyOverlay(2 << 20, "parent")
+    const ref = digestOf(overlay)
+    const layer = found.layers.find(({ digest }) => digest === disk.overlays.at(-1).ref)
+    const layers = [...found.layers, { ...layer, digest: ref, size: overlay.length } as Descriptor]
+    const disks = [{ ...disk, overlays: [{ ...disk.overlays.at(-1), ref, size: overlay.length }] }]
+    const wrong = remade({ ...found, layers, blobs: [...found.blobs, overlay] }, { disks })
+    const manifest = await writeLayout(join(folder, "overlay"), wrong)
+    await runtime.refused("POST /start", "OVM_DISK_INVALID", "", { body: { manifest } })
+  }),
   snapshotPlan("state-that-is-none", ["OVMS-API-028"], async (scene) => {
     const { runtime, folder, keep } = scene
     const { home } = harnessOf(runtime)
@@ -163,6 +189,23 @@ export const remadePlans: readonly Plan[] = [
     const keys = found.get("aws-access-key")
     must(keys >= PAGES, `of ${PAGES} keys, each in two pages, ${keys} are found`)
   }),
+  snapshotPlan("memory-that-cannot-be-locked", ["OVMS-SNP-102"], async (scene) => {
+    const made = remade(await parts(scene, { mlock_required: true }), {})
+    const manifest = await writeLayout(join(scene.folder, "locked"), made)
+    await aside(
+      scene,
+      async ({ runtime }) => {
+        const { message } = await runtime.refused("POST /start", "OVM_UNSUPPORTED", "", {
+          body: { manifest },
+        })
+        must(/65536|64 KiB|MEMLOCK/.test(message), `the limit is not named: ${message}`)
+        const { instances } = await runtime.ask<{ instances: readonly object[] }>("GET /instances")
+        must(instances.length === 0, "it was refused, and there is an instance")
+      },
+      {},
+      locksLittle(),
+    )
+  }),
   snapshotPlan("memory-that-is-locked", ["OVMS-SNP-101"], async (scene) => {
     const { runtime, start } = scene
     const { manifest } = await snapshotted(scene, { mlock_required: true })
@@ -177,6 +220,14 @@ export const remadePlans: readonly Plan[] = [
     )
   }),
 ]
+
+/** Has a program lock 64 KiB at most, also where it is root's; skips where nothing of this host can. */
+function locksLittle(): string {
+  const able = process.getuid?.() === 0 ? "setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock " : ""
+  const words = `${able}prlimit --memlock=65536:65536`
+  const { status } = spawnSync("/bin/sh", ["-c", `${words} true`], { stdio: "ignore" })
+  return status === 0 ? words : skip("no program of this host bounds what another one may lock")
+}
 
 /** What of the memory of an instance's processes is locked. */
 async function lockedBytes(id: string): Promise<number> {
