@@ -116,7 +116,12 @@ export const standbyPlans: readonly Plan[] = [
       const goesOn = async () => {
         const before = await runtime.logs(id)
         sockets.push(await connected(port))
-        await runtime.until("the guest goes on", async () => (await runtime.logs(id)) !== before)
+        await runtime.until("the guest goes on", async () => {
+          if ((await runtime.logs(id)) !== before) return true
+          // It was put aside while somebody came.
+          if ((await runtime.status(id)).reason === "standby") sockets.push(await connected(port))
+          return false
+        })
       }
       try {
         await goesOn()
