@@ -1160,7 +1160,7 @@ class Event(_Event, total=False):
 EventType = Literal["starting", "running", "paused", "stopping", "stopped", "failed", "removed", "snapshot", "unreachable", "reachable", "ports", "degraded", "lost"]
 
 
-class VmmInfo1(TypedDict):
+class _VmmInfo1(TypedDict):
     name: str
     version: str
     # Path of its program.
@@ -1168,6 +1168,13 @@ class VmmInfo1(TypedDict):
     accelerator: str
     # Why that accelerator.
     accelerator_reason: str
+
+
+class VmmInfo1(_VmmInfo1, total=False):
+    # Whether each of its machines sees nothing of the host but what it uses, as a user of its own; absent where it knows of no jails.
+    jailed: bool
+    # Why it is jailed or is not.
+    jailed_reason: str
 
 
 class VmmInfo2(TypedDict):

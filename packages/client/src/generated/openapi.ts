@@ -1495,6 +1495,10 @@ export interface components {
             readonly accelerator: string;
             /** @description Why that accelerator. */
             readonly accelerator_reason: string;
+            /** @description Whether each of its machines sees nothing of the host but what it uses, as a user of its own; absent where it knows of no jails. */
+            readonly jailed?: boolean;
+            /** @description Why it is jailed or is not. */
+            readonly jailed_reason?: string;
         } | {
             readonly name: string;
             readonly error: components["schemas"]["ErrorEntry"];

@@ -8185,7 +8185,7 @@ return errors === 0;
 validate36.evaluated = {"props":{"protocol":true,"address":true,"host":true,"guest":true,"held":true},"dynamicProps":false,"dynamicItems":false};
 
 export const RuntimeInfo = validate37;
-const schema48 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"demand":{"type":"integer","minimum":1},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
+const schema48 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"},"jailed":{"type":"boolean"},"jailed_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"demand":{"type":"integer","minimum":1},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
 
 function validate37(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -8438,14 +8438,38 @@ vErrors.push(err20);
 errors++;
 }
 }
-}
-else {
-const err21 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data4.jailed !== undefined){
+if(typeof data4.jailed !== "boolean"){
+const err21 = {instancePath:instancePath+"/vmms/" + i0+"/jailed",schemaPath:"#/properties/vmms/items/oneOf/0/properties/jailed/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err21];
 }
 else {
 vErrors.push(err21);
+}
+errors++;
+}
+}
+if(data4.jailed_reason !== undefined){
+if(typeof data4.jailed_reason !== "string"){
+const err22 = {instancePath:instancePath+"/vmms/" + i0+"/jailed_reason",schemaPath:"#/properties/vmms/items/oneOf/0/properties/jailed_reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err22];
+}
+else {
+vErrors.push(err22);
+}
+errors++;
+}
+}
+}
+else {
+const err23 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err23];
+}
+else {
+vErrors.push(err23);
 }
 errors++;
 }
@@ -8459,32 +8483,13 @@ props0.version = true;
 props0.binary = true;
 props0.accelerator = true;
 props0.accelerator_reason = true;
+props0.jailed = true;
+props0.jailed_reason = true;
 }
-const _errs23 = errors;
+const _errs27 = errors;
 if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
 if(data4.name === undefined){
-const err22 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
-if(vErrors === null){
-vErrors = [err22];
-}
-else {
-vErrors.push(err22);
-}
-errors++;
-}
-if(data4.error === undefined){
-const err23 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/required",keyword:"required",params:{missingProperty: "error"},message:"must have required property '"+"error"+"'"};
-if(vErrors === null){
-vErrors = [err23];
-}
-else {
-vErrors.push(err23);
-}
-errors++;
-}
-if(data4.name !== undefined){
-if(typeof data4.name !== "string"){
-const err24 = {instancePath:instancePath+"/vmms/" + i0+"/name",schemaPath:"#/properties/vmms/items/oneOf/1/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err24 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -8493,12 +8498,8 @@ vErrors.push(err24);
 }
 errors++;
 }
-}
-if(data4.error !== undefined){
-let data11 = data4.error;
-if(data11 && typeof data11 == "object" && !Array.isArray(data11)){
-if(data11.code === undefined){
-const err25 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(data4.error === undefined){
+const err25 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/required",keyword:"required",params:{missingProperty: "error"},message:"must have required property '"+"error"+"'"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -8507,8 +8508,9 @@ vErrors.push(err25);
 }
 errors++;
 }
-if(data11.message === undefined){
-const err26 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+if(data4.name !== undefined){
+if(typeof data4.name !== "string"){
+const err26 = {instancePath:instancePath+"/vmms/" + i0+"/name",schemaPath:"#/properties/vmms/items/oneOf/1/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -8517,11 +8519,12 @@ vErrors.push(err26);
 }
 errors++;
 }
-if(data11.code !== undefined){
-let data12 = data11.code;
-if(typeof data12 === "string"){
-if(!pattern8.test(data12)){
-const err27 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data4.error !== undefined){
+let data13 = data4.error;
+if(data13 && typeof data13 == "object" && !Array.isArray(data13)){
+if(data13.code === undefined){
+const err27 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -8530,9 +8533,8 @@ vErrors.push(err27);
 }
 errors++;
 }
-}
-else {
-const err28 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data13.message === undefined){
+const err28 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -8541,10 +8543,11 @@ vErrors.push(err28);
 }
 errors++;
 }
-}
-if(data11.message !== undefined){
-if(typeof data11.message !== "string"){
-const err29 = {instancePath:instancePath+"/vmms/" + i0+"/error/message",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data13.code !== undefined){
+let data14 = data13.code;
+if(typeof data14 === "string"){
+if(!pattern8.test(data14)){
+const err29 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -8554,9 +8557,8 @@ vErrors.push(err29);
 errors++;
 }
 }
-}
 else {
-const err30 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err30 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -8566,9 +8568,9 @@ vErrors.push(err30);
 errors++;
 }
 }
-}
-else {
-const err31 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data13.message !== undefined){
+if(typeof data13.message !== "string"){
+const err31 = {instancePath:instancePath+"/vmms/" + i0+"/error/message",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -8577,7 +8579,31 @@ vErrors.push(err31);
 }
 errors++;
 }
-var _valid0 = _errs23 === errors;
+}
+}
+else {
+const err32 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err32];
+}
+else {
+vErrors.push(err32);
+}
+errors++;
+}
+}
+}
+else {
+const err33 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err33];
+}
+else {
+vErrors.push(err33);
+}
+errors++;
+}
+var _valid0 = _errs27 === errors;
 if(_valid0 && valid3){
 valid3 = false;
 passing0 = [passing0, 1];
@@ -8594,12 +8620,12 @@ props0.error = true;
 }
 }
 if(!valid3){
-const err32 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
+const err34 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
 if(vErrors === null){
-vErrors = [err32];
+vErrors = [err34];
 }
 else {
-vErrors.push(err32);
+vErrors.push(err34);
 }
 errors++;
 }
@@ -8617,31 +8643,7 @@ vErrors = null;
 }
 }
 else {
-const err33 = {instancePath:instancePath+"/vmms",schemaPath:"#/properties/vmms/type",keyword:"type",params:{type: "array"},message:"must be array"};
-if(vErrors === null){
-vErrors = [err33];
-}
-else {
-vErrors.push(err33);
-}
-errors++;
-}
-}
-if(data.instances !== undefined){
-let data14 = data.instances;
-if(data14 && typeof data14 == "object" && !Array.isArray(data14)){
-if(data14.total === undefined){
-const err34 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "total"},message:"must have required property '"+"total"+"'"};
-if(vErrors === null){
-vErrors = [err34];
-}
-else {
-vErrors.push(err34);
-}
-errors++;
-}
-if(data14.running === undefined){
-const err35 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "running"},message:"must have required property '"+"running"+"'"};
+const err35 = {instancePath:instancePath+"/vmms",schemaPath:"#/properties/vmms/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -8650,8 +8652,12 @@ vErrors.push(err35);
 }
 errors++;
 }
-if(data14.limit === undefined){
-const err36 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "limit"},message:"must have required property '"+"limit"+"'"};
+}
+if(data.instances !== undefined){
+let data16 = data.instances;
+if(data16 && typeof data16 == "object" && !Array.isArray(data16)){
+if(data16.total === undefined){
+const err36 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "total"},message:"must have required property '"+"total"+"'"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -8660,10 +8666,8 @@ vErrors.push(err36);
 }
 errors++;
 }
-if(data14.total !== undefined){
-let data15 = data14.total;
-if(!(((typeof data15 == "number") && (!(data15 % 1) && !isNaN(data15))) && (isFinite(data15)))){
-const err37 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data16.running === undefined){
+const err37 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "running"},message:"must have required property '"+"running"+"'"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -8672,9 +8676,8 @@ vErrors.push(err37);
 }
 errors++;
 }
-if((typeof data15 == "number") && (isFinite(data15))){
-if(data15 < 0 || isNaN(data15)){
-const err38 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data16.limit === undefined){
+const err38 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "limit"},message:"must have required property '"+"limit"+"'"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -8683,12 +8686,10 @@ vErrors.push(err38);
 }
 errors++;
 }
-}
-}
-if(data14.running !== undefined){
-let data16 = data14.running;
-if(!(((typeof data16 == "number") && (!(data16 % 1) && !isNaN(data16))) && (isFinite(data16)))){
-const err39 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data16.total !== undefined){
+let data17 = data16.total;
+if(!(((typeof data17 == "number") && (!(data17 % 1) && !isNaN(data17))) && (isFinite(data17)))){
+const err39 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -8697,9 +8698,9 @@ vErrors.push(err39);
 }
 errors++;
 }
-if((typeof data16 == "number") && (isFinite(data16))){
-if(data16 < 0 || isNaN(data16)){
-const err40 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if((typeof data17 == "number") && (isFinite(data17))){
+if(data17 < 0 || isNaN(data17)){
+const err40 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -8710,10 +8711,10 @@ errors++;
 }
 }
 }
-if(data14.limit !== undefined){
-let data17 = data14.limit;
-if(!(((typeof data17 == "number") && (!(data17 % 1) && !isNaN(data17))) && (isFinite(data17)))){
-const err41 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data16.running !== undefined){
+let data18 = data16.running;
+if(!(((typeof data18 == "number") && (!(data18 % 1) && !isNaN(data18))) && (isFinite(data18)))){
+const err41 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -8722,9 +8723,9 @@ vErrors.push(err41);
 }
 errors++;
 }
-if((typeof data17 == "number") && (isFinite(data17))){
-if(data17 < 0 || isNaN(data17)){
-const err42 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if((typeof data18 == "number") && (isFinite(data18))){
+if(data18 < 0 || isNaN(data18)){
+const err42 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -8735,9 +8736,10 @@ errors++;
 }
 }
 }
-}
-else {
-const err43 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data16.limit !== undefined){
+let data19 = data16.limit;
+if(!(((typeof data19 == "number") && (!(data19 % 1) && !isNaN(data19))) && (isFinite(data19)))){
+const err43 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -8746,16 +8748,9 @@ vErrors.push(err43);
 }
 errors++;
 }
-}
-if(data.warm !== undefined){
-let data18 = data.warm;
-if(Array.isArray(data18)){
-const len1 = data18.length;
-for(let i1=0; i1<len1; i1++){
-let data19 = data18[i1];
-if(data19 && typeof data19 == "object" && !Array.isArray(data19)){
-if(data19.reference === undefined){
-const err44 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
+if((typeof data19 == "number") && (isFinite(data19))){
+if(data19 < 0 || isNaN(data19)){
+const err44 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -8764,8 +8759,11 @@ vErrors.push(err44);
 }
 errors++;
 }
-if(data19.wanted === undefined){
-const err45 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "wanted"},message:"must have required property '"+"wanted"+"'"};
+}
+}
+}
+else {
+const err45 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -8774,8 +8772,16 @@ vErrors.push(err45);
 }
 errors++;
 }
-if(data19.ready === undefined){
-const err46 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "ready"},message:"must have required property '"+"ready"+"'"};
+}
+if(data.warm !== undefined){
+let data20 = data.warm;
+if(Array.isArray(data20)){
+const len1 = data20.length;
+for(let i1=0; i1<len1; i1++){
+let data21 = data20[i1];
+if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
+if(data21.reference === undefined){
+const err46 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -8784,9 +8790,8 @@ vErrors.push(err46);
 }
 errors++;
 }
-if(data19.reference !== undefined){
-if(typeof data19.reference !== "string"){
-const err47 = {instancePath:instancePath+"/warm/" + i1+"/reference",schemaPath:"#/properties/warm/items/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data21.wanted === undefined){
+const err47 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "wanted"},message:"must have required property '"+"wanted"+"'"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -8795,12 +8800,8 @@ vErrors.push(err47);
 }
 errors++;
 }
-}
-if(data19.snapshot !== undefined){
-let data21 = data19.snapshot;
-if(typeof data21 === "string"){
-if(!pattern6.test(data21)){
-const err48 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data21.ready === undefined){
+const err48 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "ready"},message:"must have required property '"+"ready"+"'"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -8809,9 +8810,9 @@ vErrors.push(err48);
 }
 errors++;
 }
-}
-else {
-const err49 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data21.reference !== undefined){
+if(typeof data21.reference !== "string"){
+const err49 = {instancePath:instancePath+"/warm/" + i1+"/reference",schemaPath:"#/properties/warm/items/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -8821,10 +8822,11 @@ vErrors.push(err49);
 errors++;
 }
 }
-if(data19.wanted !== undefined){
-let data22 = data19.wanted;
-if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
-const err50 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data21.snapshot !== undefined){
+let data23 = data21.snapshot;
+if(typeof data23 === "string"){
+if(!pattern6.test(data23)){
+const err50 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -8833,9 +8835,9 @@ vErrors.push(err50);
 }
 errors++;
 }
-if((typeof data22 == "number") && (isFinite(data22))){
-if(data22 < 0 || isNaN(data22)){
-const err51 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err51 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -8845,11 +8847,10 @@ vErrors.push(err51);
 errors++;
 }
 }
-}
-if(data19.demand !== undefined){
-let data23 = data19.demand;
-if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
-const err52 = {instancePath:instancePath+"/warm/" + i1+"/demand",schemaPath:"#/properties/warm/items/properties/demand/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data21.wanted !== undefined){
+let data24 = data21.wanted;
+if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
+const err52 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -8858,9 +8859,9 @@ vErrors.push(err52);
 }
 errors++;
 }
-if((typeof data23 == "number") && (isFinite(data23))){
-if(data23 < 1 || isNaN(data23)){
-const err53 = {instancePath:instancePath+"/warm/" + i1+"/demand",schemaPath:"#/properties/warm/items/properties/demand/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if((typeof data24 == "number") && (isFinite(data24))){
+if(data24 < 0 || isNaN(data24)){
+const err53 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -8871,10 +8872,10 @@ errors++;
 }
 }
 }
-if(data19.ready !== undefined){
-let data24 = data19.ready;
-if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
-const err54 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data21.demand !== undefined){
+let data25 = data21.demand;
+if(!(((typeof data25 == "number") && (!(data25 % 1) && !isNaN(data25))) && (isFinite(data25)))){
+const err54 = {instancePath:instancePath+"/warm/" + i1+"/demand",schemaPath:"#/properties/warm/items/properties/demand/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -8883,9 +8884,9 @@ vErrors.push(err54);
 }
 errors++;
 }
-if((typeof data24 == "number") && (isFinite(data24))){
-if(data24 < 0 || isNaN(data24)){
-const err55 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if((typeof data25 == "number") && (isFinite(data25))){
+if(data25 < 1 || isNaN(data25)){
+const err55 = {instancePath:instancePath+"/warm/" + i1+"/demand",schemaPath:"#/properties/warm/items/properties/demand/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -8896,11 +8897,10 @@ errors++;
 }
 }
 }
-if(data19.reason !== undefined){
-let data25 = data19.reason;
-if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
-if(data25.code === undefined){
-const err56 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(data21.ready !== undefined){
+let data26 = data21.ready;
+if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
+const err56 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -8909,8 +8909,9 @@ vErrors.push(err56);
 }
 errors++;
 }
-if(data25.message === undefined){
-const err57 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+if((typeof data26 == "number") && (isFinite(data26))){
+if(data26 < 0 || isNaN(data26)){
+const err57 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -8919,11 +8920,13 @@ vErrors.push(err57);
 }
 errors++;
 }
-if(data25.code !== undefined){
-let data26 = data25.code;
-if(typeof data26 === "string"){
-if(!pattern8.test(data26)){
-const err58 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+}
+if(data21.reason !== undefined){
+let data27 = data21.reason;
+if(data27 && typeof data27 == "object" && !Array.isArray(data27)){
+if(data27.code === undefined){
+const err58 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -8932,9 +8935,8 @@ vErrors.push(err58);
 }
 errors++;
 }
-}
-else {
-const err59 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data27.message === undefined){
+const err59 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -8943,10 +8945,11 @@ vErrors.push(err59);
 }
 errors++;
 }
-}
-if(data25.message !== undefined){
-if(typeof data25.message !== "string"){
-const err60 = {instancePath:instancePath+"/warm/" + i1+"/reason/message",schemaPath:"#/properties/warm/items/properties/reason/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data27.code !== undefined){
+let data28 = data27.code;
+if(typeof data28 === "string"){
+if(!pattern8.test(data28)){
+const err60 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -8956,9 +8959,8 @@ vErrors.push(err60);
 errors++;
 }
 }
-}
 else {
-const err61 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err61 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -8968,9 +8970,9 @@ vErrors.push(err61);
 errors++;
 }
 }
-}
-else {
-const err62 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data27.message !== undefined){
+if(typeof data27.message !== "string"){
+const err62 = {instancePath:instancePath+"/warm/" + i1+"/reason/message",schemaPath:"#/properties/warm/items/properties/reason/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -8982,7 +8984,7 @@ errors++;
 }
 }
 else {
-const err63 = {instancePath:instancePath+"/warm",schemaPath:"#/properties/warm/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err63 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -8992,11 +8994,9 @@ vErrors.push(err63);
 errors++;
 }
 }
-if(data.policy !== undefined){
-let data28 = data.policy;
-if(data28 && typeof data28 == "object" && !Array.isArray(data28)){
-if(data28.file === undefined){
-const err64 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/required",keyword:"required",params:{missingProperty: "file"},message:"must have required property '"+"file"+"'"};
+}
+else {
+const err64 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -9005,8 +9005,10 @@ vErrors.push(err64);
 }
 errors++;
 }
-if(data28.active === undefined){
-const err65 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/required",keyword:"required",params:{missingProperty: "active"},message:"must have required property '"+"active"+"'"};
+}
+}
+else {
+const err65 = {instancePath:instancePath+"/warm",schemaPath:"#/properties/warm/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -9015,9 +9017,12 @@ vErrors.push(err65);
 }
 errors++;
 }
-if(data28.file !== undefined){
-if(typeof data28.file !== "string"){
-const err66 = {instancePath:instancePath+"/policy/file",schemaPath:"#/properties/policy/properties/file/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data.policy !== undefined){
+let data30 = data.policy;
+if(data30 && typeof data30 == "object" && !Array.isArray(data30)){
+if(data30.file === undefined){
+const err66 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/required",keyword:"required",params:{missingProperty: "file"},message:"must have required property '"+"file"+"'"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -9026,10 +9031,8 @@ vErrors.push(err66);
 }
 errors++;
 }
-}
-if(data28.active !== undefined){
-if(typeof data28.active !== "boolean"){
-const err67 = {instancePath:instancePath+"/policy/active",schemaPath:"#/properties/policy/properties/active/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data30.active === undefined){
+const err67 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/required",keyword:"required",params:{missingProperty: "active"},message:"must have required property '"+"active"+"'"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -9038,12 +9041,9 @@ vErrors.push(err67);
 }
 errors++;
 }
-}
-if(data28.error !== undefined){
-let data31 = data28.error;
-if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
-if(data31.code === undefined){
-const err68 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(data30.file !== undefined){
+if(typeof data30.file !== "string"){
+const err68 = {instancePath:instancePath+"/policy/file",schemaPath:"#/properties/policy/properties/file/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -9052,8 +9052,10 @@ vErrors.push(err68);
 }
 errors++;
 }
-if(data31.message === undefined){
-const err69 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data30.active !== undefined){
+if(typeof data30.active !== "boolean"){
+const err69 = {instancePath:instancePath+"/policy/active",schemaPath:"#/properties/policy/properties/active/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -9062,11 +9064,12 @@ vErrors.push(err69);
 }
 errors++;
 }
-if(data31.code !== undefined){
-let data32 = data31.code;
-if(typeof data32 === "string"){
-if(!pattern8.test(data32)){
-const err70 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data30.error !== undefined){
+let data33 = data30.error;
+if(data33 && typeof data33 == "object" && !Array.isArray(data33)){
+if(data33.code === undefined){
+const err70 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -9075,9 +9078,8 @@ vErrors.push(err70);
 }
 errors++;
 }
-}
-else {
-const err71 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data33.message === undefined){
+const err71 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -9086,10 +9088,11 @@ vErrors.push(err71);
 }
 errors++;
 }
-}
-if(data31.message !== undefined){
-if(typeof data31.message !== "string"){
-const err72 = {instancePath:instancePath+"/policy/error/message",schemaPath:"#/properties/policy/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data33.code !== undefined){
+let data34 = data33.code;
+if(typeof data34 === "string"){
+if(!pattern8.test(data34)){
+const err72 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -9099,9 +9102,8 @@ vErrors.push(err72);
 errors++;
 }
 }
-}
 else {
-const err73 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err73 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -9111,9 +9113,9 @@ vErrors.push(err73);
 errors++;
 }
 }
-}
-else {
-const err74 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data33.message !== undefined){
+if(typeof data33.message !== "string"){
+const err74 = {instancePath:instancePath+"/policy/error/message",schemaPath:"#/properties/policy/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -9125,12 +9127,36 @@ errors++;
 }
 }
 else {
-const err75 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err75 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err75];
 }
 else {
 vErrors.push(err75);
+}
+errors++;
+}
+}
+}
+else {
+const err76 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err76];
+}
+else {
+vErrors.push(err76);
+}
+errors++;
+}
+}
+}
+else {
+const err77 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err77];
+}
+else {
+vErrors.push(err77);
 }
 errors++;
 }

@@ -95,8 +95,8 @@ async function settingsOf(
   report: (error: OvmError) => void,
 ): Promise<Pick<LocalRuntimeOptions, "limits" | "defaults" | "vmms" | "fault">> {
   try {
-    const { limits, defaults, vmms } = await readDaemonSettings(paths.settings)
-    return { limits, defaults, vmms: availableVmms(paths.cache, vmms) }
+    const { limits, defaults, vmms, jail } = await readDaemonSettings(paths.settings)
+    return { limits, defaults, vmms: availableVmms(paths.cache, vmms, jail) }
   } catch (thrown) {
     const fault = toOvmError(thrown)
     report(fault)

@@ -28,9 +28,9 @@ export interface VmmListed {
 
 /** Those that the operator enabled, in that order, then the others. Throws what readDaemonSettings throws. */
 export async function listVmms(place: Place): Promise<readonly VmmListed[]> {
-  const { vmms: names } = await readDaemonSettings(place.settings)
-  const own = availableVmms(place.cache)
-  const enabled = names ? availableVmms(place.cache, names) : spokenOf(own)
+  const { vmms: names, jail } = await readDaemonSettings(place.settings)
+  const own = availableVmms(place.cache, undefined, jail)
+  const enabled = names ? availableVmms(place.cache, names, jail) : spokenOf(own)
   const others = own.filter(({ name }) => !enabled.some((one) => one.name === name))
   const known = new Set([...enabled, ...others].map(({ name }) => name))
   const isOwn = (name: string) => own.some((one) => one.name === name)

@@ -35,6 +35,9 @@ const AF_UNIX = 1
 const SOCK_STREAM = 1
 const SOCK_CLOEXEC = 0o2000000
 const SOCK_NONBLOCK = 0o4000
+/** The same on every architecture. */
+const SYS_PIDFD_OPEN = 434
+const SYS_PIDFD_GETFD = 438
 const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]
 
 let library: ReturnType<typeof open> | undefined
@@ -160,6 +163,31 @@ export function ioctl(fd: number, request: number, argument: Uint8Array): boolea
   return library.ioctl(fd, request, ptr(argument)) === 0
 }
 
+/** The same for what takes a number. */
+export function ioctlNumber(fd: number, request: number, argument: number): boolean {
+  library ??= open()
+  return library.ioctl(fd, request, argument) === 0
+}
+
+/** Makes a named pipe (mkfifo(3)), for this user alone; false where that cannot be. */
+export function makePipe(path: string): boolean {
+  library ??= open()
+  return library.mkfifo(Buffer.from(`${path}\0`), 0o600) === 0
+}
+
+/**
+ * The descriptor `fd` of the process `pid`, as one of this process, to be closed by the caller (pidfd_getfd(2), since
+ * Linux 5.6); undefined where that is not allowed, or not there.
+ */
+export function descriptorOf(pid: number, fd: number): number | undefined {
+  library ??= open()
+  const process = Number(library.syscall(SYS_PIDFD_OPEN, pid, 0, 0))
+  if (process < 0) return undefined
+  const found = Number(library.syscall(SYS_PIDFD_GETFD, process, fd, 0))
+  closeSync(process)
+  return found < 0 ? undefined : found
+}
+
 /**
  * Where the next data of the open file begins, at or after byte `at` (lseek(2)); -1 if there is none, or the file
  * system does not say.
@@ -258,6 +286,8 @@ function open() {
         listen: { args: ["i32", "i32"], returns: "i32" },
         socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
         ioctl: { args: ["i32", "u64", "u64"], returns: "i32" },
+        mkfifo: { args: ["ptr", "u32"], returns: "i32" },
+        syscall: { args: ["i64", "i64", "i64", "i64"], returns: "i64" },
       }).symbols
     } catch {
       // The next name is tried; the error below says that none was there.

@@ -104,8 +104,11 @@ export async function factsAbout(options: {
 /** What GET /info says of a VMM, be it usable or not. */
 export async function describe(vmm: Vmm): Promise<VmmInfo> {
   try {
-    const { name, version, binary, accelerator, acceleratorReason } = await vmm.capabilities()
-    return { name, version, binary, accelerator, accelerator_reason: acceleratorReason }
+    const { name, version, binary, accelerator, acceleratorReason, jailed } = await vmm.capabilities()
+    return {
+      ...{ name, version, binary, accelerator, accelerator_reason: acceleratorReason },
+      ...(jailed && { jailed: jailed.active, jailed_reason: jailed.reason }),
+    }
   } catch (error) {
     return { name: vmm.name, error: entryOf(toOvmError(error)) }
   }

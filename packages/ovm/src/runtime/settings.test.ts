@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
+import { UIDS } from "../vmm/firecracker/jail/settings.ts"
 import { DEFAULTS, LIMITS } from "./limits.ts"
 import schema from "./settings.schema.json" with { type: "json" }
 import { readDaemonSettings } from "./settings.ts"
@@ -103,4 +104,21 @@ test.each([
 ])("%s is refused by its name", async (text, words) => {
   const error = await refusal(read(text))
   expect([error.code, error.message]).toEqual(["OVM_SETTINGS_INVALID", expect.stringContaining(words)])
+})
+
+test("user ids of jails go as far as the schema says, or there are none", async () => {
+  const [no, { properties }] = schema.properties.jail.oneOf as [
+    { const: false },
+    { properties: Record<"from" | "count", { minimum: number; maximum: number }> },
+  ]
+  expect((await read({ jail: no.const })).jail).toBe(false)
+  expect((await read({ jail: {} })).jail).toEqual(UIDS)
+  for (const [name, { minimum, maximum }] of Object.entries(properties)) {
+    for (const value of [minimum, maximum])
+      expect((await read({ jail: { [name]: value } })).jail).toEqual({ ...UIDS, [name]: value })
+    for (const value of [minimum - 1, maximum + 1, 1.5, "1", null])
+      expect((await refusal(read({ jail: { [name]: value } }))).message).toContain(`${file}: jail.${name}`)
+  }
+  for (const value of [true, null, [], "no", { uids: 1 }])
+    expect((await refusal(read({ jail: value }))).code).toBe("OVM_SETTINGS_INVALID")
 })

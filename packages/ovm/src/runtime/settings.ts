@@ -3,6 +3,7 @@ import { ifPresent } from "../files/present.ts"
 import { readRegular } from "../files/regular.ts"
 import { settingsError, settingsIn } from "../files/settings-file.ts"
 import { isObject } from "../objects.ts"
+import { UIDS, type UidRange } from "../vmm/firecracker/jail/settings.ts"
 import { DEFAULTS, type Defaults, LIMITS, type Limits, type MachineLimits, MOST_GRACE_MS } from "./limits.ts"
 
 /** What an operator says about one host's daemon (docs/daemon.md). */
@@ -11,6 +12,8 @@ export interface DaemonSettings {
   readonly defaults: Defaults
   /** Names of the VMMs that may be used, the preferred one first; all that there are unless said. */
   readonly vmms?: readonly string[]
+  /** Of VMMs that have jails: the user ids of those, or false for none; as the VMM has it unless said. */
+  readonly jail?: UidRange | false
 }
 
 const FILE_LIMIT = 64 << 10
@@ -41,6 +44,12 @@ const DEFAULT_RANGES: Readonly<Record<Exclude<keyof Defaults, "network" | "machi
   cpuQuota: { from: 0.01, to: 255, fraction: true },
 }
 
+/** None of those that users of 16 bits have: root and nobody are among them. */
+const JAIL_RANGES: Readonly<Record<keyof UidRange, Range>> = {
+  from: { from: 65_536, to: 4_000_000_000 },
+  count: { from: 1, to: 2 ** 20 },
+}
+
 const { vcpus, memory, cpuQuota } = DEFAULT_RANGES
 const WEIGHTS = { from: 1, to: 10_000 }
 const MACHINE_RANGES: Readonly<Record<keyof MachineLimits, Range>> = {
@@ -65,7 +74,7 @@ export async function readDaemonSettings(path: string): Promise<DaemonSettings> 
 function parse(text: string, path: string): DaemonSettings {
   const invalid = (field: string, reason: string) => settingsError(path, field, reason)
   const settings = settingsIn(text, (reason, cause) => settingsError(path, "", reason, { cause }))
-  const { $schema: _, limits = {}, defaults = {}, vmms, ...unknown } = settings
+  const { $schema: _, limits = {}, defaults = {}, vmms, jail, ...unknown } = settings
   const [odd] = Object.keys(unknown)
   if (odd !== undefined) throw invalid(odd, "there is no such field")
   if (vmms !== undefined && !isNames(vmms)) throw invalid("vmms", "it is not a list of names")
@@ -83,7 +92,14 @@ function parse(text: string, path: string): DaemonSettings {
     },
     defaults: { ...DEFAULTS, network, ...numbers("defaults", others, DEFAULT_RANGES, invalid) },
     ...(vmms !== undefined && { vmms }),
+    ...(jail !== undefined && { jail: jailOf(jail, invalid) }),
   }
+}
+
+function jailOf(value: unknown, invalid: (field: string, reason: string) => OvmError): UidRange | false {
+  if (value === false) return false
+  if (!isObject(value)) throw invalid("jail", "it is neither false nor an object")
+  return { ...UIDS, ...numbers("jail", value, JAIL_RANGES, invalid) }
 }
 
 /** The members of the object at `field`, each of which is to be a number in its range. Throws what `invalid` makes. */

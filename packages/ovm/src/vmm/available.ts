@@ -2,16 +2,22 @@ import { OvmError } from "../errors.ts"
 import { isAdapterName } from "./exec/find.ts"
 import { outside } from "./exec/index.ts"
 import { firecracker } from "./firecracker/index.ts"
+import type { JailSettings } from "./firecracker/jail/settings.ts"
 import { qemu } from "./qemu/index.ts"
 import type { Vmm } from "./vmm.ts"
 
 /**
  * Every VMM that this program has an adapter for, the preferred one first; whether it is installed is `capabilities`'
  * answer. `names`: only these, in this order; one that is none of its own has an adapter outside, which is executed for
- * no other reason (OVMS-ADP-002). Throws OVM_SETTINGS_INVALID for what no VMM can be called.
+ * no other reason (OVMS-ADP-002). `jail` is what an operator said of jails. Throws OVM_SETTINGS_INVALID for what no VMM
+ * can be called.
  */
-export function availableVmms(cacheFolder: string, names?: readonly string[]): readonly Vmm[] {
-  const all: readonly Vmm[] = [qemu(cacheFolder), firecracker(cacheFolder)]
+export function availableVmms(
+  cacheFolder: string,
+  names?: readonly string[],
+  jail?: JailSettings,
+): readonly Vmm[] {
+  const all: readonly Vmm[] = [qemu(cacheFolder), firecracker(cacheFolder, jail)]
   return names === undefined ? all : names.map((name) => all.find((vmm) => vmm.name === name) ?? found(name))
 }
 

@@ -58,4 +58,6 @@ export interface Capabilities {
   readonly architectures?: readonly string[]
   /** Present if machines can be snapshotted and resumed: the machine types of snapshots that can be gone on from. */
   readonly snapshots?: { readonly machineTypes: readonly string[] }
+  /** Whether each of its machines sees nothing of the host but what it uses, as a user of its own, and why (not). */
+  readonly jailed?: { readonly active: boolean; readonly reason: string }
 }

@@ -20079,7 +20079,7 @@ return errors === 0;
 validate78.evaluated = {"props":{"status":true,"root":true},"dynamicProps":false,"dynamicItems":false};
 
 export const RuntimeInfo = validate79;
-const schema90 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"demand":{"type":"integer","minimum":1},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
+const schema90 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"},"jailed":{"type":"boolean"},"jailed_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"demand":{"type":"integer","minimum":1},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
 
 function validate79(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -20332,14 +20332,38 @@ vErrors.push(err20);
 errors++;
 }
 }
-}
-else {
-const err21 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data4.jailed !== undefined){
+if(typeof data4.jailed !== "boolean"){
+const err21 = {instancePath:instancePath+"/vmms/" + i0+"/jailed",schemaPath:"#/properties/vmms/items/oneOf/0/properties/jailed/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err21];
 }
 else {
 vErrors.push(err21);
+}
+errors++;
+}
+}
+if(data4.jailed_reason !== undefined){
+if(typeof data4.jailed_reason !== "string"){
+const err22 = {instancePath:instancePath+"/vmms/" + i0+"/jailed_reason",schemaPath:"#/properties/vmms/items/oneOf/0/properties/jailed_reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err22];
+}
+else {
+vErrors.push(err22);
+}
+errors++;
+}
+}
+}
+else {
+const err23 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err23];
+}
+else {
+vErrors.push(err23);
 }
 errors++;
 }
@@ -20353,32 +20377,13 @@ props0.version = true;
 props0.binary = true;
 props0.accelerator = true;
 props0.accelerator_reason = true;
+props0.jailed = true;
+props0.jailed_reason = true;
 }
-const _errs23 = errors;
+const _errs27 = errors;
 if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
 if(data4.name === undefined){
-const err22 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
-if(vErrors === null){
-vErrors = [err22];
-}
-else {
-vErrors.push(err22);
-}
-errors++;
-}
-if(data4.error === undefined){
-const err23 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/required",keyword:"required",params:{missingProperty: "error"},message:"must have required property '"+"error"+"'"};
-if(vErrors === null){
-vErrors = [err23];
-}
-else {
-vErrors.push(err23);
-}
-errors++;
-}
-if(data4.name !== undefined){
-if(typeof data4.name !== "string"){
-const err24 = {instancePath:instancePath+"/vmms/" + i0+"/name",schemaPath:"#/properties/vmms/items/oneOf/1/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err24 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -20387,12 +20392,8 @@ vErrors.push(err24);
 }
 errors++;
 }
-}
-if(data4.error !== undefined){
-let data11 = data4.error;
-if(data11 && typeof data11 == "object" && !Array.isArray(data11)){
-if(data11.code === undefined){
-const err25 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(data4.error === undefined){
+const err25 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/required",keyword:"required",params:{missingProperty: "error"},message:"must have required property '"+"error"+"'"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -20401,8 +20402,9 @@ vErrors.push(err25);
 }
 errors++;
 }
-if(data11.message === undefined){
-const err26 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+if(data4.name !== undefined){
+if(typeof data4.name !== "string"){
+const err26 = {instancePath:instancePath+"/vmms/" + i0+"/name",schemaPath:"#/properties/vmms/items/oneOf/1/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -20411,11 +20413,12 @@ vErrors.push(err26);
 }
 errors++;
 }
-if(data11.code !== undefined){
-let data12 = data11.code;
-if(typeof data12 === "string"){
-if(!pattern115.test(data12)){
-const err27 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data4.error !== undefined){
+let data13 = data4.error;
+if(data13 && typeof data13 == "object" && !Array.isArray(data13)){
+if(data13.code === undefined){
+const err27 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -20424,9 +20427,8 @@ vErrors.push(err27);
 }
 errors++;
 }
-}
-else {
-const err28 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data13.message === undefined){
+const err28 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -20435,10 +20437,11 @@ vErrors.push(err28);
 }
 errors++;
 }
-}
-if(data11.message !== undefined){
-if(typeof data11.message !== "string"){
-const err29 = {instancePath:instancePath+"/vmms/" + i0+"/error/message",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data13.code !== undefined){
+let data14 = data13.code;
+if(typeof data14 === "string"){
+if(!pattern115.test(data14)){
+const err29 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -20448,9 +20451,8 @@ vErrors.push(err29);
 errors++;
 }
 }
-}
 else {
-const err30 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err30 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -20460,9 +20462,9 @@ vErrors.push(err30);
 errors++;
 }
 }
-}
-else {
-const err31 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data13.message !== undefined){
+if(typeof data13.message !== "string"){
+const err31 = {instancePath:instancePath+"/vmms/" + i0+"/error/message",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -20471,7 +20473,31 @@ vErrors.push(err31);
 }
 errors++;
 }
-var _valid0 = _errs23 === errors;
+}
+}
+else {
+const err32 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err32];
+}
+else {
+vErrors.push(err32);
+}
+errors++;
+}
+}
+}
+else {
+const err33 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err33];
+}
+else {
+vErrors.push(err33);
+}
+errors++;
+}
+var _valid0 = _errs27 === errors;
 if(_valid0 && valid3){
 valid3 = false;
 passing0 = [passing0, 1];
@@ -20488,12 +20514,12 @@ props0.error = true;
 }
 }
 if(!valid3){
-const err32 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
+const err34 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
 if(vErrors === null){
-vErrors = [err32];
+vErrors = [err34];
 }
 else {
-vErrors.push(err32);
+vErrors.push(err34);
 }
 errors++;
 }
@@ -20511,31 +20537,7 @@ vErrors = null;
 }
 }
 else {
-const err33 = {instancePath:instancePath+"/vmms",schemaPath:"#/properties/vmms/type",keyword:"type",params:{type: "array"},message:"must be array"};
-if(vErrors === null){
-vErrors = [err33];
-}
-else {
-vErrors.push(err33);
-}
-errors++;
-}
-}
-if(data.instances !== undefined){
-let data14 = data.instances;
-if(data14 && typeof data14 == "object" && !Array.isArray(data14)){
-if(data14.total === undefined){
-const err34 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "total"},message:"must have required property '"+"total"+"'"};
-if(vErrors === null){
-vErrors = [err34];
-}
-else {
-vErrors.push(err34);
-}
-errors++;
-}
-if(data14.running === undefined){
-const err35 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "running"},message:"must have required property '"+"running"+"'"};
+const err35 = {instancePath:instancePath+"/vmms",schemaPath:"#/properties/vmms/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -20544,8 +20546,12 @@ vErrors.push(err35);
 }
 errors++;
 }
-if(data14.limit === undefined){
-const err36 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "limit"},message:"must have required property '"+"limit"+"'"};
+}
+if(data.instances !== undefined){
+let data16 = data.instances;
+if(data16 && typeof data16 == "object" && !Array.isArray(data16)){
+if(data16.total === undefined){
+const err36 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "total"},message:"must have required property '"+"total"+"'"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -20554,10 +20560,8 @@ vErrors.push(err36);
 }
 errors++;
 }
-if(data14.total !== undefined){
-let data15 = data14.total;
-if(!(((typeof data15 == "number") && (!(data15 % 1) && !isNaN(data15))) && (isFinite(data15)))){
-const err37 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data16.running === undefined){
+const err37 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "running"},message:"must have required property '"+"running"+"'"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -20566,9 +20570,8 @@ vErrors.push(err37);
 }
 errors++;
 }
-if((typeof data15 == "number") && (isFinite(data15))){
-if(data15 < 0 || isNaN(data15)){
-const err38 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data16.limit === undefined){
+const err38 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "limit"},message:"must have required property '"+"limit"+"'"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -20577,12 +20580,10 @@ vErrors.push(err38);
 }
 errors++;
 }
-}
-}
-if(data14.running !== undefined){
-let data16 = data14.running;
-if(!(((typeof data16 == "number") && (!(data16 % 1) && !isNaN(data16))) && (isFinite(data16)))){
-const err39 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data16.total !== undefined){
+let data17 = data16.total;
+if(!(((typeof data17 == "number") && (!(data17 % 1) && !isNaN(data17))) && (isFinite(data17)))){
+const err39 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -20591,9 +20592,9 @@ vErrors.push(err39);
 }
 errors++;
 }
-if((typeof data16 == "number") && (isFinite(data16))){
-if(data16 < 0 || isNaN(data16)){
-const err40 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if((typeof data17 == "number") && (isFinite(data17))){
+if(data17 < 0 || isNaN(data17)){
+const err40 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -20604,10 +20605,10 @@ errors++;
 }
 }
 }
-if(data14.limit !== undefined){
-let data17 = data14.limit;
-if(!(((typeof data17 == "number") && (!(data17 % 1) && !isNaN(data17))) && (isFinite(data17)))){
-const err41 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data16.running !== undefined){
+let data18 = data16.running;
+if(!(((typeof data18 == "number") && (!(data18 % 1) && !isNaN(data18))) && (isFinite(data18)))){
+const err41 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -20616,9 +20617,9 @@ vErrors.push(err41);
 }
 errors++;
 }
-if((typeof data17 == "number") && (isFinite(data17))){
-if(data17 < 0 || isNaN(data17)){
-const err42 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if((typeof data18 == "number") && (isFinite(data18))){
+if(data18 < 0 || isNaN(data18)){
+const err42 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -20629,9 +20630,10 @@ errors++;
 }
 }
 }
-}
-else {
-const err43 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data16.limit !== undefined){
+let data19 = data16.limit;
+if(!(((typeof data19 == "number") && (!(data19 % 1) && !isNaN(data19))) && (isFinite(data19)))){
+const err43 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -20640,16 +20642,9 @@ vErrors.push(err43);
 }
 errors++;
 }
-}
-if(data.warm !== undefined){
-let data18 = data.warm;
-if(Array.isArray(data18)){
-const len1 = data18.length;
-for(let i1=0; i1<len1; i1++){
-let data19 = data18[i1];
-if(data19 && typeof data19 == "object" && !Array.isArray(data19)){
-if(data19.reference === undefined){
-const err44 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
+if((typeof data19 == "number") && (isFinite(data19))){
+if(data19 < 0 || isNaN(data19)){
+const err44 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -20658,8 +20653,11 @@ vErrors.push(err44);
 }
 errors++;
 }
-if(data19.wanted === undefined){
-const err45 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "wanted"},message:"must have required property '"+"wanted"+"'"};
+}
+}
+}
+else {
+const err45 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -20668,8 +20666,16 @@ vErrors.push(err45);
 }
 errors++;
 }
-if(data19.ready === undefined){
-const err46 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "ready"},message:"must have required property '"+"ready"+"'"};
+}
+if(data.warm !== undefined){
+let data20 = data.warm;
+if(Array.isArray(data20)){
+const len1 = data20.length;
+for(let i1=0; i1<len1; i1++){
+let data21 = data20[i1];
+if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
+if(data21.reference === undefined){
+const err46 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -20678,9 +20684,8 @@ vErrors.push(err46);
 }
 errors++;
 }
-if(data19.reference !== undefined){
-if(typeof data19.reference !== "string"){
-const err47 = {instancePath:instancePath+"/warm/" + i1+"/reference",schemaPath:"#/properties/warm/items/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data21.wanted === undefined){
+const err47 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "wanted"},message:"must have required property '"+"wanted"+"'"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -20689,12 +20694,8 @@ vErrors.push(err47);
 }
 errors++;
 }
-}
-if(data19.snapshot !== undefined){
-let data21 = data19.snapshot;
-if(typeof data21 === "string"){
-if(!pattern89.test(data21)){
-const err48 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data21.ready === undefined){
+const err48 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "ready"},message:"must have required property '"+"ready"+"'"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -20703,9 +20704,9 @@ vErrors.push(err48);
 }
 errors++;
 }
-}
-else {
-const err49 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data21.reference !== undefined){
+if(typeof data21.reference !== "string"){
+const err49 = {instancePath:instancePath+"/warm/" + i1+"/reference",schemaPath:"#/properties/warm/items/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -20715,10 +20716,11 @@ vErrors.push(err49);
 errors++;
 }
 }
-if(data19.wanted !== undefined){
-let data22 = data19.wanted;
-if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
-const err50 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data21.snapshot !== undefined){
+let data23 = data21.snapshot;
+if(typeof data23 === "string"){
+if(!pattern89.test(data23)){
+const err50 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -20727,9 +20729,9 @@ vErrors.push(err50);
 }
 errors++;
 }
-if((typeof data22 == "number") && (isFinite(data22))){
-if(data22 < 0 || isNaN(data22)){
-const err51 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err51 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -20739,11 +20741,10 @@ vErrors.push(err51);
 errors++;
 }
 }
-}
-if(data19.demand !== undefined){
-let data23 = data19.demand;
-if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
-const err52 = {instancePath:instancePath+"/warm/" + i1+"/demand",schemaPath:"#/properties/warm/items/properties/demand/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data21.wanted !== undefined){
+let data24 = data21.wanted;
+if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
+const err52 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -20752,9 +20753,9 @@ vErrors.push(err52);
 }
 errors++;
 }
-if((typeof data23 == "number") && (isFinite(data23))){
-if(data23 < 1 || isNaN(data23)){
-const err53 = {instancePath:instancePath+"/warm/" + i1+"/demand",schemaPath:"#/properties/warm/items/properties/demand/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if((typeof data24 == "number") && (isFinite(data24))){
+if(data24 < 0 || isNaN(data24)){
+const err53 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -20765,10 +20766,10 @@ errors++;
 }
 }
 }
-if(data19.ready !== undefined){
-let data24 = data19.ready;
-if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
-const err54 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data21.demand !== undefined){
+let data25 = data21.demand;
+if(!(((typeof data25 == "number") && (!(data25 % 1) && !isNaN(data25))) && (isFinite(data25)))){
+const err54 = {instancePath:instancePath+"/warm/" + i1+"/demand",schemaPath:"#/properties/warm/items/properties/demand/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -20777,9 +20778,9 @@ vErrors.push(err54);
 }
 errors++;
 }
-if((typeof data24 == "number") && (isFinite(data24))){
-if(data24 < 0 || isNaN(data24)){
-const err55 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if((typeof data25 == "number") && (isFinite(data25))){
+if(data25 < 1 || isNaN(data25)){
+const err55 = {instancePath:instancePath+"/warm/" + i1+"/demand",schemaPath:"#/properties/warm/items/properties/demand/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -20790,11 +20791,10 @@ errors++;
 }
 }
 }
-if(data19.reason !== undefined){
-let data25 = data19.reason;
-if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
-if(data25.code === undefined){
-const err56 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(data21.ready !== undefined){
+let data26 = data21.ready;
+if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
+const err56 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -20803,8 +20803,9 @@ vErrors.push(err56);
 }
 errors++;
 }
-if(data25.message === undefined){
-const err57 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+if((typeof data26 == "number") && (isFinite(data26))){
+if(data26 < 0 || isNaN(data26)){
+const err57 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -20813,11 +20814,13 @@ vErrors.push(err57);
 }
 errors++;
 }
-if(data25.code !== undefined){
-let data26 = data25.code;
-if(typeof data26 === "string"){
-if(!pattern115.test(data26)){
-const err58 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+}
+if(data21.reason !== undefined){
+let data27 = data21.reason;
+if(data27 && typeof data27 == "object" && !Array.isArray(data27)){
+if(data27.code === undefined){
+const err58 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -20826,9 +20829,8 @@ vErrors.push(err58);
 }
 errors++;
 }
-}
-else {
-const err59 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data27.message === undefined){
+const err59 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -20837,10 +20839,11 @@ vErrors.push(err59);
 }
 errors++;
 }
-}
-if(data25.message !== undefined){
-if(typeof data25.message !== "string"){
-const err60 = {instancePath:instancePath+"/warm/" + i1+"/reason/message",schemaPath:"#/properties/warm/items/properties/reason/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data27.code !== undefined){
+let data28 = data27.code;
+if(typeof data28 === "string"){
+if(!pattern115.test(data28)){
+const err60 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -20850,9 +20853,8 @@ vErrors.push(err60);
 errors++;
 }
 }
-}
 else {
-const err61 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err61 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -20862,9 +20864,9 @@ vErrors.push(err61);
 errors++;
 }
 }
-}
-else {
-const err62 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data27.message !== undefined){
+if(typeof data27.message !== "string"){
+const err62 = {instancePath:instancePath+"/warm/" + i1+"/reason/message",schemaPath:"#/properties/warm/items/properties/reason/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -20876,7 +20878,7 @@ errors++;
 }
 }
 else {
-const err63 = {instancePath:instancePath+"/warm",schemaPath:"#/properties/warm/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err63 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -20886,11 +20888,9 @@ vErrors.push(err63);
 errors++;
 }
 }
-if(data.policy !== undefined){
-let data28 = data.policy;
-if(data28 && typeof data28 == "object" && !Array.isArray(data28)){
-if(data28.file === undefined){
-const err64 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/required",keyword:"required",params:{missingProperty: "file"},message:"must have required property '"+"file"+"'"};
+}
+else {
+const err64 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -20899,8 +20899,10 @@ vErrors.push(err64);
 }
 errors++;
 }
-if(data28.active === undefined){
-const err65 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/required",keyword:"required",params:{missingProperty: "active"},message:"must have required property '"+"active"+"'"};
+}
+}
+else {
+const err65 = {instancePath:instancePath+"/warm",schemaPath:"#/properties/warm/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -20909,9 +20911,12 @@ vErrors.push(err65);
 }
 errors++;
 }
-if(data28.file !== undefined){
-if(typeof data28.file !== "string"){
-const err66 = {instancePath:instancePath+"/policy/file",schemaPath:"#/properties/policy/properties/file/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data.policy !== undefined){
+let data30 = data.policy;
+if(data30 && typeof data30 == "object" && !Array.isArray(data30)){
+if(data30.file === undefined){
+const err66 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/required",keyword:"required",params:{missingProperty: "file"},message:"must have required property '"+"file"+"'"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -20920,10 +20925,8 @@ vErrors.push(err66);
 }
 errors++;
 }
-}
-if(data28.active !== undefined){
-if(typeof data28.active !== "boolean"){
-const err67 = {instancePath:instancePath+"/policy/active",schemaPath:"#/properties/policy/properties/active/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data30.active === undefined){
+const err67 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/required",keyword:"required",params:{missingProperty: "active"},message:"must have required property '"+"active"+"'"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -20932,12 +20935,9 @@ vErrors.push(err67);
 }
 errors++;
 }
-}
-if(data28.error !== undefined){
-let data31 = data28.error;
-if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
-if(data31.code === undefined){
-const err68 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(data30.file !== undefined){
+if(typeof data30.file !== "string"){
+const err68 = {instancePath:instancePath+"/policy/file",schemaPath:"#/properties/policy/properties/file/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -20946,8 +20946,10 @@ vErrors.push(err68);
 }
 errors++;
 }
-if(data31.message === undefined){
-const err69 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data30.active !== undefined){
+if(typeof data30.active !== "boolean"){
+const err69 = {instancePath:instancePath+"/policy/active",schemaPath:"#/properties/policy/properties/active/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -20956,11 +20958,12 @@ vErrors.push(err69);
 }
 errors++;
 }
-if(data31.code !== undefined){
-let data32 = data31.code;
-if(typeof data32 === "string"){
-if(!pattern115.test(data32)){
-const err70 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data30.error !== undefined){
+let data33 = data30.error;
+if(data33 && typeof data33 == "object" && !Array.isArray(data33)){
+if(data33.code === undefined){
+const err70 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -20969,9 +20972,8 @@ vErrors.push(err70);
 }
 errors++;
 }
-}
-else {
-const err71 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data33.message === undefined){
+const err71 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -20980,10 +20982,11 @@ vErrors.push(err71);
 }
 errors++;
 }
-}
-if(data31.message !== undefined){
-if(typeof data31.message !== "string"){
-const err72 = {instancePath:instancePath+"/policy/error/message",schemaPath:"#/properties/policy/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data33.code !== undefined){
+let data34 = data33.code;
+if(typeof data34 === "string"){
+if(!pattern115.test(data34)){
+const err72 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -20993,9 +20996,8 @@ vErrors.push(err72);
 errors++;
 }
 }
-}
 else {
-const err73 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err73 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -21005,9 +21007,9 @@ vErrors.push(err73);
 errors++;
 }
 }
-}
-else {
-const err74 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data33.message !== undefined){
+if(typeof data33.message !== "string"){
+const err74 = {instancePath:instancePath+"/policy/error/message",schemaPath:"#/properties/policy/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -21019,12 +21021,36 @@ errors++;
 }
 }
 else {
-const err75 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err75 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err75];
 }
 else {
 vErrors.push(err75);
+}
+errors++;
+}
+}
+}
+else {
+const err76 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err76];
+}
+else {
+vErrors.push(err76);
+}
+errors++;
+}
+}
+}
+else {
+const err77 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err77];
+}
+else {
+vErrors.push(err77);
 }
 errors++;
 }
@@ -21672,7 +21698,7 @@ return errors === 0;
 validate82.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
 export const VmmInfo = validate83;
-const schema94 = {"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]};
+const schema94 = {"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"},"jailed":{"type":"boolean"},"jailed_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]};
 
 function validate83(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -21799,14 +21825,38 @@ vErrors.push(err9);
 errors++;
 }
 }
-}
-else {
-const err10 = {instancePath,schemaPath:"#/oneOf/0/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.jailed !== undefined){
+if(typeof data.jailed !== "boolean"){
+const err10 = {instancePath:instancePath+"/jailed",schemaPath:"#/oneOf/0/properties/jailed/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err10];
 }
 else {
 vErrors.push(err10);
+}
+errors++;
+}
+}
+if(data.jailed_reason !== undefined){
+if(typeof data.jailed_reason !== "string"){
+const err11 = {instancePath:instancePath+"/jailed_reason",schemaPath:"#/oneOf/0/properties/jailed_reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+}
+}
+else {
+const err12 = {instancePath,schemaPath:"#/oneOf/0/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
 }
 errors++;
 }
@@ -21820,32 +21870,13 @@ props0.version = true;
 props0.binary = true;
 props0.accelerator = true;
 props0.accelerator_reason = true;
+props0.jailed = true;
+props0.jailed_reason = true;
 }
-const _errs13 = errors;
+const _errs17 = errors;
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.name === undefined){
-const err11 = {instancePath,schemaPath:"#/oneOf/1/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
-if(vErrors === null){
-vErrors = [err11];
-}
-else {
-vErrors.push(err11);
-}
-errors++;
-}
-if(data.error === undefined){
-const err12 = {instancePath,schemaPath:"#/oneOf/1/required",keyword:"required",params:{missingProperty: "error"},message:"must have required property '"+"error"+"'"};
-if(vErrors === null){
-vErrors = [err12];
-}
-else {
-vErrors.push(err12);
-}
-errors++;
-}
-if(data.name !== undefined){
-if(typeof data.name !== "string"){
-const err13 = {instancePath:instancePath+"/name",schemaPath:"#/oneOf/1/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err13 = {instancePath,schemaPath:"#/oneOf/1/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -21854,12 +21885,8 @@ vErrors.push(err13);
 }
 errors++;
 }
-}
-if(data.error !== undefined){
-let data6 = data.error;
-if(data6 && typeof data6 == "object" && !Array.isArray(data6)){
-if(data6.code === undefined){
-const err14 = {instancePath:instancePath+"/error",schemaPath:"#/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(data.error === undefined){
+const err14 = {instancePath,schemaPath:"#/oneOf/1/required",keyword:"required",params:{missingProperty: "error"},message:"must have required property '"+"error"+"'"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -21868,8 +21895,9 @@ vErrors.push(err14);
 }
 errors++;
 }
-if(data6.message === undefined){
-const err15 = {instancePath:instancePath+"/error",schemaPath:"#/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+if(data.name !== undefined){
+if(typeof data.name !== "string"){
+const err15 = {instancePath:instancePath+"/name",schemaPath:"#/oneOf/1/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -21878,11 +21906,12 @@ vErrors.push(err15);
 }
 errors++;
 }
-if(data6.code !== undefined){
-let data7 = data6.code;
-if(typeof data7 === "string"){
-if(!pattern115.test(data7)){
-const err16 = {instancePath:instancePath+"/error/code",schemaPath:"#/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data.error !== undefined){
+let data8 = data.error;
+if(data8 && typeof data8 == "object" && !Array.isArray(data8)){
+if(data8.code === undefined){
+const err16 = {instancePath:instancePath+"/error",schemaPath:"#/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -21891,9 +21920,8 @@ vErrors.push(err16);
 }
 errors++;
 }
-}
-else {
-const err17 = {instancePath:instancePath+"/error/code",schemaPath:"#/oneOf/1/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data8.message === undefined){
+const err17 = {instancePath:instancePath+"/error",schemaPath:"#/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -21902,10 +21930,11 @@ vErrors.push(err17);
 }
 errors++;
 }
-}
-if(data6.message !== undefined){
-if(typeof data6.message !== "string"){
-const err18 = {instancePath:instancePath+"/error/message",schemaPath:"#/oneOf/1/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data8.code !== undefined){
+let data9 = data8.code;
+if(typeof data9 === "string"){
+if(!pattern115.test(data9)){
+const err18 = {instancePath:instancePath+"/error/code",schemaPath:"#/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -21915,9 +21944,8 @@ vErrors.push(err18);
 errors++;
 }
 }
-}
 else {
-const err19 = {instancePath:instancePath+"/error",schemaPath:"#/oneOf/1/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err19 = {instancePath:instancePath+"/error/code",schemaPath:"#/oneOf/1/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -21927,9 +21955,9 @@ vErrors.push(err19);
 errors++;
 }
 }
-}
-else {
-const err20 = {instancePath,schemaPath:"#/oneOf/1/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data8.message !== undefined){
+if(typeof data8.message !== "string"){
+const err20 = {instancePath:instancePath+"/error/message",schemaPath:"#/oneOf/1/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -21938,7 +21966,31 @@ vErrors.push(err20);
 }
 errors++;
 }
-var _valid0 = _errs13 === errors;
+}
+}
+else {
+const err21 = {instancePath:instancePath+"/error",schemaPath:"#/oneOf/1/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err21];
+}
+else {
+vErrors.push(err21);
+}
+errors++;
+}
+}
+}
+else {
+const err22 = {instancePath,schemaPath:"#/oneOf/1/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err22];
+}
+else {
+vErrors.push(err22);
+}
+errors++;
+}
+var _valid0 = _errs17 === errors;
 if(_valid0 && valid0){
 valid0 = false;
 passing0 = [passing0, 1];
@@ -21955,12 +22007,12 @@ props0.error = true;
 }
 }
 if(!valid0){
-const err21 = {instancePath,schemaPath:"#/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
+const err23 = {instancePath,schemaPath:"#/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
 if(vErrors === null){
-vErrors = [err21];
+vErrors = [err23];
 }
 else {
-vErrors.push(err21);
+vErrors.push(err23);
 }
 errors++;
 }

@@ -26,8 +26,9 @@ export async function checkVmms({ cache, settings }: Pick<Paths, "cache" | "sett
 /** What is wrong with the settings themselves is said elsewhere (checkSettings). */
 async function vmmsOf(cache: string, settings: string): Promise<readonly Vmm[]> {
   try {
-    const { vmms } = await readDaemonSettings(settings)
-    if (vmms) return availableVmms(cache, vmms)
+    const { vmms, jail } = await readDaemonSettings(settings)
+    const all = availableVmms(cache, vmms, jail)
+    return vmms ? all : spokenOf(all)
   } catch {}
   return spokenOf(availableVmms(cache))
 }

@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream"
 import type { MachineRecord } from "../machine.ts"
+import { workplaceOf } from "../process/jailed.ts"
 import { connectIn } from "../process/socket.ts"
 import { VSOCK_AGENT, VSOCK_SOCKET } from "./vsock.ts"
 
@@ -28,7 +29,7 @@ export function agentOfFirecracker({
  * (docs/vsock.md of its sources). Undefined if nobody does.
  */
 export async function channelIn(directory: string, ms = ANSWER_MS): Promise<Duplex | undefined> {
-  const socket = await connectIn(directory, VSOCK_SOCKET)
+  const socket = await connectIn(workplaceOf(directory), VSOCK_SOCKET)
   if (!socket) return undefined
   const { promise, resolve } = Promise.withResolvers<boolean>()
   let heard = Buffer.alloc(0)

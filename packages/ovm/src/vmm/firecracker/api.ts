@@ -1,7 +1,8 @@
 import { OvmError } from "../../errors.ts"
+import { workplaceOf } from "../process/jailed.ts"
 import { type Dialled, dialIn } from "../process/socket.ts"
 
-/** In the machine's directory. */
+/** Where it works. */
 export const API_SOCKET = "api.sock"
 
 /** It answers within milliseconds, or seconds on a host that is far too busy. */
@@ -33,7 +34,7 @@ export class Api {
   /** Undefined if nobody listens in `directory`. */
   static async dial(directory: string): Promise<Api | undefined> {
     const api = new Api(Promise.withResolvers<void>())
-    api.#socket = await dialIn(directory, API_SOCKET, {
+    api.#socket = await dialIn(workplaceOf(directory), API_SOCKET, {
       data: (text) => api.#hear(text),
       ended: () => api.#ended(),
     })

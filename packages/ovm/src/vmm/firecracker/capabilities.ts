@@ -4,6 +4,10 @@ import { known } from "../known.ts"
 import type { Binary } from "../program.ts"
 import type { Capabilities } from "../vmm.ts"
 import { findFirecracker, firecrackerMissing, firecrackerVersion, snapshotFormat } from "./find.ts"
+import { jailerBeside } from "./jail/find.ts"
+import { isolationOf } from "./jail/isolation.ts"
+import type { Jailer } from "./jail/place.ts"
+import { type JailSettings, UIDS } from "./jail/settings.ts"
 import { kvmFault, probeKvm } from "./probe.ts"
 
 /** What the answer depends on: another host start or another Firecracker means asking again. */
@@ -11,9 +15,12 @@ interface Key extends Binary {
   readonly bootId: string
   /** Of what is kept. */
   readonly schema: number
+  /** What an operator said of jails, and with which jailer, if there is one. */
+  readonly jail: JailSettings
+  readonly beside?: Binary
 }
 
-const SCHEMA = 2
+const SCHEMA = 3
 
 /** What a machine is called in its snapshots: there is one type. */
 export const MACHINE_TYPE = "firecracker"
@@ -21,17 +28,24 @@ export const MACHINE_TYPE = "firecracker"
 export interface FirecrackerCapabilities extends Capabilities {
   /** How its snapshots are written, such as `firecracker-10`. */
   readonly snapshotFormat: string
+  /** Present if its machines are jailed. */
+  readonly jailer?: Jailer
 }
 
 /**
  * Finds Firecracker, asks its version and has it run a guest; the answer is kept in `folder` until the host restarts or
  * another one is installed. What does not work is tried again. Throws OVM_VMM_MISSING with the verdict.
  */
-export async function firecrackerCapabilities(folder: string): Promise<FirecrackerCapabilities> {
-  const key: Key = { ...findFirecracker(), bootId: bootId(), schema: SCHEMA }
+export async function firecrackerCapabilities(
+  folder: string,
+  jail: JailSettings = UIDS,
+): Promise<FirecrackerCapabilities> {
+  const binary = findFirecracker()
+  const beside = jailerBeside(binary.path)
+  const key: Key = { ...binary, bootId: bootId(), schema: SCHEMA, jail, ...(beside && { beside }) }
   const fault = kvmFault()
   if (fault) throw firecrackerMissing(fault.reason, fault.hint)
-  return await known(join(folder, "firecracker.json"), key, async () => ({
+  const found = await known(join(folder, "firecracker.json"), key, async () => ({
     name: "firecracker",
     version: await firecrackerVersion(key),
     binary: key.path,
@@ -41,4 +55,5 @@ export async function firecrackerCapabilities(folder: string): Promise<Firecrack
     snapshots: { machineTypes: [MACHINE_TYPE] },
     snapshotFormat: await snapshotFormat(key),
   }))
+  return { ...found, ...(await isolationOf(key, { beside, jail, folder })) }
 }

@@ -2,8 +2,10 @@ import type { ResumePlan, Unsupported } from "../plan.ts"
 import { checkFirecracker } from "./check.ts"
 
 /** Loader.check of Firecracker: what the plan alone gives, but for what is about booting; and what of a snapshot. */
-export function checkLoad(plan: ResumePlan): readonly Unsupported[] {
-  const planned = checkFirecracker(plan).filter(({ pointer }) => !/^\/(kernel|initrd)/.test(pointer))
+export function checkLoad(plan: ResumePlan, jailed = false): readonly Unsupported[] {
+  const planned = checkFirecracker(plan, { jailed }).filter(
+    ({ pointer }) => !/^\/(kernel|initrd)/.test(pointer),
+  )
   return [...planned, ...disk(plan), ...ram(plan)]
 }
 

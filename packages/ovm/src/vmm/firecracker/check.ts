@@ -12,9 +12,16 @@ const MAX_ARGS = 1900
 const MOST_DISKS = 14
 const KNOWN = new Set(["rng", "vsock"])
 
+interface Here {
+  /** Whether the machine is to be in a jail. */
+  readonly jailed?: boolean
+  /** Why this host cannot show a disk as the one raw file that Firecracker takes. */
+  readonly fault?: () => string | undefined
+}
+
 /** Everything that Firecracker cannot honour of `plan`, all at once (Vmm.check; spec/runtimes/firecracker.md). */
-export function checkFirecracker(plan: LaunchPlan, fault = storageFault): readonly Unsupported[] {
-  return [...resources(plan), ...boot(plan), ...disk(plan, fault), ...lacking(plan), ...devices(plan)]
+export function checkFirecracker(plan: LaunchPlan, here: Here = {}): readonly Unsupported[] {
+  return [...resources(plan), ...boot(plan), ...disk(plan, here), ...lacking(plan), ...devices(plan)]
 }
 
 function fatal(pointer: string, reason: string): Unsupported {
@@ -49,22 +56,18 @@ function* boot({ kernel }: LaunchPlan): Iterable<Unsupported> {
     )
 }
 
-/**
- * `fault` says why this host cannot show a chain of layers as the one raw file that Firecracker takes. Disks that
- * guests know by a serial number elsewhere are found by their place here (OVMS-API-515).
- */
-function* disk(plan: LaunchPlan, fault: () => string | undefined): Iterable<Unsupported> {
+/** Disks that guests know by a serial number elsewhere are found by their place here (OVMS-API-515). */
+function* disk(plan: LaunchPlan, { jailed, fault = storageFault }: Here): Iterable<Unsupported> {
   const { disks = [], volumes = [] } = plan
-  const drives = drivesOf(plan)
+  const drives = drivesOf(plan, { jailed })
   if (drives.length > MOST_DISKS)
     yield fatal(
       "/disks",
       `Firecracker takes ${MOST_DISKS} disks, volumes and first boot included, not ${drives.length}`,
     )
-  const reason = drives.some(({ chain }) => chain) ? fault() : undefined
-  for (const { id, chain } of reason === undefined ? [] : drives)
-    if (chain)
-      yield fatal(id === FIRST ? "/diskLayers" : `/disks/${Number(id.slice(FIRST.length)) - 1}`, reason ?? "")
+  const reason = drives.some(({ shown }) => shown) ? fault() : undefined
+  for (const { id, shown } of reason === undefined ? [] : drives)
+    if (shown) yield fatal(pointerOf(id), reason ?? "")
   const place = (id: string) => {
     const at = drives.findIndex((drive) => drive.id === id)
     return `Firecracker gives disks no serial number: the guest finds it as its disk ${at + 1} (Linux: ${nameOf(at)})`
@@ -73,6 +76,12 @@ function* disk(plan: LaunchPlan, fault: () => string | undefined): Iterable<Unsu
     yield { pointer: `/disks/${at}`, severity: "degraded", reason: `${name}: ${place(`disk${at + 1}`)}` }
   for (const [at, { serial }] of volumes.entries())
     yield { pointer: `volumes/${at}`, severity: "degraded", reason: `${serial}: ${place(`volume${at + 1}`)}` }
+}
+
+function pointerOf(id: string): string {
+  if (id === FIRST) return "/diskLayers"
+  const index = Number(/\d+$/.exec(id)?.[0]) - 1
+  return id.startsWith(FIRST) ? `/disks/${index}` : `volumes/${index}`
 }
 
 function nameOf(at: number): string {

@@ -1,9 +1,11 @@
-import { rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs"
+import { chownSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError, toOvmError } from "../../errors.ts"
 import { guardedSync } from "../../files/guarded.ts"
 import type { DiskPlan, LaunchPlan } from "../plan.ts"
 import type { Api } from "./api.ts"
+import { canLink, give } from "./jail/give.ts"
+import type { Workplace } from "./jail/place.ts"
 
 /** The first disk. */
 export const FIRST = "disk"
@@ -16,14 +18,33 @@ export interface GuestDrive {
   /** In the machine's directory. */
   readonly file: string
   readonly writable: boolean
-  /** A raw file that is given as it is. */
+  /** A raw file that is given as it is, unless it is shown. */
   readonly path?: string
   /** What only the storage daemon makes one file of: layers, and a qcow2 for what the guest writes. */
   readonly chain?: Pick<DiskPlan, "layers" | "ephemeral" | "overlay">
+  /** By the storage daemon, as what Firecracker opens. */
+  readonly shown: boolean
 }
 
-/** Those of a new machine in the order in which guests find them (OVMS-GST-030); `overlay` is the first disk's. */
-export function drivesOf(plan: LaunchPlan, overlay?: string): readonly GuestDrive[] {
+interface DrivesOptions {
+  /** The first disk's. */
+  readonly overlay?: string | undefined
+  /** In a jail. */
+  readonly jailed?: boolean | undefined
+}
+
+/** Those of a new machine in the order in which guests find them (OVMS-GST-030). */
+export function drivesOf(plan: LaunchPlan, { overlay, jailed }: DrivesOptions = {}): readonly GuestDrive[] {
+  return unshown(plan, overlay).map((drive) => {
+    const { chain, path, writable, file } = drive
+    // Another user's file cannot be opened in a jail, unless everybody may read it.
+    const isForeign =
+      jailed && path !== undefined && file !== FIRST_BOOT && (writable || !canLink(path, plan.directory))
+    return { ...drive, shown: chain !== undefined || isForeign === true }
+  })
+}
+
+function unshown(plan: LaunchPlan, overlay?: string): readonly Omit<GuestDrive, "shown">[] {
   const { disk, disks = [], firstBoot, volumes = [] } = plan
   return [
     ...(disk ? [ownDrive(FIRST, { ...disk, ...(overlay && { overlay }) }, disk.writable)] : []),
@@ -36,7 +57,11 @@ export function drivesOf(plan: LaunchPlan, overlay?: string): readonly GuestDriv
   ]
 }
 
-function ownDrive(id: string, chain: NonNullable<GuestDrive["chain"]>, writable: boolean): GuestDrive {
+function ownDrive(
+  id: string,
+  chain: NonNullable<GuestDrive["chain"]>,
+  writable: boolean,
+): Omit<GuestDrive, "shown"> {
   const [only, ...others] = chain.layers
   const isPlain = only && others.length === 0 && !writable && "path" in only && only.format === "raw"
   return { id, file: `${id}.raw`, writable, ...(isPlain ? { path: only.path } : { chain }) }
@@ -47,23 +72,26 @@ function ownDrive(id: string, chain: NonNullable<GuestDrive["chain"]>, writable:
  * clones have disks of their own by the same ones. `firstBoot`: bytes of what a clone has read, which sees as many
  * zeros (OVMS-FBC-007). Throws what the system says.
  */
-export function placeDrives(plan: LaunchPlan, firstBoot?: number): void {
-  for (const { path, file } of drivesOf(plan)) if (path !== undefined) place(plan, path, file)
+export function placeDrives(plan: LaunchPlan, workplace: Workplace, firstBoot?: number): void {
+  for (const { path, file, shown } of drivesOf(plan, { jailed: workplace.jail !== undefined }))
+    if (path !== undefined && !shown) place(workplace, path, file)
   if (!plan.firstBoot && firstBoot !== undefined)
     guardedSync(() => {
-      const path = join(plan.directory, FIRST_BOOT)
+      const path = join(workplace.folder, FIRST_BOOT)
       rmSync(path, { force: true })
       writeFileSync(path, "", { mode: 0o600 })
       truncateSync(path, firstBoot)
+      if (workplace.jail) chownSync(path, workplace.jail.uid, workplace.jail.uid)
     })
 }
 
-/** Has `target` be in the machine's directory by the name `name`. Throws OVM_VMM_FAILED. */
-export function place({ directory }: LaunchPlan, target: string, name: string): void {
-  const path = join(directory, name)
+/** Has `target` be where the machine's Firecracker works by the name `name`. Throws OVM_VMM_FAILED. */
+export function place({ folder, jail }: Workplace, target: string, name: string): void {
+  const path = join(folder, name)
   try {
     rmSync(path, { force: true })
-    symlinkSync(target, path)
+    if (jail) give(target, folder, name, jail)
+    else symlinkSync(target, path)
   } catch (cause) {
     throw new OvmError("OVM_VMM_FAILED", `${path} could not be made: ${toOvmError(cause).message}`, { cause })
   }

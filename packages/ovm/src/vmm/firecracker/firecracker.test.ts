@@ -10,6 +10,7 @@ import { until } from "@ovms/testkit/until.ts"
 import { Bench, MiB } from "../bench.testing.ts"
 import type { LaunchPlan } from "../plan.ts"
 import { startedIn } from "../process/identity.ts"
+import { workplaceOf } from "../process/jailed.ts"
 import { spawnKept } from "../process/keeper.ts"
 import { endStray } from "../process/stray.ts"
 import { MEMORY, SnapshotBench } from "../snapshot-bench.testing.ts"
@@ -81,7 +82,7 @@ describe.skipIf(note !== "")(`disks of Firecracker ${note}`, () => {
     const { directory, pid, overlay = "" } = machine.record
     expect(processesIn(directory).filter((line) => line.startsWith("qemu-storage-daemon"))).toHaveLength(1)
     // What shows the disk is seen by Firecracker alone: outside there is an empty file.
-    expect(statSync(join(directory, "disk.raw")).size).toBe(0)
+    expect(statSync(join(workplaceOf(directory), "disk.raw")).size).toBe(0)
     process.kill(pid, "SIGKILL")
     expect(await machine.exited).toMatchObject({ status: 137, reason: "signal" })
     expect(processesIn(directory)).toEqual([])
@@ -165,7 +166,9 @@ describe.skipIf(note !== "")(`disks of Firecracker ${note}`, () => {
     const plan = bench.planOf("tick_ms=10 hlt=1", { devices, resources: { vcpus: 1, memory: MEMORY } })
     const machine = await bench.vmm.launch(plan)
     await bench.until(machine, "TICK 2\r\n")
-    const socket = { type: "vsock", name: "talk", file: "vsock.sock" }
+    const jailed = (await bench.vmm.capabilities()).jailed?.active === true
+    const file = jailed ? "jailed/vsock.sock" : "vsock.sock"
+    const socket = { type: "vsock", name: "talk", file }
     expect(machine.record.devices).toEqual([socket])
     expect(machine.agent).toBeUndefined()
     const { origin } = await shots.take(machine, { ram: bench.path("ram"), state: bench.path("state") })
@@ -174,7 +177,7 @@ describe.skipIf(note !== "")(`disks of Firecracker ${note}`, () => {
     expect(clone.record.devices).toEqual([socket])
     for (const { record } of [machine, clone]) {
       // This guest has no driver, and so nobody listens.
-      expect(statSync(join(record.directory, "vsock.sock")).isSocket()).toBe(true)
+      expect(statSync(join(record.directory, file)).isSocket()).toBe(true)
       expect(await channelIn(record.directory)).toBeUndefined()
     }
     await shots.end(machine, clone)
@@ -195,7 +198,9 @@ describe.skipIf(note !== "")(`disks of Firecracker ${note}`, () => {
     expect(readFileSync(origin.state).includes(bench.root)).toBe(false)
     const clone = await shots.clone(origin)
     await shots.ticks(clone, 3)
-    expect(readFileSync(join(clone.record.directory, "first-boot.raw")).equals(Buffer.alloc(MiB))).toBe(true)
+    expect(
+      readFileSync(join(workplaceOf(clone.record.directory), "first-boot.raw")).equals(Buffer.alloc(MiB)),
+    ).toBe(true)
     await clone.stop({ graceMs: 0 })
   })
 })
@@ -283,11 +288,11 @@ test("a host that cannot show layers says what it lacks", () => {
     devices: [],
     consoleLimit: 4096,
   }
-  expect(checkFirecracker(plan, () => "it lacks something")).toEqual([
+  expect(checkFirecracker(plan, { fault: () => "it lacks something" })).toEqual([
     { pointer: "/diskLayers", severity: "fatal", reason: "it lacks something" },
   ])
   const plain = { layers: [{ path: "/base.raw", format: "raw" as const }], size: MiB, writable: false }
-  expect(checkFirecracker({ ...plan, disk: plain }, () => "it lacks something")).toEqual([])
+  expect(checkFirecracker({ ...plan, disk: plain }, { fault: () => "it lacks something" })).toEqual([])
 })
 
 test("disks that guests know by a number elsewhere are found by their place, and that is said [OVMS-API-515]", () => {
@@ -306,7 +311,7 @@ test("disks that guests know by a number elsewhere are found by their place, and
     devices: [],
     consoleLimit: 4096,
   }
-  const found = checkFirecracker(plan, () => "it lacks something")
+  const found = checkFirecracker(plan, { fault: () => "it lacks something" })
   expect(found).toEqual([
     { pointer: "/disks/1", severity: "fatal", reason: "it lacks something" },
     ...[
@@ -319,7 +324,10 @@ test("disks that guests know by a number elsewhere are found by their place, and
     })),
   ])
   const many = { ...plan, volumes: Array.from({ length: 13 }, (_, at) => volume(at)) }
-  expect(checkFirecracker(many, () => undefined)[0]).toMatchObject({ pointer: "/disks", severity: "fatal" })
+  expect(checkFirecracker(many, { fault: () => undefined })[0]).toMatchObject({
+    pointer: "/disks",
+    severity: "fatal",
+  })
 })
 
 test("a source of entropy is there, and a device of another type is refused by name [OVMS-MAN-057, OVMS-MAN-059, OVMS-DEV-031]", () => {

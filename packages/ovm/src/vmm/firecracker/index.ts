@@ -9,21 +9,31 @@ import { type FirecrackerCapabilities, firecrackerCapabilities } from "./capabil
 import { checkFirecracker } from "./check.ts"
 import { checkLoad } from "./check-resume.ts"
 import { isInstalled } from "./find.ts"
+import { type JailSettings, UIDS } from "./jail/settings.ts"
 import { launchFirecracker } from "./launch.ts"
 import { modelOfFirecracker } from "./model.ts"
 import { macInFirecracker } from "./network.ts"
 
-/** Firecracker ≥ 1.13. `cacheFolder` keeps what was found out about it, and kernels that were unpacked for it. */
-export function firecracker(cacheFolder: string): Vmm & { readonly loader: Loader } {
-  return new Firecracker(cacheFolder)
+/**
+ * Firecracker ≥ 1.13. `cacheFolder` keeps what was found out about it, and kernels that were unpacked for it. Its
+ * machines are jailed where that can be and `jail` is not false.
+ */
+export function firecracker(
+  cacheFolder: string,
+  jail: JailSettings = UIDS,
+): Vmm & { readonly loader: Loader } {
+  return new Firecracker(cacheFolder, jail)
 }
 
 class Firecracker implements Vmm {
   readonly name = "firecracker"
   readonly loader: Loader
 
-  constructor(private readonly cacheFolder: string) {
-    this.loader = new FirecrackerLoader(cacheFolder)
+  constructor(
+    private readonly cacheFolder: string,
+    private readonly jail: JailSettings,
+  ) {
+    this.loader = new FirecrackerLoader(() => this.capabilities())
   }
 
   installed(): boolean {
@@ -31,12 +41,12 @@ class Firecracker implements Vmm {
   }
 
   capabilities(): Promise<FirecrackerCapabilities> {
-    return firecrackerCapabilities(this.cacheFolder)
+    return firecrackerCapabilities(this.cacheFolder, this.jail)
   }
 
   async check(plan: LaunchPlan): Promise<readonly Unsupported[]> {
-    await this.capabilities()
-    return checkFirecracker(plan)
+    const { jailer } = await this.capabilities()
+    return checkFirecracker(plan, { jailed: jailer !== undefined })
   }
 
   async launch(plan: LaunchPlan, call?: Call): Promise<Machine> {
@@ -50,10 +60,10 @@ class Firecracker implements Vmm {
 }
 
 class FirecrackerLoader implements Loader {
-  constructor(private readonly cacheFolder: string) {}
+  constructor(private readonly capabilities: () => Promise<FirecrackerCapabilities>) {}
 
   async model(plan: LaunchPlan, devices?: readonly string[]) {
-    return modelOfFirecracker(plan, await firecrackerCapabilities(this.cacheFolder), devices)
+    return modelOfFirecracker(plan, await this.capabilities(), devices)
   }
 
   macIn(devices: readonly string[]) {
@@ -65,13 +75,13 @@ class FirecrackerLoader implements Loader {
   }
 
   async check(plan: ResumePlan) {
-    await firecrackerCapabilities(this.cacheFolder)
-    return checkLoad(plan)
+    const { jailer } = await this.capabilities()
+    return checkLoad(plan, jailer !== undefined)
   }
 
   async load(plan: ResumePlan, call?: Loading): Promise<Loaded> {
     // Few machines are ever resumed.
     const { loadFirecracker } = await import("./load.ts")
-    return await loadFirecracker(await firecrackerCapabilities(this.cacheFolder), plan, call)
+    return await loadFirecracker(await this.capabilities(), plan, call)
   }
 }

@@ -11,10 +11,12 @@ import type { FirecrackerCapabilities } from "./capabilities.ts"
 import { checkLoad } from "./check-resume.ts"
 import { placeDrives } from "./drives.ts"
 import { generationOf, setGeneration } from "./generation.ts"
+import { shareSnapshot } from "./jail/snapshot.ts"
 import { FirecrackerMachine } from "./machine.ts"
 import { firstBootSizeIn, modelOfFirecracker } from "./model.ts"
-import { looseNetwork } from "./network.ts"
+import { withLooseNetwork } from "./network.ts"
 import { LONGEST_START_MS, startFirecracker } from "./start.ts"
+import { inWorkplace } from "./workplace.ts"
 
 /** Bytes: a machine's is some 20 KiB, and Firecracker reads no more (src/vmm/src/snapshot/mod.rs of its sources). */
 const MAX_STATE = 10_000_000
@@ -25,34 +27,39 @@ export async function loadFirecracker(
   plan: ResumePlan,
   call: Loading = {},
 ): Promise<Loaded> {
-  refuseFatal(checkLoad(plan))
+  refuseFatal(checkLoad(plan, found.jailer !== undefined))
   const { model, ram: source, state } = plan.origin
   const ram = fileOf(source)
   checkRam(ram.path, model)
   checkState(state)
   await checkDisk(plan)
   const overlay = await makeOverlay(plan)
-  placeDrives(plan, firstBootSizeIn(model.devices))
-  const starting = {
-    found,
-    plan,
-    overlay,
-    model: modelOfFirecracker(plan, found, model.devices),
-    resumed: true as const,
-  }
-  return await startFirecracker(starting, call, async ({ record, api, spawn }) => {
-    const before = performance.now()
-    const from = {
-      snapshot_path: state,
-      mem_backend: { backend_type: "File", backend_path: ram.path },
-      resume_vm: false,
-      ...looseNetwork(model.devices),
+  return await inWorkplace(found, plan.directory, async (workplace) => {
+    const { jail } = workplace
+    placeDrives(plan, workplace, firstBootSizeIn(model.devices))
+    const files = jail
+      ? shareSnapshot({ ram: ram.path, state }, workplace.folder, jail)
+      : { ram: ram.path, state }
+    const starting = {
+      ...{ found, plan, workplace, overlay },
+      model: modelOfFirecracker(plan, found, model.devices),
+      resumed: true as const,
     }
-    await api.ask("PUT", "/snapshot/load", from, LONGEST_START_MS)
-    const timings = { spawn, load: performance.now() - before }
-    const machine = new FirecrackerMachine(renewed(record, plan), timings, { api, running: false })
-    if (call.goesOn) await machine.letGo()
-    return new FirecrackerLoaded(machine, call.goesOn === true)
+    return await startFirecracker(starting, call, async ({ record, api, spawn }) => {
+      const before = performance.now()
+      const from = {
+        snapshot_path: files.state,
+        mem_backend: { backend_type: "File", backend_path: files.ram },
+        resume_vm: false,
+      }
+      await withLooseNetwork({ api, pid: record.pid, jail }, model.devices, (part) =>
+        api.ask("PUT", "/snapshot/load", { ...from, ...part }, LONGEST_START_MS),
+      )
+      const timings = { spawn, load: performance.now() - before }
+      const machine = new FirecrackerMachine(renewed(record, plan), timings, { api, running: false })
+      if (call.goesOn) await machine.letGo()
+      return new FirecrackerLoaded(machine, call.goesOn === true)
+    })
   })
 }
 

@@ -34,28 +34,39 @@ export async function probeKvm(binary: string, folder: string, boundMs = BOUND_M
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const place = await mkdtemp(join(folder, "probe-"))
   try {
-    await writeFile(join(place, "kernel"), probeKernel())
-    await writeFile(join(place, "machine.json"), JSON.stringify(MACHINE))
-    const before = performance.now()
-    const { status, words } = await run(binary, place, boundMs)
-    const took = Math.round(performance.now() - before)
-    if (status === undefined)
-      throw firecrackerMissing(
-        `KVM did not finish the probe within ${boundMs} ms, so it is no hardware KVM`,
-        HINT,
-      )
-    if (status !== 0) throw firecrackerMissing(`the KVM probe ended with status ${status}: ${words}`, HINT)
+    for (const [name, content] of PROBE_FILES) await writeFile(join(place, name), content)
+    const took = await bootProbe([binary], place, boundMs)
     return `KVM ran the probe in ${took} ms${took > SLOW_MS ? ", so it is no hardware KVM, and slow" : ""}`
   } finally {
     await rm(place, { recursive: true, force: true })
   }
 }
 
+/** Runs Firecracker by `argv` on PROBE_FILES; gives the ms that it took. Throws OVM_VMM_MISSING. */
+export async function bootProbe(argv: readonly string[], place: string, boundMs = BOUND_MS): Promise<number> {
+  const before = performance.now()
+  const { status, words } = await run(argv, place, boundMs)
+  if (status === undefined)
+    throw firecrackerMissing(
+      `KVM did not finish the probe within ${boundMs} ms, so it is no hardware KVM`,
+      HINT,
+    )
+  if (status !== 0) throw firecrackerMissing(`the KVM probe ended with status ${status}: ${words}`, HINT)
+  return Math.round(performance.now() - before)
+}
+
+const CONFIG = "machine.json"
 const MACHINE = {
   "boot-source": { kernel_image_path: "kernel", boot_args: "" },
   "machine-config": { vcpu_count: 1, mem_size_mib: 32 },
   drives: [],
 }
+
+/** What the probe's machine is made of, by name, where Firecracker works. */
+export const PROBE_FILES: readonly (readonly [string, string | Uint8Array])[] = [
+  ["kernel", probeKernel()],
+  [CONFIG, JSON.stringify(MACHINE)],
+]
 
 interface Ended {
   /** Exit status, or the signal that ended it; undefined if it took too long. */
@@ -64,10 +75,10 @@ interface Ended {
   readonly words: string
 }
 
-function run(binary: string, place: string, boundMs: number): Promise<Ended> {
-  const args = ["--no-api", "--config-file", "machine.json", "--level", "Error"]
+function run([program = "", ...before]: readonly string[], place: string, boundMs: number): Promise<Ended> {
+  const args = [...before, "--no-api", "--config-file", CONFIG, "--level", "Error"]
   return new Promise((resolve) => {
-    const child = spawn(binary, args, { cwd: place, stdio: ["ignore", "pipe", "pipe"] })
+    const child = spawn(program, args, { cwd: place, stdio: ["ignore", "pipe", "pipe"] })
     let words = ""
     const hear = (bytes: Buffer) => {
       words = `${words}${bytes}`.slice(-WORDS_LIMIT)

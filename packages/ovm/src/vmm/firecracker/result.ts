@@ -1,5 +1,6 @@
 import type { Exit, MachineRecord } from "../machine.ts"
 import { exitOf, readStderr, reasonOf, wasSignalled } from "../process/exit.ts"
+import { leaveJail } from "./jail/place.ts"
 import { storageLetGo } from "./storage.ts"
 
 /** What was asked of it last, so that its end is no wonder. */
@@ -20,7 +21,19 @@ export async function exitOfFirecracker(
   asked?: LastAsked,
 ): Promise<Exit> {
   const { directory, own } = record
-  if (own?.shown || own?.storage) await storageLetGo(directory)
+  if (own?.shown || own?.storage || own?.jailed) await storageLetGo(directory)
+  const exit = await exitIn(record, status, asked)
+  // What of it cannot be removed is tried again before the next life.
+  if (own?.jailed) await leaveJail(directory).catch(() => {})
+  return exit
+}
+
+async function exitIn(
+  record: MachineRecord,
+  status: number | undefined,
+  asked: LastAsked | undefined,
+): Promise<Exit> {
+  const { directory } = record
   if (status === undefined) return await exitOf(record, status, reasonOf(status))
   if (wasSignalled(directory, status))
     return await exitOf(record, status, asked === "quit" ? "quit" : "signal")

@@ -10,13 +10,16 @@ import { readExit } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
 import { startedIn } from "../process/identity.ts"
+import { workplaceOf } from "../process/jailed.ts"
 import { spawnKept } from "../process/keeper.ts"
 import { lastWords } from "../process/last-words.ts"
 import type { Capabilities } from "../vmm.ts"
 import { API_SOCKET, Api } from "./api.ts"
 import { checkFirecracker } from "./check.ts"
 import { drivesOf, FIRST } from "./drives.ts"
-import { besideStorage, storageReady } from "./storage.ts"
+import { openLog } from "./jail/command.ts"
+import { LOG, type Workplace } from "./jail/place.ts"
+import { besideStorage, handOver, storageLetGo, storageReady } from "./storage.ts"
 import { VSOCK_SOCKET, withSocket } from "./vsock.ts"
 
 /** From spawn to the first answer: some 20 ms, and a minute where forty of them share two processors. */
@@ -31,11 +34,12 @@ const MOST_RETRY_MS = 20
 const GONE_MS = 5_000
 const ALIVE_MS = 100
 /** Its keeper keeps, within bounds, what is written there: of Firecracker's log no file can grow. */
-const LOG = "/proc/self/fd/2"
+const STANDARD_ERROR = "/proc/self/fd/2"
 
 interface Starting {
   readonly found: Capabilities
   readonly plan: LaunchPlan
+  readonly workplace: Workplace
   /** What the guest writes to. */
   readonly overlay: string | undefined
   readonly model: GuestModel
@@ -55,19 +59,28 @@ export interface StartedFirecracker {
  * is through, Firecracker is killed, and what it said itself is the reason.
  */
 export async function startFirecracker<T>(
-  { found, plan, overlay, model, resumed }: Starting,
+  { found, plan, workplace, overlay, model, resumed }: Starting,
   { signal }: Call,
   then: (started: StartedFirecracker) => Promise<T>,
 ): Promise<T> {
   if (signal?.aborted) throw interrupted()
   const { directory } = plan
+  const { jail } = workplace
   // It fails on what it left behind.
   for (const name of [API_SOCKET, VSOCK_SOCKET]) rmSync(join(directory, name), { force: true })
   const spawned = performance.now()
-  const argv = [found.binary, "--api-sock", API_SOCKET, "--id", "ovm", "--log-path", LOG, "--level", "Error"]
+  const log = ["--log-path", jail ? LOG : STANDARD_ERROR, "--level", "Error"]
+  const given = ["--api-sock", API_SOCKET, ...log]
+  const argv = jail ? [...jail.argv, ...given] : [found.binary, "--id", "ovm", ...given]
   const { disk } = plan
-  const shown = drivesOf(plan, overlay).filter(({ chain }) => chain)
-  const { group } = await spawnKept(shown.length > 0 ? besideStorage(argv, directory, shown) : argv, plan)
+  const shown = drivesOf(plan, { overlay, jailed: jail !== undefined }).filter(({ shown }) => shown)
+  const logOpen = jail && openLog(workplace.folder)
+  const { group } = await spawnKept(besideStorage(argv, directory, { drives: shown, workplace }), plan).catch(
+    (thrown: unknown) => {
+      logOpen?.[Symbol.dispose]()
+      throw thrown
+    },
+  )
   const aborted = Promise.withResolvers<never>()
   aborted.promise.catch(() => {})
   const abort = () => aborted.reject(interrupted())
@@ -75,7 +88,9 @@ export async function startFirecracker<T>(
   let api: Api | undefined
   let patience = GONE_MS
   try {
-    api = await Promise.race([firstContact(directory), aborted.promise])
+    api = await Promise.race([firstContact(directory), aborted.promise]).finally(() =>
+      logOpen?.[Symbol.dispose](),
+    )
     patience = ALIVE_MS
     api.closed.then(() => {
       patience = GONE_MS
@@ -85,6 +100,7 @@ export async function startFirecracker<T>(
     const identity = await startedIn(directory)
     if (!identity) throw new OvmError("OVM_VMM_FAILED", `no pid of Firecracker was left in ${directory}`)
     const { name, accelerator } = found
+    const granted = grantedDevices(plan, checkFirecracker(plan, { fault: () => undefined }))
     const what = { vmm: name, version, accelerator, model, ...identity }
     const own = {
       ...(shown.length > 0 && { storage: true }),
@@ -92,16 +108,21 @@ export async function startFirecracker<T>(
       written: shown.filter(({ id, writable }) => id !== FIRST && writable).map(({ file }) => file),
       ...(disk && { diskSize: disk.size, ephemeral: disk.ephemeral === true }),
       ...(resumed && { resumed }),
+      ...(jail && { jailed: true }),
     }
     const record = {
-      ...{ ...what, ...withSocket(grantedDevices(plan, checkFirecracker(plan))) },
+      ...{ ...what, ...withSocket(granted, jail !== undefined) },
       ...(overlay !== undefined && { overlay }),
       own,
     }
     if (shown.length > 0) await Promise.race([storageReady(directory), aborted.promise])
+    if (jail) {
+      handOver(shown, record.pid, jail)
+      rmSync(jail.program, { force: true })
+    }
     return await Promise.race([then({ record, api, spawn }), aborted.promise])
   } catch (thrown) {
-    const error = await inItsOwnWords(directory, toOvmError(thrown), patience)
+    const error = await inItsOwnWords(directory, toOvmError(thrown), patience, jail !== undefined)
     api?.close()
     await killGroup(group)
     removeGroups(directory)
@@ -119,7 +140,7 @@ async function firstContact(directory: string): Promise<Api> {
     if (waited > LONGEST_START_MS)
       throw new OvmError("OVM_VMM_TIMEOUT", `Firecracker did not open its API within ${LONGEST_START_MS} ms`)
     // A look costs less than a call that fails, and Firecracker wants the processors now.
-    const api = existsSync(join(directory, API_SOCKET)) ? await Api.dial(directory) : undefined
+    const api = existsSync(join(workplaceOf(directory), API_SOCKET)) ? await Api.dial(directory) : undefined
     if (api) return api
     if ((await readExit(directory)) !== undefined)
       throw new OvmError("OVM_VMM_FAILED", "Firecracker ended before it opened its API")
@@ -138,9 +159,19 @@ async function versionOf(api: Api): Promise<string> {
 }
 
 /** A start that failed because Firecracker ended is told in its own words. */
-async function inItsOwnWords(directory: string, error: OvmError, patienceMs: number): Promise<OvmError> {
+async function inItsOwnWords(
+  directory: string,
+  error: OvmError,
+  patienceMs: number,
+  jailed: boolean,
+): Promise<OvmError> {
   if (error.code !== "OVM_VMM_FAILED") return error
-  const last = await lastWords(directory, patienceMs)
+  let last = await lastWords(directory, patienceMs)
+  // What carries the log of a jail is not through yet.
+  if (last && jailed) {
+    await storageLetGo(directory)
+    last = await lastWords(directory, 0)
+  }
   if (!last) return error
   const { status, words } = last
   return new OvmError("OVM_VMM_FAILED", `${error.message} (status ${status}): ${words}`, {

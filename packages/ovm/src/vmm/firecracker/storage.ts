@@ -1,21 +1,25 @@
-import { accessSync, constants, existsSync, rmSync, writeFileSync } from "node:fs"
+import { accessSync, constants, existsSync, lchownSync, rmSync, writeFileSync } from "node:fs"
 import { open } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
-import { guarded } from "../../files/guarded.ts"
+import { guarded, guardedSync } from "../../files/guarded.ts"
 import type { MachineRecord } from "../machine.ts"
 import { readExit, readStderr } from "../process/exit.ts"
+import { workplaceOf } from "../process/jailed.ts"
 import { endStray, isInhabited } from "../process/stray.ts"
 import { findBinary } from "../program.ts"
 import { diskChain } from "../qemu/drives.ts"
 import { QMP_SOCKET } from "../qemu/qmp.ts"
 import { FIRST, type GuestDrive } from "./drives.ts"
+import { carryLog, quoted } from "./jail/command.ts"
+import type { Jail, Workplace } from "./jail/place.ts"
 
 // Firecracker knows raw files alone. QEMU's storage daemon shows a chain of layers as one, over FUSE, so that what a
 // guest writes stays a qcow2 (docs/design/0061-firecracker.md).
 
 const PROGRAMS = ["qemu-storage-daemon", "setpriv", "unshare"] as const
+const { O_RDONLY, O_NOFOLLOW } = constants
 const FUSE = "/dev/fuse"
 /** In the machine's directory: what says that all disks are to be seen, which nobody but Firecracker does. */
 const READY = "disk.pid"
@@ -38,35 +42,72 @@ export function storageFault(env: Record<string, string | undefined> = process.e
 }
 
 /**
- * The command line that shows `drives`, and is `argv` then. The mounts are in a namespace of the two, and so are gone
- * with them, however they end; the storage daemon is told of its parent's end.
+ * The command line that shows `drives`, if there are any, and is `argv` then. The mounts are in a namespace of the two,
+ * and so are gone with them, however they end; the storage daemon is told of its parent's end.
  */
 export function besideStorage(
   argv: readonly string[],
   directory: string,
-  drives: readonly GuestDrive[],
+  { drives, workplace }: { readonly drives: readonly GuestDrive[]; readonly workplace: Workplace },
 ): string[] {
+  const { folder, jail } = workplace
   for (const name of [READY, QMP_SOCKET]) rmSync(join(directory, name), { force: true })
-  const options = drives.flatMap((drive) => shown(directory, drive))
+  if (drives.length === 0) return jail ? shell(carryLog(folder), argv) : [...argv]
+  const options = drives.flatMap((drive) => shown(workplace, drive))
   // By which a snapshot has it write to another file.
   const monitor = ["--chardev", `socket,id=qmp,path=${QMP_SOCKET},server=on,wait=off`, "--monitor", "qmp"]
   const storage = [PROGRAMS[0], ...options, ...monitor, "--pidfile", READY]
-  const both = `setpriv --pdeathsig TERM ${storage.map(quoted).join(" ")} >&2 & exec "$@"`
-  return ["unshare", "--mount", "--propagation", "private", "sh", "-c", both, "sh", ...argv]
+  const showing = `setpriv --pdeathsig TERM ${storage.map(quoted).join(" ")}`
+  if (!jail) return [...unshared("private"), ...shell(`${showing} >&2 &`, argv)]
+  // The jailer has a namespace of its own again, which is to see what is mounted later.
+  return [...unshared("private"), ...unshared("shared"), ...shell(carryLog(folder, showing), argv)]
+}
+
+/** Has a shell do something beside, and become `argv`. */
+function shell(beside: string, argv: readonly string[]): string[] {
+  return ["sh", "-c", `${beside} exec "$@"`, "sh", ...argv]
+}
+
+function unshared(propagation: string): readonly string[] {
+  return ["unshare", "--mount", "--propagation", propagation]
 }
 
 /** What has the storage daemon show one. */
-function shown(directory: string, { id, file, writable, chain }: GuestDrive): readonly string[] {
-  if (!chain) return []
-  const mountpoint = join(directory, file)
+function shown({ folder, jail }: Workplace, drive: GuestDrive): readonly string[] {
+  const { id, file, writable } = drive
+  const mountpoint = join(folder, file)
   rmSync(mountpoint, { force: true })
   writeFileSync(mountpoint, "", { mode: 0o600 })
-  const { nodes, top } = diskChain(chain, writable ? chain.overlay : undefined, id === FIRST ? "" : `${id}-`)
-  const fuse = { type: "fuse", id, "node-name": top, mountpoint, writable }
+  const { nodes, top } = nodesOf(drive)
+  const fuse = {
+    ...{ type: "fuse", id, "node-name": top, mountpoint, writable },
+    ...(jail && { "allow-other": "on" }),
+  }
   return [
     ...nodes.map((word) => (word === "-blockdev" ? "--blockdev" : word)),
     ...["--export", JSON.stringify(fuse)],
   ]
+}
+
+function nodesOf({ id, path, writable, chain }: GuestDrive): ReturnType<typeof diskChain> {
+  const name = id === FIRST ? "" : `${id}-`
+  if (chain) return diskChain(chain, writable ? chain.overlay : undefined, name)
+  const [file, top] = [`${name}file`, `${name}raw`]
+  const access = { "read-only": !writable, ...(writable && { discard: "unmap" }) }
+  const nodes = [
+    { driver: "file", filename: path, "node-name": file, ...access },
+    { driver: "raw", file, "node-name": top, ...access },
+  ]
+  return { nodes: nodes.flatMap((node) => ["-blockdev", JSON.stringify(node)]), top }
+}
+
+/**
+ * Has what is shown be the user's who is jailed with `pid`, before there is a guest. Throws what the system says.
+ */
+export function handOver(drives: readonly GuestDrive[], pid: number, { uid }: Jail): void {
+  guardedSync(() => {
+    for (const { file } of drives) lchownSync(`/proc/${pid}/root/${file}`, uid, uid)
+  })
 }
 
 /** Waits until all disks can be opened. Throws OVM_VMM_FAILED with the storage daemon's words, OVM_VMM_TIMEOUT. */
@@ -92,7 +133,9 @@ export async function flushStorage(
   files: readonly string[],
 ): Promise<void> {
   for (const file of files) {
-    const disk = await guarded(() => open(`/proc/${pid}/root${join(directory, file)}`))
+    // In a jail that is all that there is.
+    const inside = workplaceOf(directory) === directory ? join(directory, file) : `/${file}`
+    const disk = await guarded(() => open(`/proc/${pid}/root${inside}`, O_RDONLY | O_NOFOLLOW))
     try {
       await guarded(() => disk.sync())
     } finally {
@@ -108,9 +151,4 @@ export async function storageLetGo(directory: string): Promise<void> {
     await sleep(LOOK_MS)
   }
   await endStray(directory)
-}
-
-/** A word for sh that nothing in it can make anything else. */
-function quoted(word: string): string {
-  return `'${word.replaceAll("'", `'\\''`)}'`
 }

@@ -1,8 +1,10 @@
+import { join } from "node:path"
 import type { MachineDevice } from "../machine.ts"
 import type { LaunchPlan } from "../plan.ts"
+import { JAILED } from "../process/jailed.ts"
 import type { Api } from "./api.ts"
 
-/** In the machine's directory, where Firecracker works: of the one vsock device that a machine may have. */
+/** Where Firecracker works: of the one vsock device that a machine may have. */
 export const VSOCK_SOCKET = "vsock.sock"
 /** The guest's address on it. */
 const GUEST_CID = 3
@@ -26,12 +28,12 @@ export async function attachVsock(api: Api, plan: LaunchPlan): Promise<void> {
   await api.ask("PUT", "/vsock", { guest_cid: GUEST_CID, uds_path: VSOCK_SOCKET })
 }
 
-/** What the host has of a machine's devices. */
-export function withSocket({ devices = [] }: { readonly devices?: readonly MachineDevice[] }): {
-  readonly devices?: readonly MachineDevice[]
-} {
+/** What the host has of a machine's devices, in a jail or not. */
+export function withSocket(
+  { devices = [] }: { readonly devices?: readonly MachineDevice[] },
+  jailed: boolean,
+): { readonly devices?: readonly MachineDevice[] } {
   if (devices.length === 0) return {}
-  return {
-    devices: devices.map((device) => (device.type === "vsock" ? { ...device, file: VSOCK_SOCKET } : device)),
-  }
+  const file = jailed ? join(JAILED, VSOCK_SOCKET) : VSOCK_SOCKET
+  return { devices: devices.map((device) => (device.type === "vsock" ? { ...device, file } : device)) }
 }

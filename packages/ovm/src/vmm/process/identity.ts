@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs"
+import { closeSync, openSync, readFileSync, readSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { textIfPresent } from "../../files/present.ts"
@@ -6,6 +6,7 @@ import { bootId } from "../../host/boot-id.ts"
 import { pidNamespace } from "../../host/pid-namespace.ts"
 import type { Usage } from "../machine.ts"
 import { isHeld } from "./held.ts"
+import { worksIn } from "./jailed.ts"
 import { PID_FILE } from "./traces.ts"
 
 /** A process that cannot be mistaken for a later one with the same pid, not even after the host restarted. */
@@ -72,8 +73,7 @@ async function isThere(identity: Identity): Promise<boolean> {
 function isOfCopy({ directory, pid }: Identity): boolean {
   try {
     if (isHeld(directory) !== false) return false
-    const [here, there] = [statSync(directory), statSync(`/proc/${pid}/cwd`)]
-    return here.dev !== there.dev || here.ino !== there.ino
+    return !worksIn(pid, directory)
   } catch {
     return false
   }

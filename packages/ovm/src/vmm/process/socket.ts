@@ -81,7 +81,13 @@ export async function connectionIn(directory: string, name: string): Promise<num
   return await throughFolder(directory, name, async (path) => unixConnection(path))
 }
 
-/** A socket's path is limited to 107 bytes (unix(7)): it is given through the folder's descriptor. */
+/** In open(2): the file is not opened, only held, and a link is not followed. */
+const O_PATH = 0o10000000
+
+/**
+ * A socket's path is limited to 107 bytes (unix(7)): it is given by a descriptor. Where its folder is a VMM's own, who
+ * could put a link to another one's there, that is not followed.
+ */
 async function throughFolder<T>(
   directory: string,
   name: string,
@@ -89,9 +95,13 @@ async function throughFolder<T>(
 ): Promise<T | undefined> {
   const folder = guardedSync(() => openIfPresent(directory, constants.O_RDONLY | constants.O_DIRECTORY))
   if (folder === undefined) return undefined
+  let held: number | undefined
   try {
-    return await connect(`/proc/self/fd/${folder}/${name}`)
+    const path = `/proc/self/fd/${folder}/${name}`
+    held = guardedSync(() => openIfPresent(path, O_PATH | constants.O_NOFOLLOW))
+    return held === undefined ? undefined : await connect(`/proc/self/fd/${held}`)
   } finally {
+    if (held !== undefined) closeSync(held)
     closeSync(folder)
   }
 }

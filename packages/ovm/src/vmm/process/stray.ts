@@ -4,6 +4,7 @@ import { OvmError } from "../../errors.ts"
 import { bootId } from "../../host/boot-id.ts"
 import { removeGroups } from "./group-of-vmm.ts"
 import { type Identity, isAlive, kill, startedIn } from "./identity.ts"
+import { workplaceOf, worksIn } from "./jailed.ts"
 import { KEEPER } from "./keeper-program.ts"
 
 const LONGEST_MS = 5000
@@ -26,9 +27,12 @@ interface Inhabitant extends Identity {
 async function inhabitants(directory: string): Promise<Inhabitant[]> {
   const here = bootId()
   const place = attempt(() => realpathSync(directory)) ?? directory
+  const isJailed = workplaceOf(directory) !== directory
   return readdirSync("/proc").flatMap((name) => {
     if (!/^\d+$/.test(name) || Number(name) === process.pid) return []
-    if (attempt(() => readlinkSync(`/proc/${name}/cwd`)) !== place) return []
+    const works = attempt(() => readlinkSync(`/proc/${name}/cwd`))
+    // A process in a jail is said to work in the root of all.
+    if (works !== place && (works !== "/" || !isJailed || !attempt(() => worksIn(name, directory)))) return []
     const text = attempt(() => readFileSync(`/proc/${name}/stat`, "latin1")) ?? ""
     // After the command's name (proc(5)): state, parent, group, session, terminal; 22 is the start time.
     const end = text.lastIndexOf(")")

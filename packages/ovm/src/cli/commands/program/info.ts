@@ -7,6 +7,7 @@ import { type Paths, paths } from "../../../host/paths.ts"
 import type { RuntimeInfo, VmmInfo } from "../../../runtime/interfaces.ts"
 import type { Defaults, Limits } from "../../../runtime/limits.ts"
 import { VERSION } from "../../../version.ts"
+import type { JailSettings } from "../../../vmm/firecracker/jail/settings.ts"
 import { type CacheUse, cacheUse, describeCache } from "../../cache-use.ts"
 import { findDaemon, socketOf } from "../../daemon.ts"
 import { formatSize } from "../../format.ts"
@@ -41,6 +42,7 @@ interface Settings {
   readonly limits?: ReturnType<typeof limitsModel>
   readonly defaults?: ReturnType<typeof defaultsModel>
   readonly vmms?: readonly string[]
+  readonly jail?: JailSettings
   readonly error?: { readonly code: string; readonly message: string }
 }
 
@@ -105,9 +107,9 @@ async function settingsAt(path: string): Promise<Settings> {
   const where = { path, present: existsSync(path) }
   try {
     const { readDaemonSettings } = await import("../../../runtime/settings.ts")
-    const { limits, defaults, vmms } = await readDaemonSettings(path)
+    const { limits, defaults, vmms, jail } = await readDaemonSettings(path)
     const read = { limits: limitsModel(limits), defaults: defaultsModel(defaults) }
-    return { ...where, ...read, ...(vmms && { vmms }) }
+    return { ...where, ...read, ...(vmms && { vmms }), ...(jail !== undefined && { jail }) }
   } catch (thrown) {
     const { code, message } = toOvmError(thrown)
     return { ...where, error: { code, message } }
@@ -130,7 +132,18 @@ function defaultsModel({ vcpus, memory, graceMs, network, cpuQuota }: Defaults) 
 async function localVmms(place: Paths): Promise<readonly VmmInfo[]> {
   const { availableVmms, spokenOf } = await import("../../../vmm/available.ts")
   const { describe } = await import("../../../runtime/report.ts")
-  return Promise.all(spokenOf(availableVmms(place.cache)).map(describe))
+  return Promise.all(
+    spokenOf(availableVmms(place.cache, undefined, await jailAt(place.settings))).map(describe),
+  )
+}
+
+/** What is wrong with the settings is said beside. */
+async function jailAt(path: string): Promise<JailSettings | undefined> {
+  const { readDaemonSettings } = await import("../../../runtime/settings.ts")
+  return await readDaemonSettings(path).then(
+    ({ jail }) => jail,
+    () => undefined,
+  )
 }
 
 async function localPolicy(place: Paths): Promise<RuntimeInfo["policy"]> {
@@ -204,5 +217,7 @@ function describeVmm(vmm: VmmInfo): string {
   // OVMS-SEC-033; QEMU: docs/system/security.rst.
   const emulated =
     vmm.accelerator === "tcg" ? "; emulation is slow, and no isolation from a hostile guest" : ""
-  return `${vmm.name} ${vmm.version} (${vmm.binary}), ${accelerator}${emulated}`
+  const jailed =
+    vmm.jailed === undefined ? "" : `; ${vmm.jailed ? "jailed" : "not jailed"}: ${vmm.jailed_reason}`
+  return `${vmm.name} ${vmm.version} (${vmm.binary}), ${accelerator}${emulated}${jailed}`
 }

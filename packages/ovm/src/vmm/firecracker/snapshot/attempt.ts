@@ -1,9 +1,11 @@
 import { chmod, rm } from "node:fs/promises"
 import { type Attempt, forgetAttempt, type NewOverlay } from "../../process/attempt.ts"
+import { workplaceOf } from "../../process/jailed.ts"
 import type { Qmp } from "../../qemu/qmp.ts"
 import { detachOverlay } from "../../qemu/snapshot/drive.ts"
 import type { Frozen } from "../../snapshot.ts"
 import type { Api } from "../api.ts"
+import { removeLent, takeBackLent } from "../jail/snapshot.ts"
 import { monitorOf, shownNode, writtenFile } from "./disk.ts"
 
 /** Called before the guest goes on, which writes to the new overlay. */
@@ -26,6 +28,10 @@ export async function takeBackFirecracker(
   const through = overlay !== undefined && frozen !== undefined
   if (through) await onTurned({ frozen, overlay: overlay.path })
   if (running) await api.ask("PATCH", "/vm", { state: "Resumed" })
+  const place = workplaceOf(directory)
+  const [ram = "", state = ""] = files
+  if (place !== directory && through) takeBackLent({ ram, state }, place)
+  else if (place !== directory) removeLent(place)
   if (!through)
     for (const path of [...files, ...(overlay ? [overlay.path] : [])]) await rm(path, { force: true })
   await forgetAttempt(directory)

@@ -14,11 +14,13 @@ import {
   removeFilesOf,
 } from "../../process/attempt.ts"
 import { isAlive } from "../../process/identity.ts"
+import { workplaceOf } from "../../process/jailed.ts"
 import type { Qmp } from "../../qemu/qmp.ts"
 import { attachOverlay, overlayNodes, switchTo } from "../../qemu/snapshot/drive.ts"
 import type { InstantSink, SnapshotParts } from "../../snapshot.ts"
 import type { Api } from "../api.ts"
 import { generationIn } from "../generation.ts"
+import { lendSnapshot } from "../jail/snapshot.ts"
 import { isWritten, monitorOf, shownNode, writtenFile } from "./disk.ts"
 import { makeHoles } from "./holes.ts"
 import { Laps } from "./laps.ts"
@@ -164,9 +166,14 @@ async function create(
   { memory }: GuestModel,
 ): Promise<void> {
   const touched = record.own?.resumed !== true && !(await isSwapping())
-  const body = { snapshot_type: touched ? "Diff" : "Full", snapshot_path: state, mem_file_path: ram }
+  const jail = record.own?.jailed === true ? workplaceOf(record.directory) : undefined
+  const lent = jail === undefined ? undefined : lendSnapshot({ ram, state }, jail)
+  const files = lent?.names ?? { ram, state }
+  const snapshot_type = touched ? "Diff" : "Full"
+  const body = { snapshot_type, snapshot_path: files.state, mem_file_path: files.ram }
   try {
     await api.ask("PUT", "/snapshot/create", body, LEAST_CREATE_MS + memory / CREATE_RATE)
+    await lent?.takeHome()
   } catch (thrown) {
     const error = toOvmError(thrown)
     // ENOSPC, in the words of Rust's library.
@@ -174,6 +181,8 @@ async function create(
     throw new OvmError("OVM_NO_SPACE", `no room for ${memory / MiB} MiB of RAM: ${error.message}`, {
       cause: error,
     })
+  } finally {
+    lent?.end()
   }
 }
 

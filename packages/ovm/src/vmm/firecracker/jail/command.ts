@@ -1,0 +1,34 @@
+import { closeSync, constants, openSync } from "node:fs"
+import { join } from "node:path"
+import { LOG } from "./place.ts"
+
+/** No other process that is started meanwhile has it open. */
+const O_CLOEXEC = 0o2000000
+
+/** Bytes that are kept of what is logged, and what the log is kept in: what it says on standard error is there too. */
+const LOG_LIMIT = 64 << 10
+const WORDS = "stderr"
+
+/**
+ * What a shell in the machine's directory has to do beside running Firecracker in its jail: it carries its log out to
+ * the last word, whoever else has been killed, and with the log's end has `beside` end, if there is that. The kernel
+ * would not tell a process of root of the end of one of another user's (prctl(2), PR_SET_PDEATHSIG).
+ */
+export function carryLog(folder: string, beside?: string): string {
+  const log = quoted(`${folder}/${LOG}`)
+  const [begin, end] =
+    beside === undefined ? ["", ""] : [`${beside} >&2 & STORAGE=$!;`, "; kill $STORAGE; wait"]
+  const carry = `{ head -c ${LOG_LIMIT}; cat >/dev/null; } <${log} >>${WORDS}`
+  return `(umask 077; ${begin} exec 2>/dev/null; ${carry}${end}) &`
+}
+
+/** Has the log be open for writing until Firecracker, which comes later than its reader, has it open itself. */
+export function openLog(folder: string): Disposable {
+  const fd = openSync(join(folder, LOG), constants.O_RDWR | constants.O_NONBLOCK | O_CLOEXEC)
+  return { [Symbol.dispose]: () => closeSync(fd) }
+}
+
+/** A word for sh that nothing in it can make anything else. */
+export function quoted(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`
+}
