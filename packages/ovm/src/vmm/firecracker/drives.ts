@@ -5,7 +5,7 @@ import { guardedSync } from "../../files/guarded.ts"
 import type { DiskPlan, LaunchPlan } from "../plan.ts"
 import type { Api } from "./api.ts"
 import { canLink, give } from "./jail/give.ts"
-import type { Workplace } from "./jail/place.ts"
+import type { FirecrackerPlace } from "./jail/place.ts"
 
 /** The first disk. */
 export const FIRST = "disk"
@@ -72,7 +72,7 @@ function ownDrive(
  * clones have disks of their own by the same ones. `firstBoot`: bytes of what a clone has read, which sees as many
  * zeros (OVMS-FBC-007). Throws what the system says.
  */
-export function placeDrives(plan: LaunchPlan, workplace: Workplace, firstBoot?: number): void {
+export function placeDrives(plan: LaunchPlan, workplace: FirecrackerPlace, firstBoot?: number): void {
   for (const { path, file, shown } of drivesOf(plan, { jailed: workplace.jail !== undefined }))
     if (path !== undefined && !shown) place(workplace, path, file)
   if (!plan.firstBoot && firstBoot !== undefined)
@@ -86,7 +86,7 @@ export function placeDrives(plan: LaunchPlan, workplace: Workplace, firstBoot?: 
 }
 
 /** Has `target` be where the machine's Firecracker works by the name `name`. Throws OVM_VMM_FAILED. */
-export function place({ folder, jail }: Workplace, target: string, name: string): void {
+export function place({ folder, jail }: FirecrackerPlace, target: string, name: string): void {
   const path = join(folder, name)
   try {
     rmSync(path, { force: true })

@@ -18,7 +18,7 @@ import { API_SOCKET, Api } from "./api.ts"
 import { checkFirecracker } from "./check.ts"
 import { drivesOf, FIRST } from "./drives.ts"
 import { openLog } from "./jail/command.ts"
-import { LOG, type Workplace } from "./jail/place.ts"
+import { type FirecrackerPlace, LOG } from "./jail/place.ts"
 import { besideStorage, handOver, storageLetGo, storageReady } from "./storage.ts"
 import { VSOCK_SOCKET, withSocket } from "./vsock.ts"
 
@@ -39,7 +39,7 @@ const STANDARD_ERROR = "/proc/self/fd/2"
 interface Starting {
   readonly found: Capabilities
   readonly plan: LaunchPlan
-  readonly workplace: Workplace
+  readonly workplace: FirecrackerPlace
   /** What the guest writes to. */
   readonly overlay: string | undefined
   readonly model: GuestModel

@@ -13,7 +13,7 @@ import { diskChain } from "../qemu/drives.ts"
 import { QMP_SOCKET } from "../qemu/qmp.ts"
 import { FIRST, type GuestDrive } from "./drives.ts"
 import { carryLog, quoted } from "./jail/command.ts"
-import type { Jail, Workplace } from "./jail/place.ts"
+import type { FirecrackerPlace, Jail } from "./jail/place.ts"
 
 // Firecracker knows raw files alone. QEMU's storage daemon shows a chain of layers as one, over FUSE, so that what a
 // guest writes stays a qcow2 (docs/design/0061-firecracker.md).
@@ -48,7 +48,7 @@ export function storageFault(env: Record<string, string | undefined> = process.e
 export function besideStorage(
   argv: readonly string[],
   directory: string,
-  { drives, workplace }: { readonly drives: readonly GuestDrive[]; readonly workplace: Workplace },
+  { drives, workplace }: { readonly drives: readonly GuestDrive[]; readonly workplace: FirecrackerPlace },
 ): string[] {
   const { folder, jail } = workplace
   for (const name of [READY, QMP_SOCKET]) rmSync(join(directory, name), { force: true })
@@ -73,7 +73,7 @@ function unshared(propagation: string): readonly string[] {
 }
 
 /** What has the storage daemon show one. */
-function shown({ folder, jail }: Workplace, drive: GuestDrive): readonly string[] {
+function shown({ folder, jail }: FirecrackerPlace, drive: GuestDrive): readonly string[] {
   const { id, file, writable } = drive
   const mountpoint = join(folder, file)
   rmSync(mountpoint, { force: true })

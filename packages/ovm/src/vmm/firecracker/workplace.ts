@@ -1,5 +1,5 @@
 import type { FirecrackerCapabilities } from "./capabilities.ts"
-import { leaveJail, makeJail, type Workplace } from "./jail/place.ts"
+import { type FirecrackerPlace, leaveJail, makeJail } from "./jail/place.ts"
 
 /**
  * Gives `work` the place of a machine whose folder is `directory`: a jail where machines are jailed. If that fails,
@@ -8,7 +8,7 @@ import { leaveJail, makeJail, type Workplace } from "./jail/place.ts"
 export async function inWorkplace<T>(
   { binary, jailer }: Pick<FirecrackerCapabilities, "binary" | "jailer">,
   directory: string,
-  work: (workplace: Workplace) => Promise<T>,
+  work: (workplace: FirecrackerPlace) => Promise<T>,
 ): Promise<T> {
   if (!jailer) {
     // What it had in an earlier life must not be taken for this one's.

@@ -23,14 +23,14 @@ export interface Jailer {
 }
 
 /** Where a Firecracker works: in its machine's directory, or in a jail there. */
-export interface Workplace {
+export interface FirecrackerPlace {
   /** As it is seen from outside. */
   readonly folder: string
   readonly jail?: Jail
 }
 
 /** One in a jail. */
-export interface JailedPlace extends Workplace {
+export interface JailedPlace extends FirecrackerPlace {
   readonly jail: Jail
 }
 
