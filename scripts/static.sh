@@ -1,7 +1,8 @@
 #!/bin/sh
 # Compiles the programs in C that ovm brings along, each when its sources have changed: packages/shim/dist/ovm-keeper and
 # packages/filter/dist/ovm-filter, the programs beside each machine, packages/forward/dist/ovm-forward, one beside each
-# port of a machine in a network of the host, and packages/agent/dist/ovm-agent, the one inside.
+# port of a machine in a network of the host, packages/tap/dist/ovm-tap, one beside each Firecracker with a network of its
+# own, and packages/agent/dist/ovm-agent, the one inside.
 . "$(dirname "$0")/lib.sh"
 lock static
 
@@ -26,4 +27,5 @@ compile() {
 compile shim ovm-keeper 153600
 compile filter ovm-filter 153600
 compile forward ovm-forward 153600
+compile tap ovm-tap 153600
 compile agent ovm-agent 204800

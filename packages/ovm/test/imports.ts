@@ -40,6 +40,7 @@ const EMBEDDED: ReadonlySet<string> = new Set([
   "packages/shim/dist/ovm-keeper",
   "packages/filter/dist/ovm-filter",
   "packages/forward/dist/ovm-forward",
+  "packages/tap/dist/ovm-tap",
   "packages/agent/dist/ovm-agent",
   "packages/agent/install.sh",
   "packages/agent/ovm-agent.openrc",

@@ -8,3 +8,8 @@ declare module "*/forward/dist/ovm-forward" {
   const path: string
   export default path
 }
+
+declare module "*/tap/dist/ovm-tap" {
+  const path: string
+  export default path
+}
