@@ -45,9 +45,11 @@ static bool leaves(int from, uint8_t *frame, size_t length, uint32_t now) {
   return false;
 }
 
-// passt learns a guest's MAC address from what it sends, of which that of an added port has seen little.
-static void readdress(int outside, uint8_t *frame) {
-  if (outside != FIRST)
+// passt learns a guest's MAC address from what it sends. That of an added port has seen little of it, and the first one
+// nothing of a guest that goes on from a snapshot, who need not have heard that its network is a new one: a segment is
+// for everybody until then.
+static void readdress(int outside, uint8_t *frame, enum kind kind) {
+  if (outside != FIRST || kind == TCP)
     for (size_t at = 0; at < MAC_SIZE; at++) frame[at] = rules->mac[at];
 }
 
@@ -57,7 +59,7 @@ static bool enters(int outside, uint8_t *frame, size_t length, uint32_t now) {
   packet_read(frame, length, &packet);
   bool passes = frame_enters(rules, &packet, outside, now);
   if (packet.refused) pump_add_answer(&outside_at(outside)->leaving, answer, answer_refused(&packet, answer));
-  if (passes) readdress(outside, frame);
+  if (passes) readdress(outside, frame, packet.kind);
   return passes;
 }
 

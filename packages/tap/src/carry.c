@@ -1,27 +1,31 @@
 #include "tap.h"
 
 #include <poll.h>
+#include <unistd.h>
 
 static struct leaving leaving;
 static struct entering entering;
 
-void carry(int device, int vmm, bool up) {
+static void plug_in(struct beside *beside) {
+  close(beside->plug);
+  beside->plug = -1;
+}
+
+void carry(struct beside beside) {
   for (;;) {
-    bool full = leaving.begin < leaving.end;
+    bool full = leaving.begin < leaving.end, up = beside.plug < 0;
     struct pollfd polls[] = {
-        {.fd = device, .events = full ? 0 : POLLIN},
+        {.fd = beside.device, .events = full ? 0 : POLLIN},
         {.fd = LINK_FD, .events = (short)(POLLIN | (full ? POLLOUT : 0))},
-        {.fd = vmm, .events = POLLIN},
-        // Its end needs no asking for.
-        {.fd = up ? -1 : PLUG_FD},
+        {.fd = beside.vmm, .events = POLLIN},
+        {.fd = beside.plug, .events = POLLIN},
     };
     if (poll(polls, sizeof polls / sizeof *polls, -1) < 0) continue;
     if (polls[2].revents != 0) return;
-    bool plugged = polls[3].revents != 0;
+    bool plugged = polls[3].revents != 0, room = (polls[1].revents & POLLOUT) != 0;
     // What the guest has said before its link is up is lost, also what nobody has looked at yet.
-    if (plugged || polls[0].revents != 0 || (polls[1].revents & POLLOUT) != 0)
-      if (!leave(&leaving, device, up)) return;
-    up = up || plugged;
-    if ((polls[1].revents & ~POLLOUT) != 0 && !enter(&entering, device, up)) return;
+    if ((polls[0].revents != 0 || room || plugged) && !leave(&leaving, beside.device, up)) return;
+    if (plugged) plug_in(&beside);
+    if ((polls[1].revents & ~POLLOUT) != 0 && !enter(&entering, beside.device, up || plugged)) return;
   }
 }

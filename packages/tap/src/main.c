@@ -25,42 +25,48 @@ static void rename_words(char **words) {
   prctl(PR_SET_NAME, TAP_NAME);
 }
 
-static void close_given(void) {
-  for (int fd = 3; fd <= PLUG_FD; fd++) close(fd);
-}
-
-// All three are nothing from here on: who waits says that it was not to be.
-static int serve(int device, int vmm, int ready, bool up) {
+// All three are nothing from here on.
+static int serve(const struct beside *beside, int ready) {
   int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (chdir("/") < 0 || dup2(nothing, 0) < 0 || dup2(0, 1) < 0 || dup2(0, 2) < 0) return 2;
   if (fcntl(LINK_FD, F_SETFL, O_NONBLOCK) < 0 || !confine() || write(ready, "", 1) != 1) return 2;
   close(ready);
-  carry(device, vmm, up);
+  carry(*beside);
   return 0;
 }
 
+// What is the VMM's alone, before there are others by these numbers.
+static void close_given(void) {
+  for (int fd = HELD_FD; fd <= PROGRAM_FD; fd++)
+    if (fd != LINK_FD) close(fd);
+}
+
 // Nobody waits for it: its parent has ended once it is ready.
-static int beside(char **words, int device, bool up) {
-  int ready[2], vmm = (int)syscall(SYS_pidfd_open, getppid(), 0);
-  if (vmm < 0 || pipe2(ready, O_CLOEXEC) < 0) return fail("the VMM cannot be waited for");
+static int leave_beside(char **words, bool up) {
+  int ready[2];
+  close_given();
+  const struct beside beside = {
+      .device = device_open(), .vmm = (int)syscall(SYS_pidfd_open, getppid(), 0), .plug = up ? -1 : plug_make()};
+  if (beside.vmm < 0) return fail("the VMM cannot be waited for");
+  if (beside.device < 0) return fail("what passes its interface cannot be had");
+  if (!up && beside.plug < 0) return fail("its plug cannot be made");
+  if (pipe2(ready, O_CLOEXEC) < 0) return fail("no pipe could be made");
   pid_t pid = fork();
   if (pid == 0) {
     close(ready[0]);
     rename_words(words);
-    _exit(serve(device, vmm, ready[1], up));
+    _exit(serve(&beside, ready[1]));
   }
   char byte;
   close(ready[1]);
-  return read(ready[0], &byte, 1) == 1 ? 0 : 2;
+  return read(ready[0], &byte, 1) == 1 ? 0 : fail("nothing carries what passes its interface");
 }
 
 static bool carried(char **words, bool up) {
-  int device = device_open(), status = 2;
-  pid_t pid = device < 0 ? -1 : fork();
-  if (pid == 0) _exit(beside(words, device, up));
+  int status = 2;
+  pid_t pid = fork();
+  if (pid == 0) _exit(leave_beside(words, up));
   if (pid > 0) waitpid(pid, &status, 0);
-  if (status != 0) fail("nothing carries what passes its interface");
-  close(device);
   return status == 0;
 }
 
@@ -73,7 +79,8 @@ int main(int count, char **words) {
   if (!space_enter()) return fail("the host lets this user make no network of its own");
   if (!device_make()) return fail("the host makes no interface (/dev/net/tun)");
   if (!loose && !carried(words, up)) return 2;
-  close_given();
+  close(LINK_FD);
+  close(PROGRAM_FD);
   execvp(words[WORDS], words + WORDS);
   int why = errno;
   fail(words[WORDS]);

@@ -15,9 +15,9 @@
 // What the VMM finds its interface by.
 #define INTERFACE "net0"
 
-// Descriptors that it is started with, beside 0, 1 and 2: frames, each behind its length in four bytes; the program;
-// and a socket that has ended once the link is up.
-enum { LINK_FD = 6, PROGRAM_FD = 8, PLUG_FD = 9 };
+// Descriptors that it is started with, beside 0, 1 and 2: what the VMM holds as long as it lives; frames, each behind its
+// length in four bytes; and the program.
+enum { HELD_FD = 5, LINK_FD = 6, PROGRAM_FD = 8 };
 
 // space.c: a network of its own, and where that takes it users of its own, in which this one is itself.
 bool space_enter(void);
@@ -34,6 +34,9 @@ ssize_t frame_take(int device, uint8_t bytes[MOST_FRAME]);
 // One that has no room is lost, as frames may be.
 void frame_give(int device, const uint8_t *frame, size_t length);
 
+// plug.c: a socket in the folder that it is started in. Whoever connects plugs the link in. Negative if it cannot be made.
+int plug_make(void);
+
 // pump.c: frames on their way between the interface and the link.
 struct leaving {
   size_t begin, end; // of `bytes`: what is not written yet of one frame
@@ -47,8 +50,13 @@ struct entering {
 bool leave(struct leaving *leaving, int device, bool up);
 bool enter(struct entering *entering, int device, bool up);
 
-// carry.c: until the VMM, which is `vmm`, a descriptor of its process, or the link ends.
-void carry(int device, int vmm, bool up);
+// carry.c: until the VMM or the link ends.
+struct beside {
+  int device;
+  int vmm;  // its process, as a descriptor
+  int plug; // -1: the link is up
+};
+void carry(struct beside beside);
 
 // confine.c: from here on it has no rights, and few calls.
 bool confine(void);

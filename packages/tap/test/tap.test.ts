@@ -2,7 +2,7 @@ import { afterAll, expect, test } from "bun:test"
 import { spawnSync } from "node:child_process"
 import { writeSync } from "node:fs"
 import { until } from "@ovms/testkit/until.ts"
-import { ethernet, GUEST, OTHER, udp } from "../../filter/test/frames.testing.ts"
+import { ethernet, OTHER, udp } from "../../filter/test/frames.testing.ts"
 import { receivedBy, SHIPPED, statusOf, tapMissing, Workshop } from "./tap.testing.ts"
 
 // The interface that a VMM finds in a network of its own, without a VMM: what opens it does what Firecracker does.
@@ -30,12 +30,11 @@ test.skipIf(Boolean(skip))(`frames pass both ways, whole and with their checksum
   let sum = 0
   for (let i = at; i < left.length; i += 2) sum += left.readUInt16BE(i)
   while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16)
-  // As whoever gets it reckons, to which the guest's own sum adds what its field had.
+  // With the sum that the guest had put there, all of it is nothing (RFC 1071).
   expect((sum + 0x1234) % 0xffff).toBe(0)
   expect(left.subarray(0, at + 6)).toEqual(frame.subarray(0, at + 6))
 
-  // What asks for a checksum beyond its end is lost, as one is with a tag, which nobody would see any more.
-  vmm.say(numbered(1), { checksum: [200, 6] })
+  // One with a tag is lost: without it, as the kernel gives it, it would be another one.
   vmm.say(ethernet(0x8100, Buffer.concat([Buffer.from([0, 7, 8, 0]), Buffer.alloc(60, 2)])))
   vmm.say(numbered(3, MOST - ETHERNET))
   expect(vmm.left().equals(numbered(3, MOST - ETHERNET))).toBe(true)
@@ -43,7 +42,6 @@ test.skipIf(Boolean(skip))(`frames pass both ways, whole and with their checksum
   const frames = [numbered(4), ethernet(0x86dd, Buffer.alloc(60, 5), OTHER), numbered(6, MOST)]
   vmm.send(...frames)
   for (const one of frames) expect((await vmm.got()).equals(one)).toBe(true)
-  expect(GUEST).not.toBe(OTHER)
 })
 
 test.skipIf(Boolean(skip))(`nothing passes before the link is up, also not later [OVMS-NET-041] ${skip}`, async () => {
@@ -54,7 +52,7 @@ test.skipIf(Boolean(skip))(`nothing passes before the link is up, also not later
   // Nothing is left to read once it waits again.
   const [pid = ""] = shop.carriers()
   await until("it waits", () => statusOf(pid, "State"), { is: (state) => state.startsWith("S") })
-  vmm.close("plug")
+  vmm.plugIn()
   vmm.send(numbered(3))
   expect(await vmm.got()).toEqual(numbered(3))
   vmm.say(numbered(4))
@@ -68,7 +66,7 @@ test.skipIf(Boolean(skip))(`it ends with its VMM, with its link, and by what no 
   await gone()
 
   using cut = await shop.start("up")
-  cut.close("link")
+  cut.cut()
   await gone()
   expect(cut.parts.child.exitCode).toBeNull()
 
@@ -79,7 +77,8 @@ test.skipIf(Boolean(skip))(`it ends with its VMM, with its link, and by what no 
 })
 
 test.skipIf(Boolean(skip))(`what carries has no rights, and the VMM has nothing of it ${skip}`, async () => {
-  using vmm = await shop.start("up", [], SHIPPED)
+  using vmm = await shop.start("down", [], SHIPPED)
+  vmm.plugIn()
   const [pid = ""] = shop.carriers(SHIPPED)
   const has = ["CapEff", "Seccomp", "NoNewPrivs", "Name"].map((name) => statusOf(pid, name))
   expect(has).toEqual(["0000000000000000", "2", "1", "ovm-tap"])

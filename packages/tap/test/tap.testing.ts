@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { copyChecked } from "@ovms/testkit/checked.ts"
 import { receive, send } from "../../filter/test/filter.testing.ts"
-import { socketPair } from "../../ovm/src/host/libc.ts"
+import { socketPair, unixConnection } from "../../ovm/src/host/libc.ts"
 
 export const SHIPPED = join(import.meta.dir, "../dist/ovm-tap")
 const SOURCES = join(import.meta.dir, "../src")
@@ -38,18 +38,18 @@ export class Workshop implements Disposable {
   /** A VMM with a link, and what carries its frames; `before` are words that the program is started by. */
   async start(state: "up" | "down", before: readonly string[] = [], program = this.#checked): Promise<Beside> {
     const [vmms, link] = socketPair()
-    const [plug, theirs] = socketPair()
     const [voice, heard] = socketPair()
     const itself = openSync(program, "r")
     const [command = "", ...words] = [...before, program, state, ...VMM]
     const child = spawn(command, words, {
-      stdio: [heard, "pipe", "inherit", "ignore", "ignore", "ignore", vmms, "ignore", itself, theirs],
+      stdio: [heard, "pipe", "inherit", "ignore", "ignore", "ignore", vmms, "ignore", itself],
+      cwd: this.root,
     })
-    for (const fd of [vmms, itself, theirs, heard]) closeSync(fd)
+    for (const fd of [vmms, itself, heard]) closeSync(fd)
     const lines = createInterface(child.stdout as NodeJS.ReadableStream)[Symbol.asyncIterator]()
     const { value } = await lines.next()
     if (value !== "ready") throw new Error(`it said ${value}`)
-    return new Beside({ child, lines, link, plug, voice })
+    return new Beside({ child, lines, link, voice, plug: join(this.root, "plug.sock") })
   }
 
   /** Those that carry. */
@@ -67,7 +67,7 @@ interface Parts {
   readonly child: ReturnType<typeof spawn>
   readonly lines: AsyncIterator<string>
   readonly link: number
-  readonly plug: number
+  readonly plug: string
   readonly voice: number
 }
 
@@ -75,7 +75,7 @@ interface Parts {
 export class Beside implements Disposable {
   #open: readonly number[]
   constructor(readonly parts: Parts) {
-    this.#open = [parts.link, parts.plug, parts.voice]
+    this.#open = [parts.link, parts.voice]
   }
 
   get pid(): number {
@@ -108,9 +108,13 @@ export class Beside implements Disposable {
     return Buffer.from(String((await this.parts.lines.next()).value), "hex")
   }
 
-  close(end: "link" | "plug"): void {
-    closeSync(this.parts[end])
-    this.#open = this.#open.filter((fd) => fd !== this.parts[end])
+  cut(): void {
+    closeSync(this.parts.link)
+    this.#open = [this.parts.voice]
+  }
+
+  plugIn(): void {
+    closeSync(unixConnection(this.parts.plug) ?? -1)
   }
 
   [Symbol.dispose](): void {

@@ -5,6 +5,8 @@ import type { AllowedNetwork } from "./rules.ts"
 export interface Connected extends Pick<Filtered, "mac" | "forwards"> {
   /** All that the guest may connect to; absent: whatever is public. */
   readonly allowed?: readonly AllowedNetwork[]
+  /** False: to nothing at all, whatever is allowed. */
+  readonly outbound?: boolean
 }
 
 /** What a VMM's network interface is connected to: a descriptor for the VMM, and what is behind it. */

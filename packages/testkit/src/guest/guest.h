@@ -34,3 +34,6 @@ void agent_look(void);
 /* What the command line asks of the devices of network and entropy, and a look at the link. */
 void nic(const char *cmd);
 void nic_look(void);
+/* What the command line asks of a network device without PCI, and a look at what came. */
+void answer(const char *cmd);
+void answer_look(void);

@@ -22,7 +22,7 @@ static void gate(int v, char *h) { u64 a = (u64)h; idt[v].lo = a; idt[v].sel = 8
 static u32 pit(void) { outb(0x43, 0); u32 l = inb(0x40); return l | inb(0x40) << 8; }
 static void delay_poll(u64 ms) {             /* PIT channel 0, mode 2, reload 65536, polled with the latch command */
     u64 want = ms * 1193, got = 0, n = 0; u32 a = pit();
-    while (got < want && n++ < 2000000) { memory_write(); agent_look(); nic_look(); u32 b = pit(); got += (a - b) & 0xffff; a = b; }
+    while (got < want && n++ < 2000000) { memory_write(); agent_look(); nic_look(); answer_look(); u32 b = pit(); got += (a - b) & 0xffff; a = b; }
 }
 static void delay_hlt(u64 ms, u64 hz) {      /* PIT channel 0 through the 8259 */
     u64 end = jiffies + ms * hz / 1000;
@@ -84,6 +84,7 @@ void main(void) {
     agent(cmd);
     tpm(cmd);
     nic(cmd);
+    answer(cmd);
     int button = find(cmd, "button=1") != 0;
     if (button) outw(PM1_ENABLE, POWER_BUTTON);
     u64 ms = num(find(cmd, "tick_ms="), 500), max = num(find(cmd, "ticks="), 0), say = num(find(cmd, "say="), 1); int hlt = find(cmd, "hlt=1") != 0;
@@ -103,6 +104,7 @@ void main(void) {
         shared_look();
         serial_look();
         nic_look();
+        answer_look();
         if (hlt) delay_hlt(ms, hz); else delay_poll(ms);
         while (inb(0x3fd) & 1) {             /* serial input: echo whole lines; "quit" resets */
             char c = inb(0x3f8);

@@ -1,5 +1,6 @@
 import type { LaunchPlan, Unsupported } from "../plan.ts"
 import { drivesOf, FIRST } from "./drives.ts"
+import { networkFault } from "./network.ts"
 import { storageFault } from "./storage.ts"
 
 const MiB = 2 ** 20
@@ -94,11 +95,8 @@ function* lacking(plan: LaunchPlan): Iterable<Unsupported> {
   if (tpm) yield fatal("/metadata/platform/tpm", "Firecracker has no TPM")
   if (shares.length > 0) yield fatal("shares", "Firecracker has no folders of the host")
   if (ignition) yield fatal("config/ignition", "Firecracker has no fw_cfg")
-  if (network?.mode === "user")
-    yield fatal(
-      "/network",
-      "this adapter of Firecracker connects machines to networks of the host alone: --network NAME, or none",
-    )
+  const reason = network?.mode === "user" ? networkFault() : undefined
+  if (reason !== undefined) yield fatal("/network", `Firecracker has no network of its own here: ${reason}`)
 }
 
 function* devices(plan: LaunchPlan): Iterable<Unsupported> {

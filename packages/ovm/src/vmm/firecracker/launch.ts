@@ -38,9 +38,10 @@ export async function launchFirecracker(
     place(workplace, kernel, KERNEL)
     if (plan.initrd) place(workplace, plan.initrd.path, INITRD)
     const starting = { found, plan, workplace, overlay, model: modelOfFirecracker(plan, found) }
-    return await startFirecracker(starting, call, async ({ record, api, spawn }) => {
+    return await startFirecracker(starting, call, async ({ record, api, wire, spawn }) => {
       const before = performance.now()
-      await configure({ api, pid: record.pid, jail }, plan)
+      // A guest that runs has its ports open.
+      await Promise.all([wire.start(), configure({ api, pid: record.pid, jail }, plan)])
       await api.ask("PUT", "/actions", { action_type: "InstanceStart" }, LONGEST_START_MS)
       const timings = { spawn, load: performance.now() - before }
       // They are in the guest's memory, and may be copies.

@@ -14,8 +14,9 @@ import { generationOf, setGeneration } from "./generation.ts"
 import { shareSnapshot } from "./jail/snapshot.ts"
 import { FirecrackerMachine } from "./machine.ts"
 import { firstBootSizeIn, modelOfFirecracker } from "./model.ts"
-import { withLooseNetwork } from "./network.ts"
+import { ownNetwork } from "./network.ts"
 import { LONGEST_START_MS, startFirecracker } from "./start.ts"
+import type { Wire } from "./wire.ts"
 import { inWorkplace } from "./workplace.ts"
 
 /** Bytes: a machine's is some 20 KiB, and Firecracker reads no more (src/vmm/src/snapshot/mod.rs of its sources). */
@@ -45,20 +46,19 @@ export async function loadFirecracker(
       model: modelOfFirecracker(plan, found, model.devices),
       resumed: true as const,
     }
-    return await startFirecracker(starting, call, async ({ record, api, spawn }) => {
+    return await startFirecracker(starting, call, async ({ record, api, wire, spawn }) => {
       const before = performance.now()
       const from = {
         snapshot_path: files.state,
         mem_backend: { backend_type: "File", backend_path: files.ram },
         resume_vm: false,
+        ...ownNetwork(model.devices),
       }
-      await withLooseNetwork({ api, pid: record.pid, jail }, model.devices, (part) =>
-        api.ask("PUT", "/snapshot/load", { ...from, ...part }, LONGEST_START_MS),
-      )
+      await api.ask("PUT", "/snapshot/load", from, LONGEST_START_MS)
       const timings = { spawn, load: performance.now() - before }
       const machine = new FirecrackerMachine(renewed(record, plan), timings, { api, running: false })
       if (call.goesOn) await machine.letGo()
-      return new FirecrackerLoaded(machine, call.goesOn === true)
+      return new FirecrackerLoaded(machine, wire, call.goesOn === true)
     })
   })
 }
@@ -79,6 +79,7 @@ class FirecrackerLoaded implements Loaded {
 
   constructor(
     private readonly machine: FirecrackerMachine,
+    private readonly wire: Wire,
     private readonly runs: boolean,
   ) {
     this.record = machine.record
@@ -86,10 +87,13 @@ class FirecrackerLoaded implements Loaded {
     this.exited = machine.exited
   }
 
-  async resume(): Promise<Machine> {
+  async resume({ unlinked = false }: { readonly unlinked?: boolean } = {}): Promise<Machine> {
     const began = performance.now()
     try {
       if (!this.runs) await this.machine.letGo()
+      // Its link is down, and what is behind it is held as it is, with nobody there.
+      if (unlinked) this.exited.finally(() => this.wire[Symbol.dispose]())
+      else await this.#connect()
     } catch (thrown) {
       await this.discard()
       throw toOvmError(thrown)
@@ -98,7 +102,15 @@ class FirecrackerLoaded implements Loaded {
     return this.machine
   }
 
+  /** Nobody waits for it where nothing leads into the guest. */
+  async #connect(): Promise<void> {
+    const carried = this.wire.connect()
+    if (carried) this.machine.follow(carried)
+    if (this.wire.ports) await carried
+  }
+
   async discard(): Promise<void> {
+    this.wire[Symbol.dispose]()
     await this.machine.stop({ graceMs: 0 })
   }
 }

@@ -1,6 +1,8 @@
+import { existsSync } from "node:fs"
+import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
-import { hasForwards } from "../../network/named/forwarder.ts"
+import { FILTER_SOCKET } from "../../network/filter.ts"
 import type { Exit, Guest, Machine, MachineRecord, StopMethod, Usage } from "../machine.ts"
 import { type Attempt, readAttempt } from "../process/attempt.ts"
 import { BringBack } from "../process/bring-back.ts"
@@ -15,6 +17,7 @@ import { exitOfFirecracker, type LastAsked } from "./result.ts"
 import { takeBackFirecracker } from "./snapshot/attempt.ts"
 import { isWritten, monitorOf, shownNode, writtenFile, writtenFiles } from "./snapshot/disk.ts"
 import { flushStorage } from "./storage.ts"
+import { losesWire, plugIn } from "./wire.ts"
 
 const GRACE_MS = 10_000
 const PRESS_MS = 1000
@@ -33,6 +36,10 @@ export class FirecrackerMachine implements Machine {
   readonly exited: Promise<Exit>
   readonly cut: Promise<void>
   readonly agent: Machine["agent"]
+  /** Of a guest that goes on: settles once something carries its frames. */
+  #carried: Promise<void> | undefined
+  readonly #unlinked = Promise.withResolvers<void>()
+  readonly unlinked = this.#unlinked.promise
   readonly #api: Api
   readonly #detached = new AbortController()
   #running: boolean
@@ -57,11 +64,27 @@ export class FirecrackerMachine implements Machine {
     this.cut = api.closed
     this.agent = agentOfFirecracker(record)
     this.exited = new Promise((resolve) => this.#watchEnd(resolve))
+    if (existsSync(join(record.directory, FILTER_SOCKET))) this.follow(Promise.resolve())
+  }
+
+  /** Its frames are carried once `carried` has settled: from then on it is looked whether they still are. */
+  follow(carried: Promise<void>): void {
+    this.#carried = carried
+    const over = AbortSignal.any([this.#detached.signal, this.#over.signal])
+    carried
+      .then(() => losesWire(this.record, over))
+      .then((lost) => lost && this.#unlinked.resolve())
+      .catch(() => {})
+  }
+
+  /** Of one whose link is up nobody waits for it any more. */
+  async linkUp(): Promise<void> {
+    await this.#carried
+    await plugIn(this.record.directory)
   }
 
   get ports(): Machine["ports"] {
-    const { directory } = this.record
-    return hasForwards(directory) ? networkPortsOf(directory) : undefined
+    return networkPortsOf(this.record.directory, this.#carried)
   }
 
   /** Nobody but whoever has this connection tells the guest to stand still. */

@@ -1,5 +1,7 @@
 import { randomBytes } from "node:crypto"
 import { joinBridge } from "../../network/named/tap.ts"
+import { INTERFACE, ownInterfaceFault } from "../../network/own-interface.ts"
+import { findPasst } from "../../network/passt.ts"
 import type { LaunchPlan } from "../plan.ts"
 import type { Api } from "./api.ts"
 import type { Jail } from "./jail/place.ts"
@@ -15,7 +17,7 @@ export function macInFirecracker(devices: readonly string[]): string | undefined
 
 /** As in a model, of a new machine: one that is connected to nothing has no interface. */
 export function interfaceOf({ network }: LaunchPlan): readonly string[] {
-  return network?.bridge ? [`virtio-net,mac=${network.mac}`] : []
+  return network && network.mode !== "none" ? [`virtio-net,mac=${network.mac}`] : []
 }
 
 /** Those of a snapshot's devices that are its network. */
@@ -30,34 +32,34 @@ export interface Opener {
   readonly jail?: Jail | undefined
 }
 
-/**
- * Gives a machine that has not begun its place on the bridge. The interface of this host is there as long as
- * Firecracker has it open. Throws what asking and joinBridge do.
- */
-export async function attachNetwork(opener: Opener, { network, directory }: LaunchPlan): Promise<void> {
-  if (!network?.bridge) return
-  const { mac, bridge } = network
-  const name = interfaceName()
-  const body = { iface_id: ID, guest_mac: mac, host_dev_name: name }
-  await opened(opener, name, () => opener.api.ask("PUT", `/network-interfaces/${ID}`, body))
-  await joinBridge(name, { place: bridge, directory }, network)
+/** Why no machine can have a network of its own here; undefined if it can. */
+export function networkFault(): string | undefined {
+  if (findPasst() === undefined) return "there is no passt on this host (Debian: apt install passt)"
+  return ownInterfaceFault()
 }
 
 /**
- * Has `load` call PUT /snapshot/load with a part of its body: the guest's interface leads nowhere, as it has another
- * one's MAC address. Throws what that does, OVM_HOST_FAILED.
+ * Gives a machine that has not begun its interface: the one that waits in a network of its own, or a place on the
+ * bridge by one of this host, which is there as long as Firecracker has it open. Throws what asking and joinBridge do.
  */
-export async function withLooseNetwork(
-  opener: Opener,
-  devices: readonly string[],
-  load: (part: Readonly<Record<string, unknown>>) => Promise<unknown>,
-): Promise<void> {
-  if (macInFirecracker(devices) === undefined) {
-    await load({})
+export async function attachNetwork(opener: Opener, { network, directory }: LaunchPlan): Promise<void> {
+  if (!network || network.mode === "none") return
+  const { mac, bridge } = network
+  const attach = (name: string) =>
+    opener.api.ask("PUT", `/network-interfaces/${ID}`, { iface_id: ID, guest_mac: mac, host_dev_name: name })
+  if (!bridge) {
+    await attach(INTERFACE)
     return
   }
   const name = interfaceName()
-  await opened(opener, name, () => load({ network_overrides: [{ iface_id: ID, host_dev_name: name }] }))
+  await opened(opener, name, () => attach(name))
+  await joinBridge(name, { place: bridge, directory }, network)
+}
+
+/** The part of PUT /snapshot/load: whatever it was before, the guest's interface is one in a network of its own. */
+export function ownNetwork(devices: readonly string[]): Readonly<Record<string, unknown>> {
+  if (macInFirecracker(devices) === undefined) return {}
+  return { network_overrides: [{ iface_id: ID, host_dev_name: INTERFACE }] }
 }
 
 /** Has Firecracker open the interface `name`, which it makes where it may. */

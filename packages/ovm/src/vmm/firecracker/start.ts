@@ -11,7 +11,6 @@ import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
 import { startedIn } from "../process/identity.ts"
 import { workplaceOf } from "../process/jailed.ts"
-import { spawnKept } from "../process/keeper.ts"
 import { lastWords } from "../process/last-words.ts"
 import type { Capabilities } from "../vmm.ts"
 import { API_SOCKET, Api } from "./api.ts"
@@ -21,6 +20,7 @@ import { openLog } from "./jail/command.ts"
 import { type FirecrackerPlace, LOG } from "./jail/place.ts"
 import { besideStorage, handOver, storageLetGo, storageReady } from "./storage.ts"
 import { VSOCK_SOCKET, withSocket } from "./vsock.ts"
+import { Wire } from "./wire.ts"
 
 /** From spawn to the first answer: some 20 ms, and a minute where forty of them share two processors. */
 export const LONGEST_START_MS = 120_000
@@ -50,6 +50,7 @@ interface Starting {
 export interface StartedFirecracker {
   readonly record: MachineRecord
   readonly api: Api
+  readonly wire: Wire
   /** Milliseconds from spawn to the first answer. */
   readonly spawn: number
 }
@@ -74,8 +75,9 @@ export async function startFirecracker<T>(
   const argv = jail ? [...jail.argv, ...given] : [found.binary, "--id", "ovm", ...given]
   const { disk } = plan
   const shown = drivesOf(plan, { overlay, jailed: jail !== undefined }).filter(({ shown }) => shown)
+  const wire = new Wire({ plan, model, ...(resumed && { resumed }) })
   const logOpen = jail && openLog(workplace.folder)
-  const { group } = await spawnKept(besideStorage(argv, directory, { drives: shown, workplace }), plan).catch(
+  const { group } = await wire.spawn(besideStorage(argv, directory, { drives: shown, workplace })).catch(
     (thrown: unknown) => {
       logOpen?.[Symbol.dispose]()
       throw thrown
@@ -120,8 +122,9 @@ export async function startFirecracker<T>(
       handOver(shown, record.pid, jail)
       rmSync(jail.program, { force: true })
     }
-    return await Promise.race([then({ record, api, spawn }), aborted.promise])
+    return await Promise.race([then({ record, api, wire, spawn }), aborted.promise])
   } catch (thrown) {
+    wire[Symbol.dispose]()
     const error = await inItsOwnWords(directory, toOvmError(thrown), patience, jail !== undefined)
     api?.close()
     await killGroup(group)
