@@ -44,37 +44,43 @@ test.skipIf(Boolean(skip))(`frames pass both ways, whole and with their checksum
   for (const one of frames) expect((await vmm.got()).equals(one)).toBe(true)
 })
 
-test.skipIf(Boolean(skip))(`nothing passes before the link is up, also not later [OVMS-NET-041] ${skip}`, async () => {
-  using vmm = await shop.start("down")
-  vmm.send(numbered(1))
-  vmm.say(numbered(2))
-  await until("the guest has sent it", () => receivedBy(vmm.pid), { is: (frames) => frames === 1 })
-  // Nothing is left to read once it waits again.
-  const [pid = ""] = shop.carriers()
-  await until("it waits", () => statusOf(pid, "State"), { is: (state) => state.startsWith("S") })
-  vmm.plugIn()
-  vmm.send(numbered(3))
-  expect(await vmm.got()).toEqual(numbered(3))
-  vmm.say(numbered(4))
-  expect(vmm.left()).toEqual(numbered(4))
-})
+test.skipIf(Boolean(skip))(
+  `nothing passes before the link is up, also not later [OVMS-NET-041] ${skip}`,
+  async () => {
+    using vmm = await shop.start("down")
+    vmm.send(numbered(1))
+    vmm.say(numbered(2))
+    await until("the guest has sent it", () => receivedBy(vmm.pid), { is: (frames) => frames === 1 })
+    // Nothing is left to read once it waits again.
+    const [pid = ""] = shop.carriers()
+    await until("it waits", () => statusOf(pid, "State"), { is: (state) => state.startsWith("S") })
+    vmm.plugIn()
+    vmm.send(numbered(3))
+    expect(await vmm.got()).toEqual(numbered(3))
+    vmm.say(numbered(4))
+    expect(vmm.left()).toEqual(numbered(4))
+  },
+)
 
-test.skipIf(Boolean(skip))(`it ends with its VMM, with its link, and by what no frame is ${skip}`, async () => {
-  using killed = await shop.start("up")
-  process.kill(killed.pid, "SIGKILL")
-  expect(() => killed.left()).toThrow()
-  await gone()
+test.skipIf(Boolean(skip))(
+  `it ends with its VMM, with its link, and by what no frame is ${skip}`,
+  async () => {
+    using killed = await shop.start("up")
+    process.kill(killed.pid, "SIGKILL")
+    expect(() => killed.left()).toThrow()
+    await gone()
 
-  using cut = await shop.start("up")
-  cut.cut()
-  await gone()
-  expect(cut.parts.child.exitCode).toBeNull()
+    using cut = await shop.start("up")
+    cut.cut()
+    await gone()
+    expect(cut.parts.child.exitCode).toBeNull()
 
-  using wild = await shop.start("up")
-  writeSync(wild.parts.link, Buffer.from([0xff, 0xff, 0xff, 0xff]))
-  expect(() => wild.left()).toThrow()
-  await gone()
-})
+    using wild = await shop.start("up")
+    writeSync(wild.parts.link, Buffer.from([0xff, 0xff, 0xff, 0xff]))
+    expect(() => wild.left()).toThrow()
+    await gone()
+  },
+)
 
 test.skipIf(Boolean(skip))(`what carries has no rights, and the VMM has nothing of it ${skip}`, async () => {
   using vmm = await shop.start("down", [], SHIPPED)

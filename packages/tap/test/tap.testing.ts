@@ -1,5 +1,14 @@
 import { spawn, spawnSync } from "node:child_process"
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, writeSync } from "node:fs"
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
@@ -36,7 +45,11 @@ export class Workshop implements Disposable {
   }
 
   /** A VMM with a link, and what carries its frames; `before` are words that the program is started by. */
-  async start(state: "up" | "down", before: readonly string[] = [], program = this.#checked): Promise<Beside> {
+  async start(
+    state: "up" | "down",
+    before: readonly string[] = [],
+    program = this.#checked,
+  ): Promise<Beside> {
     const [vmms, link] = socketPair()
     const [voice, heard] = socketPair()
     const itself = openSync(program, "r")

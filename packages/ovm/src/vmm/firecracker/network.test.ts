@@ -36,7 +36,12 @@ const SILENCE_MS = 100
 const GUEST_PORT = 7007
 
 describe.skipIf(note !== "")(`a network of a machine's own on Firecracker ${note}`, () => {
-  const under = { module: join(import.meta.dir, "index.ts"), factory: "firecracker", missing: "", snapshots: true }
+  const under = {
+    module: join(import.meta.dir, "index.ts"),
+    factory: "firecracker",
+    missing: "",
+    snapshots: true,
+  }
   const bench = new Bench(mkdtempSync(join(tmpdir(), "ovm-firecracker-user-")), under)
   const sockets: Socket[] = []
   beforeAll(async () => await bench.open(await buildGuest()))
@@ -99,7 +104,10 @@ describe.skipIf(note !== "")(`a network of a machine's own on Firecracker ${note
     service.on("message", (data) => heard.push(data.toString("latin1", 0, 3)))
     await answerBy(first, trying(service))
     expect(heard).toEqual([])
-    await askFilter(machine.record.directory, `allow ${service.address().address}/32 ${service.address().port}`)
+    await askFilter(
+      machine.record.directory,
+      `allow ${service.address().address}/32 ${service.address().port}`,
+    )
     await answerBy(first, trying(service))
     await until("it is let through", () => heard.includes("try"))
 
@@ -126,7 +134,9 @@ describe.skipIf(note !== "")(`a network of a machine's own on Firecracker ${note
     const mac = bench.vmm.loader?.macIn(origin.model.devices) ?? ""
     expect(origin.model.devices).toContain(`virtio-net,mac=${mac}`)
     const port = await newPort()
-    const loaded = await shots.load(shots.resumePlan(origin, undefined, { network: { ...networkWith(port), mac } }))
+    const loaded = await shots.load(
+      shots.resumePlan(origin, undefined, { network: { ...networkWith(port), mac } }),
+    )
     const clone = await loaded.resume()
     expect(await answerBy(port, Buffer.from("hello"))).toBe("hello")
     // One that is connected to nothing has its interface all the same.
