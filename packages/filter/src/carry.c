@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 
@@ -14,6 +15,7 @@ static const struct address *settled;
 static const struct timespec LOOK = {.tv_nsec = 100000}, AT_ONCE = {0};
 // How long the passt of an added port is waited for: one that stands still keeps nobody else waiting.
 enum { PATIENCE_MS = 100 };
+static const uint8_t EVERYBODY[MAC_SIZE] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
 static uint64_t milliseconds(void) {
   struct timespec now;
@@ -46,10 +48,10 @@ static bool leaves(int from, uint8_t *frame, size_t length, uint32_t now) {
 }
 
 // passt learns a guest's MAC address from what it sends. That of an added port has seen little of it, and the first one
-// nothing of a guest that goes on from a snapshot, who need not have heard that its network is a new one: a segment is
-// for everybody until then.
+// nothing of a guest that has gone on from a snapshot and does not know that its network is a new one: until then a
+// segment is for everybody, which a guest takes for none of its own.
 static void readdress(int outside, uint8_t *frame, enum kind kind) {
-  if (outside != FIRST || kind == TCP)
+  if (outside != FIRST || (kind == TCP && memcmp(frame, EVERYBODY, MAC_SIZE) == 0))
     for (size_t at = 0; at < MAC_SIZE; at++) frame[at] = rules->mac[at];
 }
 

@@ -266,6 +266,19 @@ test("frames of every size go through whole, in whatever pieces they come, besid
   expect(passes(filter, "guest", largest)).toBe(true)
 })
 
+test("a segment for everybody is the guest's, whom passt need not have seen; a datagram for everybody stays one", () => {
+  using filter = workshop.start(REQUEST)
+  const everybody = hex("ff:ff:ff:ff:ff:ff")
+  const forEverybody = (frame: Buffer) => Buffer.concat([everybody, frame.subarray(everybody.length)])
+  const [segment, datagram] = [tcp(PUBLIC, 80), udp("255.255.255.255", 68, 67)].map(forEverybody)
+  const mine = Buffer.concat([hex(GUEST), segment?.subarray(everybody.length) ?? Buffer.alloc(0)])
+  expect(filter.through("outside", [segment ?? MARK, datagram ?? MARK, MARK])).toEqual([
+    mine,
+    datagram ?? MARK,
+    MARK,
+  ])
+})
+
 const isTcp = (frame: Buffer) => frame[23] === 6
 
 test("a handshake's second segment that comes twice at once goes on once, and again when that has been read", () => {
