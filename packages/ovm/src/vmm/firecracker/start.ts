@@ -77,12 +77,12 @@ export async function startFirecracker<T>(
   const shown = drivesOf(plan, { overlay, jailed: jail !== undefined }).filter(({ shown }) => shown)
   const wire = new Wire({ plan, model, ...(resumed && { resumed }) })
   const logOpen = jail && openLog(workplace.folder)
-  const { group } = await wire.spawn(besideStorage(argv, directory, { drives: shown, workplace })).catch(
-    (thrown: unknown) => {
+  const { group } = await wire
+    .spawn(besideStorage(argv, directory, { drives: shown, workplace }))
+    .catch((thrown: unknown) => {
       logOpen?.[Symbol.dispose]()
       throw thrown
-    },
-  )
+    })
   const aborted = Promise.withResolvers<never>()
   aborted.promise.catch(() => {})
   const abort = () => aborted.reject(interrupted())
