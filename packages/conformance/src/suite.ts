@@ -14,6 +14,12 @@ import { importChecks } from "./checks/import/all.ts"
 import { inspectChecks } from "./checks/inspect.ts"
 import { linuxInsidePlans } from "./checks/linux/inside.ts"
 import { linuxSnapshotPlans } from "./checks/linux/snapshot.ts"
+import { networkChangePlans } from "./checks/networks/changes.ts"
+import { networkInsidePlans } from "./checks/networks/inside.ts"
+import { networkLiarPlans } from "./checks/networks/liars.ts"
+import { networkMachinePlans } from "./checks/networks/machine.ts"
+import { networkLifePlans } from "./checks/networks/made.ts"
+import { networkOutsidePlans } from "./checks/networks/outside.ts"
 import { packChecks } from "./checks/pack.ts"
 import { packRefusals } from "./checks/pack-refusals.ts"
 import { policyPlans } from "./checks/policy/all.ts"
@@ -112,6 +118,8 @@ export async function loadSuite(): Promise<Suite> {
     ...uefiPlans,
     ...tpmPlans,
     ...runtimeAdapterPlans,
+    ...networkLifePlans,
+    ...networkMachinePlans,
   ]
   const snapshots = [
     ...snapshotPlans,
@@ -149,6 +157,10 @@ export async function loadSuite(): Promise<Suite> {
       ...agentPlans,
       ...linuxInsidePlans,
       ...linuxSnapshotPlans,
+      ...networkChangePlans,
+      ...networkInsidePlans,
+      ...networkOutsidePlans,
+      ...networkLiarPlans,
     ].map(onRuntime),
     adapter: [...linePlans, ...adapterLifePlans, ...adapterDiskPlans, ...adapterEndPlans].map(onAdapter),
     agent: [...agentProgramPlans, ...agentFilePlans],

@@ -15,6 +15,10 @@ const START_MS = 60_000
 /** What the command ends with that cannot give the runtime what a variable asks for. */
 const UNAVAILABLE = 69
 
+interface Closing {
+  close(): Promise<void>
+}
+
 /** A socket that a runtime is given. */
 export interface Passed {
   readonly descriptor: number
@@ -25,6 +29,7 @@ export interface Passed {
 /** Starts, kills and starts again a runtime by a command (spec/conformance.md, "Runtimes"). */
 export class Harness {
   readonly #mark = randomUUID()
+  readonly #shared = new Map<string, Promise<Closing>>()
   #child: ChildProcess | undefined
 
   private constructor(
@@ -46,8 +51,20 @@ export class Harness {
     return Harness.create(before ? `${before} ${command}` : this.command, settings)
   }
 
+  /** What several checks have together: made for the first one that asks, and gone with this. */
+  async shared<T extends Closing>(name: string, make: () => Promise<T>): Promise<T> {
+    const found = this.#shared.get(name) ?? make()
+    this.#shared.set(name, found)
+    return (await found) as T
+  }
+
   get socket(): string {
     return join(this.home, "ovm.sock")
+  }
+
+  /** Of the runtime itself; 0 before it was started. */
+  get pid(): number {
+    return this.#child?.pid ?? 0
   }
 
   /** Returns once it answers. Throws Failure if it does not, or ends. `given` is passed as systemd does. */
@@ -109,6 +126,7 @@ export class Harness {
 
   /** Ends all that there is of it, its machines too, and removes its folder. */
   async close(): Promise<void> {
+    for (const made of this.#shared.values()) await made.then((one) => one.close()).catch(() => {})
     await this.forget()
     await this.kill()
     // What is killed may have begun something the moment before.

@@ -78,6 +78,11 @@ export class Runtime {
     return new Runtime(this.socket, this.machines, this.harness, signal)
   }
 
+  /** Another one, which the suite has started as well. */
+  of(harness: Harness): Runtime {
+    return new Runtime(harness.socket, this.machines, harness, this.signal)
+  }
+
   /** Asks without judging the answer. */
   raw(method: string, path: string, { body, query, headers, onData }: Asking = {}): Promise<Reply> {
     const bytes = body === undefined || body instanceof Uint8Array ? body : JSON.stringify(body)

@@ -1,4 +1,3 @@
-import { Runtime } from "../../subject/runtime.ts"
 import { harnessOf, type Plan, type Scene, sceneOf } from "./plan.ts"
 
 /**
@@ -14,9 +13,8 @@ export async function aside(
   const harness = await harnessOf(scene.runtime).another(settings, before)
   try {
     await harness.start(scene.signal)
-    const runtime = new Runtime(harness.socket, scene.runtime.machines, harness, scene.signal)
     // Its machines go with it.
-    await use({ ...scene, ...sceneOf(runtime, scene, []) })
+    await use({ ...scene, ...sceneOf(scene.runtime.of(harness), scene, []) })
   } finally {
     await harness.close()
   }

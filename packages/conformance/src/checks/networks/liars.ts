@@ -1,0 +1,108 @@
+import { must } from "../../check.ts"
+import { CLOSED, PUBLIC } from "../../world/world.ts"
+import { output } from "../linux/stage.ts"
+import type { Plan } from "../runtime/plan.ts"
+import { type Guest, type Guests, guestPlan } from "./guests.ts"
+import { mustReach, toldBy } from "./reach.ts"
+
+/** What a guest does as somebody else, and what puts it right again. */
+async function posing(guest: Guest, how: string, use: () => Promise<void>): Promise<void> {
+  const way = "r=$(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p')"
+  await output(
+    guest,
+    `${way}; echo $r >/suite-router; bits=$(ip -4 -o addr show ${guest.nic} | awk '{ print $4 }')
+    echo $bits >/suite-bits; ${how}`,
+  )
+  try {
+    await use()
+  } finally {
+    const { nic } = guest
+    await output(
+      guest,
+      `ip link set ${nic} down; ip link set ${nic} address ${guest.mac}; ip link set ${nic} up
+      ip -4 addr flush dev ${nic}; ip addr add $(cat /suite-bits) dev ${nic}
+      ip route replace default via $(cat /suite-router) dev ${nic}`,
+    )
+  }
+}
+
+/** How a guest sends from an address, as if that were its own. */
+const as = ({ nic }: Guest, address: string) =>
+  `ip addr add ${address}/24 dev ${nic} 2>/dev/null; ip route replace default via $r dev ${nic} src ${address}`
+
+/** Neither as another machine, nor, with a list, as nobody. */
+async function byAddress({ world, network }: Guests, one: Guest, other: Guest): Promise<void> {
+  const free = network.gateway.replace(/\d+$/, "250")
+  for (const address of [other.address, free])
+    await posing(one, as(one, address), () => mustReach(world, one, { no: [CLOSED.four, PUBLIC.four] }))
+  await mustReach(world, one, { yes: [CLOSED.four] })
+}
+
+/** No lease for whom the network does not know, and what is for another machine does not come to one with its MAC. */
+async function byMac({ world }: Guests, { listed, open, shut }: Record<"listed" | "open" | "shut", Guest>) {
+  const { nic } = listed
+  const called = (mac: string) =>
+    `ip link set ${nic} down; ip link set ${nic} address ${mac}; ip link set ${nic} up; true`
+  const lease = `printf '#!/bin/sh\\n[ $1 != bound ] || echo "$ip"\\n' >/suite-dhcp; chmod 755 /suite-dhcp
+    udhcpc -q -n -f -t 3 -T 1 -i ${nic} -s /suite-dhcp 2>/dev/null; true`
+  await posing(listed, called("02:00:00:00:00:99"), async () => {
+    const given = await output(listed, lease)
+    must(given === "", `${given} was given to a MAC address that no machine has`)
+  })
+  const taken = `${called(open.mac)}; ip -4 addr flush dev ${nic}; ip addr add ${open.address}/24 dev ${nic}`
+  await posing(listed, taken, async () => {
+    await output(
+      listed,
+      `arping -U -c 3 -w 3 -I ${nic} ${open.address} >/dev/null; ping -c 2 -W 1 ${shut.address} >/dev/null; true`,
+    )
+    const told = await toldBy(shut, open.address)
+    must(told.startsWith(`of ${open.name}`), `what is for ${open.name} comes to ${told || "nobody"}`)
+    const answer = await world.host.peer().ask(open.address, 7070)
+    must(answer?.startsWith(`of ${open.name}`), `what the host has for ${open.name} comes to another machine`)
+  })
+}
+
+/** How many echo requests by IPv6 a guest has had. */
+const echoes = async (guest: Guest) =>
+  Number(await output(guest, "awk '$1 == \"Icmp6InEchos\" { print $2 }' /proc/net/snmp6"))
+
+/** Nothing comes by IPv6 from an address that another machine or the host has. */
+async function byIpv6({ network }: Guests, one: Guest, { open, shut }: Record<"open" | "shut", Guest>) {
+  const ping = `ping6 -c 3 -W 1`
+  const before = await echoes(shut)
+  await output(one, `${ping} ${shut.ipv6}`)
+  must((await echoes(shut)) > before, `${one.name} does not reach ${shut.name} by IPv6`)
+  for (const address of [open.ipv6, network.ipv6_gateway]) {
+    const count = await echoes(shut)
+    const own = `${address}/128 dev ${one.nic}`
+    await output(
+      one,
+      `ip -6 addr add ${own} nodad; ${ping} -I ${address} ${shut.ipv6}; ip -6 addr del ${own}; true`,
+    )
+    must(
+      (await echoes(shut)) === count,
+      `what a machine sends from ${address}, which is another's, is passed on`,
+    )
+  }
+  const neighbours = await output(shut, "ip -6 neigh")
+  must(
+    !neighbours.includes(one.mac) ||
+      !new RegExp(`^(${open.ipv6}|${network.ipv6_gateway}) .*${one.mac}`, "m").test(neighbours),
+    "a machine is taken for another one by its neighbours",
+  )
+}
+
+export const networkLiarPlans: readonly Plan[] = [
+  guestPlan("networks/who-says-another-address", ["OVMS-NET-006", "OVMS-NET-023"], (guests, { signal }) =>
+    guests.inTurn(signal, async ({ open, shut, listed }) => {
+      await byAddress(guests, listed, open)
+      await byMac(guests, { listed, open, shut })
+      await mustReach(guests.world, listed, { yes: [CLOSED.four] })
+    }),
+  ),
+  guestPlan("networks/who-says-another-address-by-ipv6", ["OVMS-NET-039"], (guests, { signal }) =>
+    guests.inTurn(signal, async ({ open, shut, listed }) => {
+      if (guests.network.ipv6_subnet !== undefined) await byIpv6(guests, listed, { open, shut })
+    }),
+  ),
+]
