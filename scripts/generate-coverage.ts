@@ -7,6 +7,7 @@ import {
   BELIEVERS,
   FORGETFUL,
   IMPORTERS,
+  NEIGHBOURS,
   OPERATORS,
   PACKERS,
   PULLERS,
@@ -82,6 +83,7 @@ function faultsPage(): string {
     ["reader and writer", [...BELIEVERS, ...PACKERS, ...IMPORTERS]],
     ["runtime", RUNTIMES],
     ["runtime with a policy", OPERATORS],
+    ["runtime with networks", NEIGHBOURS],
     ["adapter", ADAPTERS],
     ["agent", AGENTS],
   ] as const

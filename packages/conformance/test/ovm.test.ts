@@ -24,6 +24,9 @@ const OF_THE_HOST = [
   "no file system of its own can be mounted",
   "was given no machine with Linux",
   "has no vsock device on this host",
+  "this host lets the suite make no",
+  "makes no networks on a host of the suite's own",
+  "this host has no setpriv",
   "has no TPM for machines on this host",
   "offers no share by virtiofs on this host",
 ]

@@ -206,6 +206,14 @@ export const OPERATORS: readonly Mutant[] = of([
   ["knows no Secure Boot", "UEF-022", "runtime/adapter/secure-boot-that-it-has-not"],
 ])
 
+/** ovm on a host of the suite's own, wrong in all of this at once (neighbours.ts). */
+export const NEIGHBOURS: readonly Mutant[] = of([
+  ["forgets its networks", "NET-015", "runtime/networks/outlive-their-runtime"],
+  ["leaves rules of a network behind", "NET-013", "runtime/networks/made-and-removed"],
+  ["says not who goes out", "NET-012", "runtime/networks/machine"],
+  ["has children in a network", "API-451", "runtime/networks/fork"],
+])
+
 /** The example adapter, but something is between (adapter.ts). */
 export const ADAPTERS: readonly Mutant[] = of([
   ["says another name", "ADP-010", "adapter/first-line"],
