@@ -62,47 +62,12 @@ async function byMac({ world }: Guests, { listed, open, shut }: Record<"listed" 
   })
 }
 
-/** How many echo requests by IPv6 a guest has had. */
-const echoes = async (guest: Guest) =>
-  Number(await output(guest, "awk '$1 == \"Icmp6InEchos\" { print $2 }' /proc/net/snmp6"))
-
-/** Nothing comes by IPv6 from an address that another machine or the host has. */
-async function byIpv6({ network }: Guests, one: Guest, { open, shut }: Record<"open" | "shut", Guest>) {
-  const ping = `ping6 -c 3 -W 1`
-  const before = await echoes(shut)
-  await output(one, `${ping} ${shut.ipv6}`)
-  must((await echoes(shut)) > before, `${one.name} does not reach ${shut.name} by IPv6`)
-  for (const address of [open.ipv6, network.ipv6_gateway]) {
-    const count = await echoes(shut)
-    const own = `${address}/128 dev ${one.nic}`
-    await output(
-      one,
-      `ip -6 addr add ${own} nodad; ${ping} -I ${address} ${shut.ipv6}; ip -6 addr del ${own}; true`,
-    )
-    must(
-      (await echoes(shut)) === count,
-      `what a machine sends from ${address}, which is another's, is passed on`,
-    )
-  }
-  const neighbours = await output(shut, "ip -6 neigh")
-  must(
-    !neighbours.includes(one.mac) ||
-      !new RegExp(`^(${open.ipv6}|${network.ipv6_gateway}) .*${one.mac}`, "m").test(neighbours),
-    "a machine is taken for another one by its neighbours",
-  )
-}
-
 export const networkLiarPlans: readonly Plan[] = [
   guestPlan("networks/who-says-another-address", ["OVMS-NET-006", "OVMS-NET-023"], (guests, { signal }) =>
     guests.inTurn(signal, async ({ open, shut, listed }) => {
       await byAddress(guests, listed, open)
       await byMac(guests, { listed, open, shut })
       await mustReach(guests.world, listed, { yes: [CLOSED.four] })
-    }),
-  ),
-  guestPlan("networks/who-says-another-address-by-ipv6", ["OVMS-NET-039"], (guests, { signal }) =>
-    guests.inTurn(signal, async ({ open, shut, listed }) => {
-      if (guests.network.ipv6_subnet !== undefined) await byIpv6(guests, listed, { open, shut })
     }),
   ),
 ]
