@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -65,6 +66,8 @@ async function runCheck<S>(check: Check<S>, subject: S, options: RunOptions): Pr
   const limitMs = options.limitMs * (check.slow ? SLOW : 1)
   const timer = setTimeout(() => stop.abort(), limitMs)
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal
+  // A check may wait for a crowd of answers at once.
+  setMaxListeners(0, signal)
   let outcome: { verdict: Verdict; reason?: string }
   try {
     await within(check.run(subject, { folder, signal }), signal)
