@@ -77,6 +77,8 @@ export async function snapshotQemu(
     const received = await receivedIn(receiver)
     if (call.signal?.aborted) throw new OvmError("OVM_INTERRUPTED", "it was interrupted")
     await refuseInstant(received, into.ram, record.generationId)
+    // With its socket, as long as the note says whose that is.
+    await receiver.close()
     const parts = await complete(taking, { ...attempt, model, drive, turned }, received)
     return { ...parts, ...(boot && !wasRead(boot, received) && { boot: { args: boot.args } }) }
   } catch (thrown) {
