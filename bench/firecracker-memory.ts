@@ -21,7 +21,9 @@ if (!Bun.which("firecracker")) {
 
 /** Each counts in its memory, which only what it writes makes its own. */
 await withHome(async (env, home) => {
-  await Bun.write(join(home, "daemon.json"), JSON.stringify({ defaults: { network: "none" } }))
+  // As by hand.
+  const settings = { defaults: { network: "none" }, jail: false }
+  await Bun.write(join(home, "daemon.json"), JSON.stringify(settings))
   await packGuest(join(home, "store"), PLAIN, "tick_ms=100 hlt=1")
   output([OVM, "daemon", "--detach"], env)
   const runtime = connect(join(home, "ovm.sock"))
