@@ -1,6 +1,5 @@
 import { closeSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { FILTER_SOCKET } from "../../network/filter.ts"
 import { NetworkLink } from "../../network/link.ts"
@@ -9,18 +8,13 @@ import { findPasst } from "../../network/passt.ts"
 import type { MachineRecord } from "../machine.ts"
 import type { GuestModel, LaunchPlan } from "../plan.ts"
 import { startLink } from "../process/added-ports.ts"
+import { connectResumed, hasPorts } from "../process/connect-resumed.ts"
 import { askFilter } from "../process/filter-socket.ts"
 import { spawnLinked } from "../process/linked.ts"
 import { loses } from "../process/lost.ts"
 import { connectionIn } from "../process/socket.ts"
 import { agentInFirecracker } from "./agent.ts"
 import { macInFirecracker } from "./network.ts"
-
-/**
- * How long a guest that goes on from a snapshot has no link: its kernel has seen the change of the VM generation ID by
- * then, and nothing from outside reaches it before (OVMS-SNP-161).
- */
-const UNLINKED_MS = 50
 
 interface Wired {
   readonly plan: LaunchPlan
@@ -69,20 +63,14 @@ export class Wire implements Disposable {
    * agent is still down then (OVMS-SNP-170). Undefined for one that is connected to nothing.
    */
   connect(): Promise<void> | undefined {
-    return this.#link && this.#connect()
-  }
-
-  async #connect(): Promise<void> {
     const { plan, model } = this.wired
     const agent = agentInFirecracker(model.devices)
-    if (!agent) await sleep(UNLINKED_MS)
-    await this.start()
-    if (!agent) await plugIn(plan.directory)
+    return this.#link && connectResumed(this.#link, plan, agent ? undefined : () => plugIn(plan.directory))
   }
 
   /** Whether ports lead into it. */
   get ports(): boolean {
-    return (this.wired.plan.network?.forwards ?? []).length > 0
+    return hasPorts(this.wired.plan)
   }
 
   [Symbol.dispose](): void {

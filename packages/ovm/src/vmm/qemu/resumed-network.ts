@@ -1,16 +1,9 @@
-import { setTimeout as sleep } from "node:timers/promises"
 import type { MachineLink } from "../../network/machine-link.ts"
 import type { GuestModel, LaunchPlan } from "../plan.ts"
-import { startLink } from "../process/added-ports.ts"
+import { connectResumed, hasPorts } from "../process/connect-resumed.ts"
 import { agentIn } from "./agent.ts"
 import { carrierOf, NIC } from "./network.ts"
 import type { Qmp } from "./qmp.ts"
-
-/**
- * How long a guest that goes on from a snapshot has no link: its kernel has seen the change of the VM generation ID by
- * then, and nothing from outside reaches it before (OVMS-SNP-093).
- */
-const UNLINKED_MS = 50
 
 /**
  * The guest is asked to say who it is, as after a migration (net/announce.c; VIRTIO_NET_F_GUEST_ANNOUNCE): what carries
@@ -37,17 +30,13 @@ export interface ResumedNetwork {
 
 /** Undefined for a guest that has no interface, or one that is connected to nothing. */
 export function resumedNetwork(
-  { network, directory }: LaunchPlan,
+  plan: LaunchPlan,
   { devices }: Pick<GuestModel, "devices">,
 ): ResumedNetwork | undefined {
-  if (carrierOf(network, devices) === "none") return undefined
+  if (carrierOf(plan.network, devices) === "none") return undefined
   const agent = agentIn(devices)
   return {
-    ports: (network?.forwards ?? []).length > 0,
-    connect: async (qmp, link) => {
-      if (!agent) await sleep(UNLINKED_MS)
-      if (network && link) await startLink(link, directory, network)
-      if (!agent) await setLink(qmp, true)
-    },
+    ports: hasPorts(plan),
+    connect: (qmp, link) => connectResumed(link, plan, agent ? undefined : () => setLink(qmp, true)),
   }
 }
