@@ -31,9 +31,10 @@ const MFD_EXEC = 0x10
 const F_ADD_SEALS = 1033
 /** Against more of them, shrinking, growing, writing. */
 const EVERY_SEAL = 0xf
+/** Of a descriptor that no other process gets which is started meanwhile (open(2), socket(2)). */
+export const O_CLOEXEC = 0o2000000
 const AF_UNIX = 1
 const SOCK_STREAM = 1
-const SOCK_CLOEXEC = 0o2000000
 const SOCK_NONBLOCK = 0o4000
 /** The same on every architecture. */
 const SYS_PIDFD_OPEN = 434
@@ -66,7 +67,7 @@ export function flock(fd: number, mode: LockMode, path: string): boolean {
 export function socketPair(): readonly [number, number] {
   library ??= open()
   const pair = new Int32Array(2)
-  if (library.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) === 0)
+  if (library.socketpair(AF_UNIX, SOCK_STREAM | O_CLOEXEC, 0, pair) === 0)
     return [pair[0] ?? -1, pair[1] ?? -1]
   throw new OvmError("OVM_TOO_MANY", "this process has no file descriptor left for a machine's network")
 }
@@ -79,7 +80,7 @@ export function socketPair(): readonly [number, number] {
  */
 export function unixConnection(path: string): number | undefined {
   library ??= open()
-  const fd = library.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
+  const fd = library.socket(AF_UNIX, SOCK_STREAM | O_CLOEXEC | SOCK_NONBLOCK, 0)
   if (fd < 0) throw new OvmError("OVM_TOO_MANY", "this process has no file descriptor left for a connection")
   const address = addressOf(path)
   if (library.connect(fd, address, address.length) === 0) return fd
@@ -104,7 +105,7 @@ export function listeningPair(folder: string): readonly [number, number] {
   const name = `listening-${crypto.randomUUID()}`
   // A path of the kernel's, since an address has 107 bytes.
   const at = openSync(folder, "r")
-  const listener = library.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+  const listener = library.socket(AF_UNIX, SOCK_STREAM | O_CLOEXEC, 0)
   try {
     if (listener < 0)
       throw new OvmError("OVM_TOO_MANY", "this process has no file descriptor left for a connection")

@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync } from "node:fs"
 import { OvmError } from "../errors.ts"
-import { ioctl, ioctlNumber } from "./libc.ts"
+import { ioctl, ioctlNumber, O_CLOEXEC } from "./libc.ts"
 
 /** struct ifreq (netdevice(7)): 16 bytes of a name, and what is said of it. */
 const REQUEST = 40
@@ -10,10 +10,20 @@ const IFF_TAP = 2
 const IFF_NO_PI = 0x1000
 const TUNSETPERSIST = 0x400454cb
 const TUNSETOWNER = 0x400454cc
-/** No other process that is started meanwhile gets it. */
-const O_CLOEXEC = 0o2000000
 /** The kernel puts a number in. */
 const NAMES = "ovmtap%d"
+
+/**
+ * Opens /dev/net/tun. No other process that is started meanwhile gets it: the interface would outlive its VMM. Throws
+ * OVM_HOST_FAILED.
+ */
+export function openTun(): number {
+  try {
+    return openSync("/dev/net/tun", constants.O_RDWR | O_CLOEXEC)
+  } catch (cause) {
+    throw new OvmError("OVM_HOST_FAILED", "/dev/net/tun could not be opened (modprobe tun)", { cause })
+  }
+}
 
 /**
  * Has the open device /dev/net/tun be a new interface of this host that carries bare frames, until nobody has it open
@@ -28,15 +38,12 @@ export function makeTap(device: number): string {
  * its holder. Throws OVM_HOST_FAILED.
  */
 export function makeTapFor(name: string, uid: number): void {
-  let device: number | undefined
+  const device = openTun()
   try {
-    device = openSync("/dev/net/tun", constants.O_RDWR | O_CLOEXEC)
     named(device, name)
     if (!ioctlNumber(device, TUNSETOWNER, uid) || !ioctlNumber(device, TUNSETPERSIST, 1)) throw refused()
-  } catch (cause) {
-    throw cause instanceof OvmError ? cause : refused(cause)
   } finally {
-    if (device !== undefined) closeSync(device)
+    closeSync(device)
   }
 }
 
@@ -54,8 +61,6 @@ function named(device: number, name: string): string {
   return request.toString("latin1", 0, NAME).replace(/\0.*$/s, "")
 }
 
-function refused(cause?: unknown): OvmError {
-  return new OvmError("OVM_HOST_FAILED", "the host makes no interface for the machine (/dev/net/tun)", {
-    cause,
-  })
+function refused(): OvmError {
+  return new OvmError("OVM_HOST_FAILED", "the host makes no interface for the machine (/dev/net/tun)")
 }

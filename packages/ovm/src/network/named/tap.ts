@@ -1,13 +1,8 @@
-import { constants, openSync } from "node:fs"
-import { OvmError } from "../../errors.ts"
-import { makeTap } from "../../host/tap.ts"
+import { makeTap, openTun } from "../../host/tap.ts"
 import type { Connected, MachineLink } from "../machine-link.ts"
 import { VmmEnd } from "../vmm-end.ts"
 import { beginForwards } from "./forwarder.ts"
 import { runProgram } from "./programs.ts"
-
-/** No other process that is started meanwhile gets it: the interface would outlive its VMM. */
-const O_CLOEXEC = 0o2000000
 
 /** Which bridge, and the address that its guest has there. */
 interface Place {
@@ -29,7 +24,7 @@ export class TapLink implements MachineLink {
   constructor(place: Place, directory: string) {
     this.#place = place
     this.#directory = directory
-    this.#vmm = new VmmEnd(openDevice())
+    this.#vmm = new VmmEnd(openTun())
     try {
       this.#name = makeTap(this.vmmEnd)
     } catch (thrown) {
@@ -73,12 +68,4 @@ export async function joinBridge(
   await runProgram("ip", ["link", "set", "dev", name, "up"])
   const [link] = JSON.parse(await runProgram("ip", ["-j", "link", "show", "dev", name]))
   await beginForwards(directory, { address: place.address, index: Number(link?.ifindex) }, forwards)
-}
-
-function openDevice(): number {
-  try {
-    return openSync("/dev/net/tun", constants.O_RDWR | O_CLOEXEC)
-  } catch (cause) {
-    throw new OvmError("OVM_HOST_FAILED", "/dev/net/tun could not be opened (modprobe tun)", { cause })
-  }
 }

@@ -1,13 +1,11 @@
 import { closeSync, constants, openSync } from "node:fs"
 import { join } from "node:path"
+import { O_CLOEXEC } from "../../../host/libc.ts"
+import { STDERR_FILE } from "../../process/traces.ts"
 import { LOG } from "./place.ts"
 
-/** No other process that is started meanwhile has it open. */
-const O_CLOEXEC = 0o2000000
-
-/** Bytes that are kept of what is logged, and what the log is kept in: what it says on standard error is there too. */
+/** Bytes that are kept of what is logged, where what it says on standard error is, too. */
 const LOG_LIMIT = 64 << 10
-const WORDS = "stderr"
 
 /**
  * What a shell in the machine's directory has to do beside running Firecracker in its jail: it carries its log out to
@@ -18,7 +16,7 @@ export function carryLog(folder: string, beside?: string): string {
   const log = quoted(`${folder}/${LOG}`)
   const [begin, end] =
     beside === undefined ? ["", ""] : [`${beside} >&2 & STORAGE=$!;`, "; kill $STORAGE; wait"]
-  const carry = `{ head -c ${LOG_LIMIT}; cat >/dev/null; } <${log} >>${WORDS}`
+  const carry = `{ head -c ${LOG_LIMIT}; cat >/dev/null; } <${log} >>${STDERR_FILE}`
   return `(umask 077; ${begin} exec 2>/dev/null; ${carry}${end}) &`
 }
 
