@@ -34,7 +34,7 @@ export async function probeKvm(binary: string, folder: string, boundMs = BOUND_M
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const place = await mkdtemp(join(folder, "probe-"))
   try {
-    for (const [name, content] of PROBE_FILES) await writeFile(join(place, name), content)
+    for (const [name, content] of probeFiles()) await writeFile(join(place, name), content)
     const took = await bootProbe([binary], place, boundMs)
     return `KVM ran the probe in ${took} ms${took > SLOW_MS ? ", so it is no hardware KVM, and slow" : ""}`
   } finally {
@@ -42,7 +42,7 @@ export async function probeKvm(binary: string, folder: string, boundMs = BOUND_M
   }
 }
 
-/** Runs Firecracker by `argv` on PROBE_FILES; gives the ms that it took. Throws OVM_VMM_MISSING. */
+/** Runs Firecracker by `argv` on probeFiles; gives the ms that it took. Throws OVM_VMM_MISSING. */
 export async function bootProbe(argv: readonly string[], place: string, boundMs = BOUND_MS): Promise<number> {
   const before = performance.now()
   const { status, words } = await run(argv, place, boundMs)
@@ -63,10 +63,12 @@ const MACHINE = {
 }
 
 /** What the probe's machine is made of, by name, where Firecracker works. */
-export const PROBE_FILES: readonly (readonly [string, string | Uint8Array])[] = [
-  ["kernel", probeKernel()],
-  [CONFIG, JSON.stringify(MACHINE)],
-]
+export function probeFiles(): readonly (readonly [string, string | Uint8Array])[] {
+  return [
+    ["kernel", probeKernel()],
+    [CONFIG, JSON.stringify(MACHINE)],
+  ]
+}
 
 interface Ended {
   /** Exit status, or the signal that ended it; undefined if it took too long. */

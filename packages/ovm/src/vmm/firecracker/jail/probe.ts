@@ -2,7 +2,7 @@ import { chownSync, readFileSync } from "node:fs"
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { OvmError } from "../../../errors.ts"
-import { bootProbe, PROBE_FILES } from "../probe.ts"
+import { bootProbe, probeFiles } from "../probe.ts"
 import { type Jailer, leaveJail, makeJail } from "./place.ts"
 
 /** Of capabilities(7): to look into a process of another user, as its disk and its memory. */
@@ -21,7 +21,7 @@ export async function tryJail(binary: string, jailer: Jailer, folder: string): P
   const place = await mkdtemp(join(folder, "probe-"))
   try {
     const { folder: inside, jail } = await makeJail(binary, jailer, place)
-    for (const [name, content] of PROBE_FILES) {
+    for (const [name, content] of probeFiles()) {
       await writeFile(join(inside, name), content)
       chownSync(join(inside, name), jail.uid, jail.uid)
     }
