@@ -4,7 +4,7 @@ import { known } from "../known.ts"
 import type { Binary } from "../program.ts"
 import type { Capabilities } from "../vmm.ts"
 import { findFirecracker, firecrackerMissing, firecrackerVersion, snapshotFormat } from "./find.ts"
-import { jailerBeside } from "./jail/find.ts"
+import { jailerOf } from "./jail/find.ts"
 import { isolationOf } from "./jail/isolation.ts"
 import type { Jailer } from "./jail/place.ts"
 import { type JailSettings, UIDS } from "./jail/settings.ts"
@@ -41,7 +41,7 @@ export async function firecrackerCapabilities(
   jail: JailSettings = UIDS,
 ): Promise<FirecrackerCapabilities> {
   const binary = findFirecracker()
-  const beside = jailerBeside(binary.path)
+  const beside = jailerOf(binary)
   const key: Key = { ...binary, bootId: bootId(), schema: SCHEMA, jail, ...(beside && { beside }) }
   const fault = kvmFault()
   if (fault) throw firecrackerMissing(fault.reason, fault.hint)

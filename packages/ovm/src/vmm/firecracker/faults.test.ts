@@ -1,14 +1,18 @@
 import { afterAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
+import { randomMac } from "../../network/mac.ts"
+import { findPasst } from "../../network/passt.ts"
 import type { LaunchPlan } from "../plan.ts"
 import { fakeFirecracker, foundFake } from "./fake.testing.ts"
 import { findFirecracker, firecrackerVersion, isInstalled } from "./find.ts"
 import { launchFirecracker } from "./launch.ts"
+import { modelOfFirecracker } from "./model.ts"
 import { kvmFault, probeKernel, probeKvm } from "./probe.ts"
+import { startFirecracker } from "./start.ts"
 
 setDefaultTimeout(60_000)
 
@@ -97,6 +101,32 @@ test("one that ends before it listens, and one that is no program, say why", asy
   count++
   expect((await launchBy(join(root, "nothing"))).code).toBe("OVM_VMM_FAILED")
 })
+
+const noPasst = findPasst() ? "" : "(skipped: there is no passt)"
+
+test.skipIf(noPasst !== "")(
+  `one whose jail's log cannot be opened leaves no descriptor of its link ${noPasst}`,
+  async () => {
+    const directory = join(root, `${count}-machine`)
+    mkdirSync(directory, { mode: 0o700 })
+    const mac = randomMac()
+    const plan: LaunchPlan = {
+      ...{ id: "test", directory, devices: [], consoleLimit: 4096 },
+      resources: { vcpus: 1, memory: 64 << 20 },
+      network: { mode: "user", mac, outbound: true, forwards: [] },
+    }
+    const found = foundFake(fake({}))
+    const model = modelOfFirecracker(plan, found)
+    const jail = { base: directory, uid: 0, argv: [found.binary], program: found.binary }
+    const starting = { found, plan, workplace: { folder: directory, jail }, overlay: undefined, model }
+    const descriptors = () => readdirSync("/proc/self/fd").length
+    const before = descriptors()
+    const error = await refusal(startFirecracker(starting, {}, async () => {}))
+    expect(error).toMatchObject({ message: expect.stringContaining(`${directory}/log`) })
+    expect(descriptors()).toBe(before)
+    expect(processesIn(directory)).toEqual([])
+  },
+)
 
 test("what is not on PATH is told with what to install", async () => {
   expect(isInstalled({ PATH: root })).toBe(false)

@@ -70,19 +70,14 @@ export async function startFirecracker<T>(
   // It fails on what it left behind.
   for (const name of [API_SOCKET, VSOCK_SOCKET]) rmSync(join(directory, name), { force: true })
   const spawned = performance.now()
-  const log = ["--log-path", jail ? LOG : STANDARD_ERROR, "--level", "Error"]
-  const given = ["--api-sock", API_SOCKET, ...log]
+  const given = ["--api-sock", API_SOCKET, "--log-path", jail ? LOG : STANDARD_ERROR, "--level", "Error"]
   const argv = jail ? [...jail.argv, ...given] : [found.binary, "--id", "ovm", ...given]
   const { disk } = plan
   const shown = drivesOf(plan, { overlay, jailed: jail !== undefined }).filter(({ shown }) => shown)
   const wire = new Wire({ plan, model, ...(resumed && { resumed }) })
-  const logOpen = jail && openLog(workplace.folder)
-  const { group } = await wire
-    .spawn(besideStorage(argv, directory, { drives: shown, workplace }))
-    .catch((thrown: unknown) => {
-      logOpen?.[Symbol.dispose]()
-      throw thrown
-    })
+  const { group, log: logOpen } = await spawnHeld(wire, workplace, () =>
+    besideStorage(argv, directory, { drives: shown, workplace }),
+  )
   const aborted = Promise.withResolvers<never>()
   aborted.promise.catch(() => {})
   const abort = () => aborted.reject(interrupted())
@@ -133,6 +128,16 @@ export async function startFirecracker<T>(
   } finally {
     signal?.removeEventListener("abort", abort)
   }
+}
+
+/** Spawns it, with the log of its jail held open. If that cannot be, the wire is let go of. */
+async function spawnHeld(wire: Wire, { folder, jail }: FirecrackerPlace, argv: () => readonly string[]) {
+  using undo = new DisposableStack()
+  undo.use(wire)
+  const log = jail && undo.use(openLog(folder))
+  const kept = await wire.spawn(argv())
+  undo.move()
+  return { ...kept, log }
 }
 
 /** Tries until it answers or has ended: the socket appears a few ms after the process. */

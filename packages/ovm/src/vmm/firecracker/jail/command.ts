@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync } from "node:fs"
 import { join } from "node:path"
+import { guardedSync } from "../../../files/guarded.ts"
 import { O_CLOEXEC } from "../../../host/libc.ts"
 import { STDERR_FILE } from "../../process/traces.ts"
 import { LOG } from "./place.ts"
@@ -20,9 +21,13 @@ export function carryLog(folder: string, beside?: string): string {
   return `(umask 077; ${begin} exec 2>/dev/null; ${carry}${end}) &`
 }
 
-/** Has the log be open for writing until Firecracker, which comes later than its reader, has it open itself. */
+/**
+ * Has the log be open for writing until Firecracker, which comes later than its reader, has it open itself. Throws what
+ * the system says.
+ */
 export function openLog(folder: string): Disposable {
-  const fd = openSync(join(folder, LOG), constants.O_RDWR | constants.O_NONBLOCK | O_CLOEXEC)
+  const flags = constants.O_RDWR | constants.O_NONBLOCK | O_CLOEXEC
+  const fd = guardedSync(() => openSync(join(folder, LOG), flags))
   return { [Symbol.dispose]: () => closeSync(fd) }
 }
 

@@ -20,7 +20,7 @@ import type { Machine } from "../../machine.ts"
 import { endStray, vmmIn } from "../../process/stray.ts"
 import { SnapshotBench } from "../../snapshot-bench.testing.ts"
 import { firecracker } from "../index.ts"
-import { jailerBeside } from "./find.ts"
+import { jailerBeside, jailerOf } from "./find.ts"
 import { leaveJail, makeJail } from "./place.ts"
 import { UIDS } from "./settings.ts"
 import { claimUid, releaseUid } from "./uids.ts"
@@ -52,6 +52,32 @@ test("a jailer is found beside Firecracker, by the name that its release gives i
   symlinkSync(join(place, "firecracker-v1.16.1-x86_64"), link)
   expect(jailerBeside(link)?.path).toBe(jailer)
   expect(jailerBeside(plain)).toBeUndefined()
+})
+
+test("a jailer that was found is remembered until it or its Firecracker is another, and one that comes is found", () => {
+  const place = folder()
+  const [firecracker, jailer] = ["firecracker", "jailer"].map((name) => join(place, name)) as [string, string]
+  const put = (path: string, text = "") => writeFileSync(path, `#!/bin/sh\n${text}`, { mode: 0o755 })
+  const found = () => {
+    const { size, mtimeMs } = statSync(firecracker)
+    return jailerOf({ path: firecracker, size, mtimeMs })
+  }
+  put(firecracker)
+  expect(found()).toBeUndefined()
+  put(jailer)
+  const first = found()
+  expect(first).toMatchObject({ path: jailer, size: statSync(jailer).size })
+  // It is the one that was found: nothing was looked for.
+  expect(found()).toBe(first as NonNullable<typeof first>)
+  put(firecracker, "another")
+  const second = found()
+  expect(second).toEqual(first)
+  expect(second === first).toBe(false)
+  put(jailer, "another one")
+  expect(found()?.size).toBe(statSync(jailer).size)
+  expect(found()?.size).not.toBe(first?.size)
+  rmSync(jailer)
+  expect(found()).toBeUndefined()
 })
 
 test("a user id is one jail's, is given back, and is nobody's once its jail is gone; all that are taken are said [OVMS-API-518]", async () => {
