@@ -51,6 +51,20 @@ describe.skipIf(Boolean(skip))("images", () => {
   const packFirst = (where: Sandbox) => where.json(["pack", ...parts, "-t", "first"], { cwd: box.directory })
 
   describe("pack", () => {
+    test("the command line has the last word on what a pack source says of memory, processors and the agent", async () => {
+      const source = { schemaVersion: 1, name: "wished", kernel: { path: "kernel" } }
+      const packed = async (resources: object, more: object, ...options: string[]) => {
+        await box.file("wished.json", JSON.stringify({ ...source, resources, ...more }))
+        return box.json(["pack", "-f", "wished.json", "-t", "wished", ...options], { cwd: box.directory })
+      }
+      const whole = await packed({ memory: 128 << 20, vcpus: 2 }, { agent: { protocol: "ovms.agent.v1" } })
+      expect(await packed({ memory: 64 << 20, vcpus: 2 }, {}, "--memory", "128MiB", "--agent")).toEqual(whole)
+      expect(await packed({ vcpus: 1 }, {}, "--memory", "128MiB", "--cpus", "2", "--agent")).toEqual(whole)
+      await box.fails(["pack", "-f", "wished.json", "-t", "wished", "--kernel", "kernel"], "OVM_USAGE", [
+        "--kernel <file>",
+      ])
+    })
+
     test("prints the digest, which is the same on another host", async () => {
       await using other = await Sandbox.create()
       expect(await packFirst(other)).toEqual({ reference: "first:latest", digest })

@@ -46,7 +46,7 @@ export function define(command: Command): void {
   // One list for both spellings: the layers are a chain, in the order of the command line.
   const layers: string[] = []
   const addLayer = (path: string) => layers.push(path)
-  const parts = ["kernel", "initrd", "format", "args", "memory", "cpus", "agent", "platform", ...FIRMWARE]
+  const parts = ["kernel", "initrd", "format", "args", "platform", ...FIRMWARE]
   command
     .description(
       "Make an image of local files and keep it on this host. The same files give the same digest on any " +
@@ -54,7 +54,10 @@ export function define(command: Command): void {
     )
     .addOption(
       command
-        .createOption("-f, --file <file>", "pack source: a JSON file that names the parts")
+        .createOption(
+          "-f, --file <file>",
+          "pack source: a JSON file that names the parts; --memory, --cpus and --agent have the last word",
+        )
         .conflicts(parts),
     )
     .requiredOption("-t, --tag <name>", "name of the image")
@@ -114,10 +117,10 @@ async function run(options: PackOptions, layers: readonly string[]): Promise<voi
   const keep = await provenanceKeeper(options)
   const started = timeNow(process.env.SOURCE_DATE_EPOCH)
   const read = options.file === undefined ? undefined : await readSource(options.file)
-  const { source, base } = read ?? {
-    source: sourceOf(await withPlatform(options), layers, reference),
-    base: process.cwd(),
-  }
+  const source = read
+    ? { ...read.source, ...wishesOf(options, read.source.resources) }
+    : sourceOf(await withPlatform(options), layers, reference)
+  const base = read?.base ?? process.cwd()
   const files: Run["files"][number][] = []
   const remarks: string[] = []
   const descriptor = await interruptible(async (signal) => {
@@ -190,8 +193,21 @@ function platformOf({ uefi, secureBoot, tpm }: PackOptions, architecture: string
   return { metadata: { platform } }
 }
 
+/** What the command line may say of a machine beside what it is made of, and what it leaves of `resources`. */
+function wishesOf({ memory, cpus, agent }: PackOptions, resources: PackSource["resources"]) {
+  const wished = {
+    ...resources,
+    ...(cpus !== undefined && { vcpus: cpus }),
+    ...(memory !== undefined && { memory }),
+  }
+  return {
+    ...(agent && { agent: { protocol: "ovms.agent.v1" as const } }),
+    ...(Object.keys(wished).length > 0 && { resources: wished }),
+  }
+}
+
 function sourceOf(options: PackOptions, layers: readonly string[], reference: Reference): PackSource {
-  const { kernel, initrd, format, args, memory, cpus, agent, platform } = options
+  const { kernel, initrd, format, args, platform } = options
   const [os, architecture] = platform?.split("/") ?? []
   if (kernel === undefined && layers.length === 0)
     throw new OvmError(
@@ -217,10 +233,7 @@ function sourceOf(options: PackOptions, layers: readonly string[], reference: Re
     ...(layers.length > 0 && {
       diskLayers: layers.map((path, index) => ({ path, ...(index === 0 && format && { format }) })),
     }),
-    ...(agent && { agent: { protocol: "ovms.agent.v1" } }),
     ...platformOf(options, architecture),
-    ...((memory !== undefined || cpus !== undefined) && {
-      resources: { ...(cpus !== undefined && { vcpus: cpus }), ...(memory !== undefined && { memory }) },
-    }),
+    ...wishesOf(options, undefined),
   }
 }
