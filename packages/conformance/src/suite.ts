@@ -10,6 +10,7 @@ import { agentFilePlans } from "./checks/agent-program/files.ts"
 import { dockerfiles } from "./checks/build/dockerfiles.ts"
 import { provenance } from "./checks/build/provenance.ts"
 import { credentialChecks } from "./checks/credentials.ts"
+import { identityChecks } from "./checks/identities.ts"
 import { importChecks } from "./checks/import/all.ts"
 import { inspectChecks } from "./checks/inspect.ts"
 import { linuxInsidePlans } from "./checks/linux/inside.ts"
@@ -142,6 +143,7 @@ export async function loadSuite(): Promise<Suite> {
       ...indexPushes,
       ...signChecks,
       ...verifyChecks,
+      ...identityChecks,
       ...signerChecks,
       ...credentialChecks,
       ...importChecks,

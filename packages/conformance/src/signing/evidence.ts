@@ -46,7 +46,11 @@ export interface EvidenceChanges {
 }
 
 /** A bundle that signs `subject`, as `changes` would have it. */
-export function bundleOf(subject: string, keys: Keys, changes: EvidenceChanges = {}): Buffer {
+export function bundleOf(
+  subject: string,
+  keys: Pick<Keys, "privateKey" | "publicKey">,
+  changes: EvidenceChanges = {},
+): Buffer {
   const { predicateType = SIGNATURE, payloadType = IN_TOTO, reference } = changes
   const statement = {
     _type: "https://in-toto.io/Statement/v1",

@@ -10,7 +10,17 @@ const CALL_MS = 30_000
 const BUILD_MS = 110_000
 
 /** What an implementation may do without. */
-export type Optional = "import" | "export" | "build" | "sign-legacy" | "key"
+export type Optional =
+  | "import"
+  | "export"
+  | "build"
+  | "sign-legacy"
+  | "key"
+  | "verify-identity"
+  | "discover"
+  | "index"
+  | "copy"
+  | "keep"
 export type Verb = "pack" | "push" | "pull" | "validate" | "inspect" | "verify" | "sign" | Optional
 
 /** These write disks with holes, which are larger than what is in them. */

@@ -76,6 +76,9 @@ export const BELIEVERS: readonly Mutant[] = of([
   ["believes OVM_ARTIFACT_INVALID", "IMP-082", "import/archive-with-wrong-holes"],
   ["believes OVM_TOO_LARGE", "IMP-046", "import/container/too-many-layers"],
   ["believes OVM_UNSUPPORTED", "IMP-021", "export/refuses-what-has-no-place"],
+  ["believes OVM_CERTIFICATE_INVALID", "SIG-026", "verify/identity/refuses-certificates"],
+  ["believes OVM_TIMESTAMP_INVALID", "SIG-031", "verify/identity/refuses-timestamps"],
+  ["believes OVM_CERTIFICATE_IDENTITY_MISMATCH", "SIG-027", "verify/identity/refuses-identities"],
 ])
 
 /** ovm, but what it is given, or makes of that, is changed (importer.ts, others.ts). */
@@ -105,6 +108,7 @@ export const IMPORTERS: readonly Mutant[] = of([
   ["leaves keys to all", "SIG-042", "sign/key-of-its-user-alone"],
   ["says where it packed", "PRV-011", "provenance/tells-nothing-of-the-host"],
   ["forgets the context", "BLD-051", "provenance/of-a-build"],
+  ["calls no signature invalid", "SIG-028", "discover/signatures-against-themselves"],
   ["says no pointer", "CNF-034", "export/refuses-what-has-no-place"],
 ])
 
