@@ -67,7 +67,8 @@ export async function fitOf(
     accelerator: acceleratorFor(descriptor, capabilities),
   }
   const model = await loader.model(plan, descriptor.devices)
-  const facts = { ...factsOf(model, plan, capabilities), base: image.base.digest }
+  const shown = { ...model, cpu: cpuFor(descriptor, capabilities) ?? model.cpu }
+  const facts = { ...factsOf(shown, plan, capabilities), base: image.base.digest }
   const wanted = overrides.diskSize
   const mismatches = compare(descriptor, facts)
   if (mismatches.length > 0) throw incompatible(what, mismatches)
@@ -155,6 +156,12 @@ function noAgent(): OvmError {
 /** The snapshot's own where this host has it, as it has emulation; else what this host has, which will not fit. */
 function acceleratorFor({ vmm }: SnapshotDescriptor, found: Capabilities): string {
   return found.accelerators.includes(vmm.accelerator) ? vmm.accelerator : found.accelerator
+}
+
+/** The snapshot's own where an earlier version emulated that: it can be emulated still. */
+function cpuFor({ vmm }: SnapshotDescriptor, { snapshots }: Capabilities): string | undefined {
+  const before = vmm.accelerator === "tcg" ? snapshots?.emulatedBefore : undefined
+  return before?.find((cpu) => cpu === vmm.cpuModel)
 }
 
 function factsOf(model: GuestModel, plan: LaunchPlan, found: Capabilities): HostFacts {

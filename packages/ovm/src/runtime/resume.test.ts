@@ -14,9 +14,11 @@ import { readArtifact } from "../artifact/machine/read.ts"
 import { readSnapshot } from "../artifact/snapshot/read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import { digestOf } from "../content/digest.ts"
+import type { Pusher } from "../content/interfaces.ts"
 import { openLayout } from "../content/layout/store.ts"
 import { bytesOf } from "../content/read.ts"
 import { lockLimit } from "../host/lock-limit.ts"
+import { boardOf } from "../vmm/qemu/board.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
 import type { LocalRuntime } from "./local.ts"
 import { openRuntime } from "./runtime.testing.ts"
@@ -66,6 +68,29 @@ async function ramFile(name: string): Promise<string> {
   await using layout = await openLayout(store())
   const { snapshot } = await readSnapshot(layout, await layout.resolve(name))
   return join(root, "derived/files/ram", snapshot.ram.digest.slice(7))
+}
+
+/** The snapshot `snap-now` under other tags, as of machines with other processors. Returns what it says itself. */
+async function withCpus(tags: Record<string, string>) {
+  await using layout = await openLayout(store())
+  const { snapshot, oci } = await readSnapshot(layout, await layout.resolve(`${REPOSITORY}:snap-now`))
+  const push = pusher(layout)
+  for (const [tag, cpuModel] of Object.entries(tags)) {
+    const config = await push({ ...snapshot, vmm: { ...snapshot.vmm, cpuModel } }, oci.config.mediaType)
+    const made = await push({ ...oci, config }, "application/vnd.oci.image.manifest.v1+json")
+    await layout.tag(made, `${REPOSITORY}:${tag}`)
+  }
+  return snapshot.vmm
+}
+
+/** Puts JSON into a store. */
+function pusher(layout: Pusher) {
+  return async (value: object, mediaType: string): Promise<Descriptor> => {
+    const bytes = canonicalJson(value)
+    const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length }
+    await layout.push(descriptor, bytesOf(bytes))
+    return descriptor
+  }
 }
 
 describe.skipIf(guestMissing !== "")(`resuming ${guestMissing}`, () => {
@@ -228,6 +253,29 @@ describe.skipIf(guestMissing !== "")(`resuming ${guestMissing}`, () => {
     },
   )
 
+  // OVMS-SNP-070
+  test("a processor that an earlier version emulated is what its snapshots go on with, and no other fits", async () => {
+    const { emulated, emulatedBefore } = boardOf({})
+    const [before = "none"] = emulatedBefore
+    await snapshot("snap-now")
+    const own = await withCpus({ "snap-before": before, "snap-other": "max" })
+    const refused = async (tag: string, cpu: string) => {
+      const error = await refusal(runtime.start({ manifest: `${REPOSITORY}:${tag}`, overrides: {} }))
+      expect([error.code, error.detail]).toEqual([
+        "OVM_SNAPSHOT_INCOMPATIBLE",
+        [{ field: "/vmm/cpuModel", snapshot: cpu, host: own.cpuModel }],
+      ])
+    }
+    await refused("snap-other", "max")
+    // KVM passes the host's own on, and never did otherwise.
+    if (own.accelerator !== "tcg") return await refused("snap-before", before)
+    expect(own.cpuModel).toBe(emulated)
+    const { instance_id } = await run(`${REPOSITORY}:snap-before`)
+    expect(await ticks(instance_id)).not.toContain("GUEST-READY")
+    const [pid] = (await readFile(join(root, "instances", instance_id, "pid"), "utf8")).split(" ")
+    expect((await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0")).toContain(before)
+  })
+
   // OVMS-SNP-083
   test("RAM beside the machine is gone on from as a snapshot of it is", async () => {
     await snapshot("snap-inline")
@@ -235,12 +283,7 @@ describe.skipIf(guestMissing !== "")(`resuming ${guestMissing}`, () => {
       await using layout = await openLayout(store())
       const taken = await readSnapshot(layout, await layout.resolve(`${REPOSITORY}:snap-inline`))
       const machine = await readArtifact(layout, await layout.resolve(`${REPOSITORY}:1`))
-      const push = async (value: object, mediaType: string): Promise<Descriptor> => {
-        const bytes = canonicalJson(value)
-        const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length }
-        await layout.push(descriptor, bytesOf(bytes))
-        return descriptor
-      }
+      const push = pusher(layout)
       const { base: _, ...rest } = taken.snapshot
       const descriptor = await push(rest, "application/vnd.ovms.snapshot.v1+json")
       const { layers, ...oci } = machine.oci

@@ -56,8 +56,12 @@ export interface Capabilities {
   readonly accelerators: readonly string[]
   /** Of the guests that it runs, in the words of OCI; absent: amd64. */
   readonly architectures?: readonly string[]
-  /** Present if machines can be snapshotted and resumed: the machine types of snapshots that can be gone on from. */
-  readonly snapshots?: { readonly machineTypes: readonly string[] }
+  /** Present if machines can be snapshotted and resumed: what snapshots that can be gone on from may have. */
+  readonly snapshots?: {
+    readonly machineTypes: readonly string[]
+    /** CPU models of earlier versions, where they emulated one: it is the same as ever. */
+    readonly emulatedBefore?: readonly string[]
+  }
   /** Whether each of its machines sees nothing of the host but what it uses, as a user of its own, and why (not). */
   readonly jailed?: { readonly active: boolean; readonly reason: string }
 }

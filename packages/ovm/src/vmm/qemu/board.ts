@@ -14,6 +14,8 @@ export interface Board {
   readonly properties: string
   /** Of the processor, where it is emulated. */
   readonly emulated: string
+  /** What that was in earlier versions, as their snapshots have it: machines go on from those with it. */
+  readonly emulatedBefore: readonly string[]
   /** The console's device; undefined where the machine itself has it, as its first serial port. */
   readonly serial?: string
   /** What a guest finds in any case, in the words of a model. */
@@ -27,9 +29,11 @@ const PC: Board = {
   types: "pc-q35-",
   newest: "q35",
   properties: "vmport=off,usb=off,sata=off,smbus=off,dump-guest-core=off",
-  // Every feature that it has, so that userlands built for x86-64-v2 run; five-level page tables would only make each
-  // page walk longer.
-  emulated: "max,la57=off",
+  // Every feature that it has, so that userlands built for x86-64-v3 run; five-level page tables would only make each
+  // page walk longer. Of a processor that says that its string instructions are fast, kernels use those to copy and to
+  // clear, and they are emulated byte by byte; else they take eight bytes at a time.
+  emulated: "max,la57=off,erms=off,fsrm=off",
+  emulatedBefore: ["max,la57=off"],
   serial: "isa-serial",
   devices: ["isa-serial", "vmgenid"],
 }
@@ -44,6 +48,7 @@ const VIRT: Board = {
   properties: "gic-version=3,usb=off,dump-guest-core=off",
   // The architecture's own algorithm of pointer authentication is several times slower to emulate.
   emulated: "max,pauth-impdef=on",
+  emulatedBefore: [],
   devices: ["pl011"],
 }
 

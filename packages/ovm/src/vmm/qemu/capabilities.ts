@@ -48,7 +48,12 @@ export async function qemuCapabilities(folder: string): Promise<QemuCapabilities
       ...(all.length > 0 && { snapshots: { machineTypes: all } }),
     }
   })
-  return { ...found, architectures: findArm() ? ["amd64", "arm64"] : ["amd64"] }
+  const { snapshots, ...rest } = found
+  return {
+    ...rest,
+    ...(snapshots && { snapshots: { ...snapshots, emulatedBefore: boardOf({}).emulatedBefore } }),
+    architectures: findArm() ? ["amd64", "arm64"] : ["amd64"],
+  }
 }
 
 /**
