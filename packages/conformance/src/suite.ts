@@ -48,12 +48,14 @@ import { networkPlans } from "./checks/runtime/network.ts"
 import { partPlans } from "./checks/runtime/parts.ts"
 import { onRuntime } from "./checks/runtime/plan.ts"
 import { platformPlans } from "./checks/runtime/platforms.ts"
+import { portThatClosesPlans } from "./checks/runtime/port-that-closes.ts"
 import { pullingPlans } from "./checks/runtime/pulling.ts"
 import { remadePlans } from "./checks/runtime/remade.ts"
 import { requestVectorPlans } from "./checks/runtime/request-vectors.ts"
 import { requestPlans } from "./checks/runtime/requests.ts"
 import { restartPlans } from "./checks/runtime/restart.ts"
 import { sharePlans } from "./checks/runtime/shares.ts"
+import { snapshotFirmwarePlans } from "./checks/runtime/snapshot-firmware.ts"
 import { snapshotRefusalPlans } from "./checks/runtime/snapshot-refusals.ts"
 import { snapshotPlans } from "./checks/runtime/snapshots.ts"
 import { socketPlans } from "./checks/runtime/socket.ts"
@@ -93,6 +95,7 @@ export async function loadSuite(): Promise<Suite> {
     ...madePlans,
     ...namePlans,
     ...networkPlans,
+    ...portThatClosesPlans,
     ...socketPlans,
     ...boundPlans,
     ...crowdPlans,
@@ -124,6 +127,7 @@ export async function loadSuite(): Promise<Suite> {
   ]
   const snapshots = [
     ...snapshotPlans,
+    ...snapshotFirmwarePlans,
     ...snapshotRefusalPlans,
     ...forkPlans,
     ...moreSnapshotPlans,

@@ -2,6 +2,7 @@ import { fail, must } from "../check.ts"
 import { type ApiError, errorOf, goodValue } from "./answers.ts"
 import { exchange, type Question, type Reply } from "./exchange.ts"
 import type { Harness } from "./harness.ts"
+import { Lateness } from "./lateness.ts"
 
 export interface Network {
   readonly mode: string
@@ -140,6 +141,26 @@ export class Runtime {
       if (found !== undefined && found !== false) return found
       must(!this.signal.aborted && performance.now() < deadline, `${what}: not in time`)
       await new Promise((resolve) => setTimeout(resolve, pause))
+    }
+  }
+
+  /**
+   * The same for what has to be so within a time: fails if somebody who began to look after it finds that it is not. By
+   * how much the host itself is late is given on top.
+   */
+  async within<T>(what: string, limitMs: number, look: () => Promise<T | undefined | false>): Promise<T> {
+    const late = new Lateness()
+    const began = performance.now()
+    try {
+      for (;;) {
+        const over = performance.now() - began > limitMs + late.milliseconds
+        const found = await look()
+        if (found !== undefined && found !== false) return found
+        must(!this.signal.aborted && !over, `${what}: not within ${limitMs / 1000} s`)
+        await new Promise((resolve) => setTimeout(resolve, LONGEST_PAUSE_MS))
+      }
+    } finally {
+      late.end()
     }
   }
 

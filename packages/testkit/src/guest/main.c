@@ -97,7 +97,7 @@ void main(void) {
     } else { outb(0x43, 0x34); outb(0x40, 0); outb(0x40, 0); }
     volatile u64 *gen = vmgenid(); u64 g0 = 0, g1 = 0;
     for (int n = 0;;) {
-        if (gen && (gen[0] != g0 || gen[1] != g1)) { g0 = gen[0]; g1 = gen[1]; puts("VMGENID addr="); hex((u64)gen, 8); puts(" id="); hex(g1, 16); hex(g0, 16); puts("\r\n"); }
+        if (gen && (gen[0] != g0 || gen[1] != g1)) { if (g0 | g1) fw_cfg(cmd); g0 = gen[0]; g1 = gen[1]; puts("VMGENID addr="); hex((u64)gen, 8); puts(" id="); hex(g1, 16); hex(g0, 16); puts("\r\n"); }
         int says = ++counter % say == 0;
         if (says) { puts("TICK "); dec(counter); puts("\r\n"); }
         disk_log(counter, says);

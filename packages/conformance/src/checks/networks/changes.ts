@@ -12,10 +12,10 @@ export const networkChangePlans: readonly Plan[] = [
       const route = ["default", "via", ROUTER.six, "dev", "near"]
       const ways = async () => Number(await output(open, "ip -6 route | grep -c ^default; true"))
       const follows = (count: number) =>
-        open.runtime.until(
+        open.runtime.within(
           `a guest is told of ${count} ways out by IPv6`,
+          10_000,
           async () => (await ways()) === count,
-          20_000,
         )
       await follows(1)
       guests.world.host.run("ip", "-6", "route", "delete", ...route)

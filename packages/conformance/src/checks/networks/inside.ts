@@ -4,15 +4,8 @@ import { CLOSED, HOST, PUBLIC, ROUTER } from "../../world/world.ts"
 import { inside, output } from "../linux/stage.ts"
 import type { Plan } from "../runtime/plan.ts"
 import { type Guest, gatewaysOf, guestPlan } from "./guests.ts"
+import { leased } from "./lease.ts"
 import { mustReach, reached, toldBy } from "./reach.ts"
-
-/** What a guest is told by DHCP, without its taking it. */
-async function leased({ nic, ...guest }: Guest, more = "") {
-  const script = `printf '#!/bin/sh\\n[ $1 != bound ] || echo "$ip $router $dns"\\n' >/suite-dhcp; chmod 755 /suite-dhcp
-    udhcpc -q -n -f -t 4 -T 2 -i ${nic} ${more} -s /suite-dhcp 2>/dev/null; true`
-  const [address, router, dns] = (await output(guest, script)).split(" ")
-  return { address, router, dns }
-}
 
 /** The addresses that a resolver gives of a name. */
 async function looked(guest: Guest, name: string, resolver: string, type = "a"): Promise<readonly string[]> {

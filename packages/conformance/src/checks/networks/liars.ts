@@ -3,6 +3,7 @@ import { CLOSED, PUBLIC } from "../../world/world.ts"
 import { output } from "../linux/stage.ts"
 import type { Plan } from "../runtime/plan.ts"
 import { type Guest, type Guests, guestPlan } from "./guests.ts"
+import { leased } from "./lease.ts"
 import { mustReach, toldBy } from "./reach.ts"
 
 /** What a guest does as somebody else, and what puts it right again. */
@@ -43,11 +44,9 @@ async function byMac({ world }: Guests, { listed, open, shut }: Record<"listed" 
   const { nic } = listed
   const called = (mac: string) =>
     `ip link set ${nic} down; ip link set ${nic} address ${mac}; ip link set ${nic} up; true`
-  const lease = `printf '#!/bin/sh\\n[ $1 != bound ] || echo "$ip"\\n' >/suite-dhcp; chmod 755 /suite-dhcp
-    udhcpc -q -n -f -t 3 -T 1 -i ${nic} -s /suite-dhcp 2>/dev/null; true`
   await posing(listed, called("02:00:00:00:00:99"), async () => {
-    const given = await output(listed, lease)
-    must(given === "", `${given} was given to a MAC address that no machine has`)
+    const { address } = await leased(listed)
+    must(address === "", `${address} was given to a MAC address that no machine has`)
   })
   const taken = `${called(open.mac)}; ip -4 addr flush dev ${nic}; ip addr add ${open.address}/24 dev ${nic}`
   await posing(listed, taken, async () => {

@@ -1,6 +1,6 @@
 import { must, skip } from "../../check.ts"
 import { harnessOf, type Plan } from "../runtime/plan.ts"
-import { servingUdp } from "./owners.ts"
+import { serving } from "./owners.ts"
 import {
   type Hosted,
   hostState,
@@ -49,7 +49,7 @@ async function removed({ runtime, world, create }: Hosted): Promise<void> {
   world.host.run("ip", "link", "delete", "another")
   await runtime.ask(REMOVE, NAME)
   mustBeAsBefore(world, before, "something of a network that was removed is left on the host")
-  must((await servingUdp(world.host, 67)).length === 0, "somebody serves a network that was removed")
+  must((await serving(world.host.pid, "udp", 67)).length === 0, "somebody serves a network that was removed")
 }
 
 /** A network outlives its runtime, and what is missing of it is made when the next one starts. */
@@ -82,18 +82,19 @@ async function outlives({ runtime, world, signal }: Hosted): Promise<void> {
 async function servedAgain({ runtime, world }: Hosted): Promise<void> {
   const harness = harnessOf(runtime)
   const network = await listed(runtime, { name: NAME })
-  const serving = await runtime.until("somebody serves addresses", async () => {
-    const found = await servingUdp(world.host, 67)
+  const servers = () => serving(world.host.pid, "udp", 67)
+  const before = await runtime.until("somebody serves addresses", async () => {
+    const found = await servers()
     return found.length > 0 && found
   })
   // A runtime that serves them itself ends with it.
-  if (serving.includes(harness.pid)) return
+  if (before.includes(harness.pid)) return
   // By whoever is root there, whose they may be.
-  world.host.run("sh", "-c", `kill -KILL ${serving.join(" ")}`)
+  world.host.run("sh", "-c", `kill -KILL ${before.join(" ")}`)
   const { degraded } = await listed(runtime, network)
-  const again = async () => (await servingUdp(world.host, 67)).some((pid) => !serving.includes(pid))
+  const again = async () => (await servers()).some((pid) => !before.includes(pid))
   must(degraded || (await again()), "a network that nobody serves is said to be whole")
-  await runtime.until("what serves addresses and names is started again", again, 20_000)
+  await runtime.within("what serves addresses and names is started again", 10_000, again)
   await runtime.until("the network is whole", async () => !(await listed(runtime, network)).degraded)
 }
 

@@ -1,15 +1,21 @@
 import { readdir, readFile, readlink } from "node:fs/promises"
-import type { Place } from "../../world/place.ts"
 
-/** The processes that have a UDP socket of this port open in a namespace. */
-export async function servingUdp(place: Place, port: number): Promise<readonly number[]> {
+/** What the state of a socket is that waits for whoever comes. */
+const WAITS = { tcp: "0A", udp: "07" } as const
+
+/** The processes that have a socket open at which somebody is served by this port, in the network of a process. */
+export async function serving(
+  pid: number | "self",
+  protocol: "tcp" | "udp",
+  port: number,
+): Promise<readonly number[]> {
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`
   const inodes = new Set<string>()
-  for (const name of ["udp", "udp6"]) {
-    const table = await readFile(`/proc/${place.pid}/net/${name}`, "utf8").catch(() => "")
+  for (const name of [protocol, `${protocol}6`]) {
+    const table = await readFile(`/proc/${pid}/net/${name}`, "utf8").catch(() => "")
     for (const line of table.split("\n")) {
       const words = line.trim().split(/\s+/)
-      if (words[1]?.endsWith(suffix)) inodes.add(`socket:[${words[9]}]`)
+      if (words[1]?.endsWith(suffix) && words[3] === WAITS[protocol]) inodes.add(`socket:[${words[9]}]`)
     }
   }
   const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name))

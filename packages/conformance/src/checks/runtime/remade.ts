@@ -22,7 +22,7 @@ export async function parts(scene: Scene, request: object = {}) {
   return await partsOf(scene, (await snapshotted(scene, request)).snapshot)
 }
 
-async function partsOf(scene: Scene, snapshot: string) {
+export async function partsOf(scene: Scene, snapshot: string) {
   const store = await Store.of(harnessOf(scene.runtime))
   const oci = await store.manifest(snapshot)
   const descriptor = await store.document(oci.config)
