@@ -20,6 +20,8 @@ export interface Check<Subject> {
   readonly slow?: boolean
   /** Does next to nothing but wait: run beside the others, and takes nobody's turn. */
   readonly waits?: boolean
+  /** What it needs, and one check at a time can have: those that need the same are run one after the other. */
+  readonly needs?: string
   /** Done is a pass. Throws by `fail` or `skip`; whatever else it throws is the suite's own fault. */
   run(subject: Subject, call: CheckCall): Promise<void>
 }

@@ -8,7 +8,7 @@ import type { Result } from "./result.ts"
 export interface RunOptions {
   /** Of each check; of one that is slow, three times that. */
   readonly limitMs: number
-  /** How many at a time. */
+  /** How many at a time of those that keep a processor busy. */
   readonly jobs: number
   readonly signal?: AbortSignal
   readonly onResult?: (result: Result) => void
@@ -23,6 +23,9 @@ const SLOW = 3
 /** How many checks that wait are run at a time, beside the others. */
 const WAITING = 4
 
+/** To how many lanes there is a further one for checks that boot no whole system: half of their time they wait too. */
+const LIGHT = 2
+
 /** Runs `checks` against `subject`; results are in the order of the checks. */
 export async function runChecks<S>(
   checks: readonly Check<S>[],
@@ -30,33 +33,39 @@ export async function runChecks<S>(
   options: RunOptions,
 ): Promise<Result[]> {
   const results: Result[] = []
-  const all = [...checks.entries()]
-  const lane = async (queue: Iterable<[number, Check<S>]>) => {
-    for (const [index, check] of queue) {
-      if (options.signal?.aborted) return
+  const kinds = new Map<string, [number, Check<S>][]>()
+  for (const entry of checks.entries()) {
+    const kind = kindOf(entry[1])
+    kinds.set(kind, [...(kinds.get(kind) ?? []), entry])
+  }
+  const take = (kind: string) => kinds.get(kind)?.shift()
+  const lane = async (...wanted: readonly string[]) => {
+    while (!options.signal?.aborted) {
+      const next = take(wanted.find((kind) => kinds.get(kind)?.length) ?? "")
+      if (!next) return
+      const [index, check] = next
       const result = await runCheck(check, subject, options)
       results[index] = result
       options.onResult?.(result)
     }
   }
-  const lanes = (wanted: typeof all, count: number) => {
-    // One that is long is none that all wait for in the end.
-    const queue = wanted
-      .toSorted(([, a], [, b]) => Number(b.slow ?? false) - Number(a.slow ?? false))
-      .values()
-    return Array.from({ length: count }, () => lane(queue))
-  }
+  const lanes = (count: number, ...wanted: readonly string[]) =>
+    Array.from({ length: count }, () => lane(...wanted))
   await Promise.all([
-    ...lanes(
-      all.filter(([, { waits }]) => !waits),
-      Math.max(1, options.jobs),
-    ),
-    ...lanes(
-      all.filter(([, { waits }]) => waits),
-      WAITING,
-    ),
+    // One that is long is none that all wait for in the end.
+    ...lanes(options.jobs, "slow", "light"),
+    ...lanes(Math.floor(options.jobs / LIGHT), "light"),
+    ...lanes(WAITING, "slow, waits", "waits"),
+    ...[...kinds.keys()].filter((kind) => kind.startsWith("needs ")).map((kind) => lane(kind)),
   ])
   return results.filter(Boolean)
+}
+
+/** By what a lane chooses. */
+function kindOf({ needs, slow, waits }: Pick<Check<unknown>, "needs" | "slow" | "waits">): string {
+  if (needs !== undefined) return `needs ${needs}`
+  if (waits) return slow ? "slow, waits" : "waits"
+  return slow ? "slow" : "light"
 }
 
 async function runCheck<S>(check: Check<S>, subject: S, options: RunOptions): Promise<Result> {

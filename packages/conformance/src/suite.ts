@@ -16,10 +16,12 @@ import { inspectChecks } from "./checks/inspect.ts"
 import { linuxInsidePlans } from "./checks/linux/inside.ts"
 import { linuxSnapshotPlans } from "./checks/linux/snapshot.ts"
 import { networkChangePlans } from "./checks/networks/changes.ts"
+import { networkImpostorPlans } from "./checks/networks/impostors.ts"
 import { networkInsidePlans } from "./checks/networks/inside.ts"
 import { networkLiarPlans } from "./checks/networks/liars.ts"
 import { networkMachinePlans } from "./checks/networks/machine.ts"
 import { networkLifePlans } from "./checks/networks/made.ts"
+import { namesAnewPlans } from "./checks/networks/names-anew.ts"
 import { networkOutsidePlans } from "./checks/networks/outside.ts"
 import { packChecks } from "./checks/pack.ts"
 import { packRefusals } from "./checks/pack-refusals.ts"
@@ -167,6 +169,8 @@ export async function loadSuite(): Promise<Suite> {
       ...networkInsidePlans,
       ...networkOutsidePlans,
       ...networkLiarPlans,
+      ...networkImpostorPlans,
+      ...namesAnewPlans,
     ].map(onRuntime),
     adapter: [...linePlans, ...adapterLifePlans, ...adapterDiskPlans, ...adapterEndPlans].map(onAdapter),
     agent: [...agentProgramPlans, ...agentFilePlans],

@@ -1,9 +1,7 @@
+import { elfOf } from "./elf.ts"
+
 /** The port of a guest at which the program below says again by UDP what it hears, by IPv4 and IPv6. */
 export const AGAIN_PORT = 7071
-
-/** Where a program of Linux is loaded to, as it is in its file. */
-const AT = 0x40_0000
-const HEADERS = 64 + 56
 
 /** For a guest that has nothing that listens by UDP: socket, bind, and recvfrom and sendto without an end. */
 const CODE = [
@@ -15,28 +13,9 @@ const CODE = [
   "ebcc", // jmp to recvfrom
 ]
 
-/** An ELF file for x86-64. */
 export function saysAgain(): Buffer {
-  const code = Buffer.from(CODE.join("").replaceAll(" ", ""), "hex")
   const address = Buffer.alloc(28)
   address.writeUInt16LE(10, 0)
   address.writeUInt16BE(AGAIN_PORT, 2)
-  const size = HEADERS + code.length + address.length
-  const head = Buffer.alloc(HEADERS)
-  head.write("\x7fELF\x02\x01\x01", 0, "latin1")
-  head.writeUInt16LE(2, 16)
-  head.writeUInt16LE(62, 18)
-  head.writeUInt32LE(1, 20)
-  head.writeBigUInt64LE(BigInt(AT + HEADERS), 24)
-  head.writeBigUInt64LE(64n, 32)
-  head.writeUInt16LE(64, 52)
-  head.writeUInt16LE(56, 54)
-  head.writeUInt16LE(1, 56)
-  // One part, to be read and run.
-  head.writeUInt32LE(1, 64)
-  head.writeUInt32LE(5, 68)
-  for (const at of [80, 88]) head.writeBigUInt64LE(BigInt(AT), at)
-  for (const at of [96, 104]) head.writeBigUInt64LE(BigInt(size), at)
-  head.writeBigUInt64LE(4096n, 112)
-  return Buffer.concat([head, code, address])
+  return elfOf(CODE, address)
 }

@@ -11,6 +11,8 @@ import { made, type Shared } from "./stage.ts"
 /** Where each guest says who it is, and who has come. */
 export const GUEST_PORT = 7070
 const NETWORK = "suite"
+/** What is shared, and needed. */
+const GUESTS = "guests in a network"
 /** Names that a list has: one that changes, and one that is lost. */
 export const NAMES = { changing: "changing.suite.test", lost: "lost.suite.test" } as const
 const LIST = [`${CLOSED.four}:${PORT}`, `[${CLOSED.six}]:${PORT}`, ...Object.values(NAMES)]
@@ -159,9 +161,10 @@ export function guestPlan(
     name: `linux/${name}`,
     profile: "agent",
     slow: true,
+    needs: GUESTS,
     covers,
     async run(scene) {
-      const guests = await harnessOf(scene.runtime).shared("guests in a network", () => Guests.create(scene))
+      const guests = await harnessOf(scene.runtime).shared(GUESTS, () => Guests.create(scene))
       await look(guests, scene)
     },
   }

@@ -28,6 +28,7 @@ export interface Plan {
   readonly covers: readonly string[]
   readonly slow?: boolean
   readonly waits?: boolean
+  readonly needs?: string
   run(scene: Scene): Promise<void>
 }
 
@@ -56,6 +57,7 @@ export function onRuntime(plan: Plan): Check<Runtime> {
     covers: plan.covers,
     ...(plan.slow && { slow: true }),
     ...(plan.waits && { waits: true }),
+    ...(plan.needs !== undefined && { needs: plan.needs }),
     async run(subject, call) {
       const made: string[] = []
       try {
