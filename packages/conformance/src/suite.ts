@@ -13,6 +13,7 @@ import { credentialChecks } from "./checks/credentials.ts"
 import { identityChecks } from "./checks/identities.ts"
 import { importChecks } from "./checks/import/all.ts"
 import { inspectChecks } from "./checks/inspect.ts"
+import { keptAlongChecks } from "./checks/kept-along.ts"
 import { linuxInsidePlans } from "./checks/linux/inside.ts"
 import { linuxSnapshotPlans } from "./checks/linux/snapshot.ts"
 import { networkChangePlans } from "./checks/networks/changes.ts"
@@ -145,6 +146,7 @@ export async function loadSuite(): Promise<Suite> {
       ...inspectChecks,
       ...pullChecks,
       ...pullFaultChecks,
+      ...keptAlongChecks,
       ...pushChecks,
       ...indexPushes,
       ...signChecks,

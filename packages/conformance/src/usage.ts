@@ -31,7 +31,7 @@ Options:
   --name NAME          what the report calls the implementation
   --report FOLDER      write report.txt, .json, .xml (JUnit), .html and badges
   --json               print the report as JSON
-  --jobs N             how many checks at a time; 2 unless told
+  --jobs N             how many processors checks keep busy; 2 unless told
   --limit SECONDS      how long a check may take; 120 unless told
   --list               print the checks and what they cover
   -h, --help           show help

@@ -28,6 +28,7 @@ const OF_THE_HOST = [
   "makes no networks on a host of the suite's own",
   "this host has no setpriv",
   "has no TPM for machines on this host",
+  "no machine could be stopped before it had booted",
   "offers no share by virtiofs on this host",
 ]
 

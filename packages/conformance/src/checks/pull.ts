@@ -22,7 +22,7 @@ async function brings(scene: Scene, name: string, artifact: Artifact): Promise<v
 }
 
 /** Fails unless the layout has all of it, and of its base. */
-async function holds(layout: string, { oci, blobs, base }: Artifact): Promise<void> {
+export async function holds(layout: string, { oci, blobs, base }: Artifact): Promise<void> {
   for (const bytes of [oci, ...blobs]) {
     const found = await readFile(join(layout, "blobs/sha256", digestOf(bytes).slice(7))).catch(
       () => undefined,

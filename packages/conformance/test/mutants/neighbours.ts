@@ -1,7 +1,7 @@
 // ovm as the suite starts it, but all that it says of networks and does for them is wrong in something at once, which
 // each check sees its own of. MUTANT_REAL is what starts ovm.
 import { execFileSync, spawn } from "node:child_process"
-import { existsSync, mkdirSync, rmSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Fault, serveFault } from "./proxy.ts"
 
@@ -10,8 +10,17 @@ const inner = join(home, "inner")
 const startedAgain = existsSync(inner)
 mkdirSync(inner, { mode: 0o700, recursive: true })
 rmSync(join(home, "ovm.sock"), { force: true })
+// Whoever serves addresses and names is there soon when it is started first, and later not.
+const programs = join(inner, "programs")
+mkdirSync(programs, { recursive: true })
+const late = join(programs, "dnsmasq")
+writeFileSync(
+  late,
+  `#!/bin/sh\n[ ! -e "$0.begun" ] || sleep 15\n: >"$0.begun"\nPATH=\${PATH#*:}\nexec dnsmasq "$@"\n`,
+)
+chmodSync(late, 0o755)
 const real = spawn(process.env.MUTANT_REAL ?? "", [], {
-  env: { ...process.env, OVMS_CONFORMANCE_HOME: inner },
+  env: { ...process.env, OVMS_CONFORMANCE_HOME: inner, PATH: `${programs}:${process.env.PATH}` },
   stdio: "ignore",
 })
 process.on("SIGTERM", () => real.kill())
@@ -33,7 +42,8 @@ const fault: Fault = {
     if (method === "DELETE" && url.startsWith("/networks/")) nft("add table ip left")
     if (method === "GET" && url === "/networks" && startedAgain) answer.body = '{"networks": []}'
     if (url.startsWith("/status/"))
-      answer.body = edited(answer.body, ({ network, fork }) => {
+      answer.body = edited(answer.body, ({ network, fork, warnings }) => {
+        warnings.length = 0
         if (network?.mode === "bridge") network.outbound = undefined
         if (fork) Object.assign(network, { mode: "bridge", name: "suite" })
       })

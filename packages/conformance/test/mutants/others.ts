@@ -12,9 +12,16 @@ export function before(fault: string, [context = ""]: readonly string[]): void {
 }
 
 /** After it was done. */
-export function after(fault: string, verb: string, [folder = ""]: readonly string[]): void {
+export function after(fault: string, verb: string, [folder = "", layout = ""]: readonly string[]): void {
   if (fault === "leaves keys to all" && verb === "key")
     for (const name of readdirSync(folder)) chmodSync(join(folder, name), 0o644)
+  if (fault === "lists no snapshots that came along" && verb === "keep") {
+    const index = JSON.parse(readFileSync(join(layout, "index.json"), "utf8"))
+    index.manifests = index.manifests.filter(
+      (one: { artifactType?: string }) => !one.artifactType?.includes("snapshot"),
+    )
+    writeFileSync(join(layout, "index.json"), JSON.stringify(index))
+  }
   const path = "provenance.json"
   if (!existsSync(path)) return
   const said = JSON.parse(readFileSync(path, "utf8"))

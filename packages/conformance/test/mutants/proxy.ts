@@ -257,6 +257,11 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "wakes nobody who is called": inAnswer(STATUS, (info) => {
     if (info.network?.ports) info.network.ports = info.network.ports.map((one: Json) => ({ ...one, host: 9 }))
   }),
+  "hands on what Ignition was told": {
+    answer: (answer, { url }) => {
+      if (url.startsWith("/logs/")) answer.body = answer.body.replace("FW_CFG none", "FW_CFG 2 [{}]")
+    },
+  },
   "commits onto anything": {
     ask: (asked) => {
       if (asked.url.endsWith("/commit"))

@@ -109,6 +109,7 @@ export const IMPORTERS: readonly Mutant[] = of([
   ["says where it packed", "PRV-011", "provenance/tells-nothing-of-the-host"],
   ["forgets the context", "BLD-051", "provenance/of-a-build"],
   ["calls no signature invalid", "SIG-028", "discover/signatures-against-themselves"],
+  ["lists no snapshots that came along", "SNP-152", "keep/snapshot-that-came-along"],
   ["says no pointer", "CNF-034", "export/refuses-what-has-no-place"],
 ])
 
@@ -185,6 +186,7 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["says nothing of emulation", "IDX-005", "runtime/platforms/of-another-architecture"],
   ["commits onto anything", "BLD-003", "runtime/commit-onto-what-it-has-not-written"],
   ["has a command line of its own", "GST-010", "runtime/bzimage"],
+  ["hands on what Ignition was told", "FBC-014", "runtime/snapshot/ignition-is-gone"],
   ["wakes nobody who is called", "STA-062", "runtime/standby-that-listens"],
 ])
 
@@ -215,6 +217,8 @@ export const NEIGHBOURS: readonly Mutant[] = of([
   ["forgets its networks", "NET-015", "runtime/networks/outlive-their-runtime"],
   ["leaves rules of a network behind", "NET-013", "runtime/networks/made-and-removed"],
   ["says not who goes out", "NET-012", "runtime/networks/machine"],
+  ["says nothing of ports that close", "API-275", "runtime/networks/port-that-closes"],
+  ["is late to serve again", "NET-016", "runtime/networks/served-again"],
   ["has children in a network", "API-451", "runtime/networks/fork"],
 ])
 

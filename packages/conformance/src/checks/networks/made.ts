@@ -81,7 +81,7 @@ async function outlives({ runtime, world, signal }: Hosted): Promise<void> {
 /** What serves addresses and names is started again once it has ended, and that is told meanwhile. */
 async function servedAgain({ runtime, world }: Hosted): Promise<void> {
   const harness = harnessOf(runtime)
-  const network = await listed(runtime, { name: NAME })
+  const network = await made(runtime, { name: NAME })
   const servers = () => serving(world.host.pid, "udp", 67)
   const before = await runtime.until("somebody serves addresses", async () => {
     const found = await servers()
@@ -115,11 +115,13 @@ export const networkLifePlans: readonly Plan[] = [
   },
   {
     name: "networks/outlive-their-runtime",
-    covers: ["OVMS-NET-015", "OVMS-NET-016"],
-    run: (scene) =>
-      onItsHost(scene, async (hosted) => {
-        await outlives(hosted)
-        await servedAgain(hosted)
-      }),
+    covers: ["OVMS-NET-015"],
+    run: (scene) => onItsHost(scene, outlives),
+  },
+  {
+    name: "networks/served-again",
+    covers: ["OVMS-NET-016"],
+    waits: true,
+    run: (scene) => onItsHost(scene, servedAgain),
   },
 ]

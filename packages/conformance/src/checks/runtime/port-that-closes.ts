@@ -12,7 +12,7 @@ interface Port {
 
 export const portThatClosesPlans: readonly Plan[] = [
   {
-    name: "network/port-that-closes",
+    name: "networks/port-that-closes",
     covers: ["OVMS-API-275"],
     async run({ runtime, boot }) {
       const harness = harnessOf(runtime)
