@@ -121,7 +121,8 @@ _Noreturn void files_write(const struct request *request);
 _Noreturn void mount_share(const struct request *request);
 // Until the first program has another root than that of an initramfs.
 void wait_for_root(void);
-// The same in the child, where the first program is going to have another one at all.
+// Whether it has, or is not going to; if not, the child waits for that.
+bool root_is_settled(void);
 _Noreturn void root_left(void);
 _Noreturn void hooks_run(const struct request *request);
 _Noreturn void freeze_hold(const struct request *request);

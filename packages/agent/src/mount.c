@@ -91,8 +91,9 @@ static void wait_for_proc(void) {
     usleep(LOOK_US);
 }
 
+bool root_is_settled(void) { return !is_first_root() || !is_going_to_leave(); }
+
 void root_left(void) {
-  if (!is_first_root() || !is_going_to_leave()) _exit(0);
   wait_for_root();
   wait_for_proc();
   _exit(0);

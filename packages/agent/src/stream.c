@@ -120,6 +120,7 @@ static void open_stream(const struct frame *frame) {
   bool freeze = strcmp(request.kind, "freeze") == 0 && !places.here;
   if (!files && !command && !shutdown && !mount && !root && !hooks && !freeze)
     return tell_exit(frame->stream, REFUSED, ENOSYS, "this agent cannot do that");
+  if (root && root_is_settled()) return tell_exit(frame->stream, EXITED, 0, "");
   if (hooks && !hooks_any()) return tell_exit(frame->stream, EXITED, 0, "");
   if (mount && !request.tag) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no tag");
   if ((files || mount) && !request.path) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no path");

@@ -12,7 +12,7 @@ const impostors = new Impostors()
 afterAll(() => impostors[Symbol.dispose]())
 
 /** An agent, what it was asked for, and what became of its machine; it does all of it unless `refuses` or `runs` it. */
-async function watched({ resumed = false, refuses = "", runs = false } = {}) {
+async function watched({ resumed = false, refuses = "", runs = false, switches = false } = {}) {
   const asked: (readonly string[])[] = []
   const events: string[] = []
   let late = 0
@@ -21,6 +21,10 @@ async function watched({ resumed = false, refuses = "", runs = false } = {}) {
     events.push(texts[0] ?? "")
     const [kind, particular = ""] = texts
     if (kind === "time") late = Date.now() - Number(particular.slice("time=".length)) / 1e6
+    // No answer until what comes next is there, which a host that waits for each would never send.
+    const hooks = 1 + asked.findIndex(([kind]) => kind === "hooks")
+    if (switches && kind === "hooks") return []
+    if (switches && kind === "root") return [exit(hooks), exit(stream)]
     const out = runs && kind === "hooks" ? [data(stream, Buffer.from("10-own\n"))] : []
     return kind === refuses ? [exit(stream, 2, 1, "not here")] : [...out, exit(stream)]
   })
@@ -33,6 +37,7 @@ async function watched({ resumed = false, refuses = "", runs = false } = {}) {
   const agent = new Agent({
     connect: async () => channel,
     runs: () => true,
+    switches,
     ...(resumed && { resumed: own }),
   })
   const session = await agent.session(10_000)
@@ -58,6 +63,12 @@ test("a guest without hooks is not asked twice, and one that only booted has ran
   expect(booted.events).toEqual(["reseed"])
   expect(booted.agent.state.renewed).toBeUndefined()
   booted.agent.close()
+})
+
+test("whether a guest has its root is asked along with the rest, and not waited for in between [OVMS-AGT-053, OVMS-AGT-096]", async () => {
+  const { agent, events } = await watched({ resumed: true, switches: true })
+  expect(events).toEqual(["reseed", "time", "hooks", "root", "renewed", "link up"])
+  agent.close()
 })
 
 test("one that cannot be reseeded stays unplugged, and is said to be as it was [OVMS-SNP-170, OVMS-SNP-173]", async () => {

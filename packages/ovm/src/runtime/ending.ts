@@ -129,5 +129,6 @@ async function endMachine(instance: Instance, machine: Machine, graceMs: number)
   const left = Math.max(0, graceMs - (performance.now() - began))
   // Not every guest listens to its power button.
   if (left > 0) instance.agent?.shutDown()
-  return (await instance.machine?.stop({ graceMs: left })) ?? "already"
+  const how = { graceMs: left, ...(instance.transient && { forgotten: true }) }
+  return (await instance.machine?.stop(how)) ?? "already"
 }

@@ -99,8 +99,11 @@ export interface Machine extends Partial<Snapshotter> {
    * Lets the guest go on. Throws OVM_NO_SPACE or OVM_VMM_FAILED if it stands still again at once, for want of its disk.
    */
   resume(): Promise<void>
-  /** Asks the guest to power off, after `graceMs` ends the VMM, then kills it. Says which of them it took. */
-  stop(options?: Call & { readonly graceMs?: number }): Promise<StopMethod>
+  /**
+   * Asks the guest to power off, after `graceMs` ends the VMM, then kills it. Says which of them it took. `forgotten`:
+   * of what it has written nobody needs anything.
+   */
+  stop(options?: StopOptions): Promise<StopMethod>
   /** Forget the machine, leave it running. */
   detach(): void
 }
@@ -154,6 +157,11 @@ export interface Guest {
   readonly reason?: "request" | "disk-full" | "io-error" | "snapshot"
   /** What the host said to that. */
   readonly message?: string
+}
+
+export interface StopOptions extends Call {
+  readonly graceMs?: number
+  readonly forgotten?: boolean
 }
 
 export type StopMethod = "guest" | "ended" | "killed" | "already"

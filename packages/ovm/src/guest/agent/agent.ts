@@ -198,7 +198,10 @@ export class Agent {
     this.#open.add(session)
     session.closed.then(() => this.#open.delete(session))
     const gone = this.#heed(session)
-    if ((await this.#settle(session)) && (await this.#hasRoot(session))) {
+    const settled = this.#settle(session)
+    // On its way while the agent does the one: who waits for both waits for one answer.
+    const rooted = this.#hasRoot(session)
+    if ((await settled) && (await rooted)) {
       if (this.#session) void this.#dismiss(this.#session)
       this.#session = session
       this.options.answers?.(session)

@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { FILTER_SOCKET } from "../../network/filter.ts"
-import type { Exit, Guest, Machine, MachineRecord, StopMethod, Usage } from "../machine.ts"
+import type { Exit, Guest, Machine, MachineRecord, StopMethod, StopOptions, Usage } from "../machine.ts"
 import { type Attempt, readAttempt } from "../process/attempt.ts"
 import { BringBack } from "../process/bring-back.ts"
 import { endsWithin } from "../process/ends-within.ts"
@@ -200,10 +200,7 @@ export class FirecrackerMachine implements Machine {
     this.#listener()
   }
 
-  async stop(
-    options: { readonly graceMs?: number; readonly signal?: AbortSignal } = {},
-  ): Promise<StopMethod> {
-    const { graceMs = GRACE_MS, signal } = options
+  async stop({ graceMs = GRACE_MS, forgotten, signal }: StopOptions = {}): Promise<StopMethod> {
     // A snapshot that is being taken is given up.
     this.#snapshot?.abort.abort()
     await this.#snapshot?.done
@@ -218,7 +215,7 @@ export class FirecrackerMachine implements Machine {
       if (!(await this.#try(() => this.#press()))) break
       if (await endsWithin(this.exited, Math.min(left, PRESS_MS), signal)) return "guest"
     }
-    return await this.#end(signal)
+    return await this.#end(forgotten ?? false, signal)
   }
 
   detach(): void {
@@ -227,12 +224,14 @@ export class FirecrackerMachine implements Machine {
   }
 
   /** There is no command for it: SIGTERM is, and SIGKILL. */
-  async #end(signal: AbortSignal | undefined): Promise<StopMethod> {
-    const answers = await this.#try(() => this.#api.ask("GET", "/"))
-    this.#asked = "quit"
-    await kill(this.record, "SIGTERM")
-    if (await endsWithin(this.exited, answers ? END_MS : CLOSING_MS, signal)) return "ended"
-    this.#asked = undefined
+  async #end(forgotten: boolean, signal: AbortSignal | undefined): Promise<StopMethod> {
+    if (!forgotten) {
+      const answers = await this.#try(() => this.#api.ask("GET", "/"))
+      this.#asked = "quit"
+      await kill(this.record, "SIGTERM")
+      if (await endsWithin(this.exited, answers ? END_MS : CLOSING_MS, signal)) return "ended"
+      this.#asked = undefined
+    }
     await kill(this.record)
     if (await endsWithin(this.exited, END_MS, signal)) return "killed"
     throw new OvmError(

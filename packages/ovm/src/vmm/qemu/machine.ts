@@ -1,6 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
-import type { AgentWay, Exit, Guest, Machine, MachineRecord, StopMethod, Usage } from "../machine.ts"
+import type {
+  AgentWay,
+  Exit,
+  Guest,
+  Machine,
+  MachineRecord,
+  StopMethod,
+  StopOptions,
+  Usage,
+} from "../machine.ts"
 import { readAttempt } from "../process/attempt.ts"
 import { BringBack } from "../process/bring-back.ts"
 import { endsWithin } from "../process/ends-within.ts"
@@ -234,10 +243,7 @@ export class QemuMachine implements Machine {
     return new Map(all.map(([name, drive]) => [name, driveHere(directory, drive).path]))
   }
 
-  async stop(
-    options: { readonly graceMs?: number; readonly signal?: AbortSignal } = {},
-  ): Promise<StopMethod> {
-    const { graceMs = GRACE_MS, signal } = options
+  async stop({ graceMs = GRACE_MS, forgotten, signal }: StopOptions = {}): Promise<StopMethod> {
     // A snapshot that is being taken is given up.
     this.#snapshot?.abort.abort()
     await this.#snapshot?.done
@@ -257,9 +263,11 @@ export class QemuMachine implements Machine {
     // The guest has heard it, and QEMU takes its time to end: it is seen out.
     if (this.watch.over && (await endsWithin(this.exited, CLOSING_MS + 2 * END_MS, signal)))
       return graceMs > 0 ? "guest" : "ended"
-    // No answer may also mean that QEMU ended before it came to answering.
-    const answered = await this.#try("quit")
-    if (await endsWithin(this.exited, answered ? END_MS : CLOSING_MS, signal)) return "ended"
+    if (!forgotten) {
+      // No answer may also mean that QEMU ended before it came to answering.
+      const answered = await this.#try("quit")
+      if (await endsWithin(this.exited, answered ? END_MS : CLOSING_MS, signal)) return "ended"
+    }
     await kill(this.record)
     if (await endsWithin(this.exited, END_MS, signal)) return "killed"
     throw new OvmError(
