@@ -15,7 +15,7 @@ import { watched } from "./watched.ts"
 
 const [, , seconds = "120", mib = "2"] = process.argv
 const SECONDS = Number(seconds)
-const SHARES = { guest: 0.35, single: 0.25, rate: 0.1, more: 0.2 }
+const SHARES = { guest: 0.35, single: 0.25, rate: 0.1, more: 0.15, look: 0.02 }
 const AT_A_TIME = 20
 /** Of the demo machine. */
 const DISK = 64 << 20
@@ -116,8 +116,13 @@ await withHome(async (env, home) => {
   console.log(
     `${AT_A_TIME} at a time: ${both}, ratio ${(ours.rate / hand.rate).toFixed(2)} (goal 40 a second)`,
   )
-  const before = await left(pid, home)
-  const { count } = await many(SHARES.more, () => sandbox(runtime))
-  await settled(runtime)
-  reportLeft(`${count} more`, before, await left(pid, home))
+  const some = (share: number) => async () => {
+    const { count } = await many(share, () => sandbox(runtime))
+    await settled(runtime)
+    return count
+  }
+  const looked = () => left(pid, home, some(SHARES.look))
+  const before = await looked()
+  const count = await some(SHARES.more)()
+  reportLeft(`${count} more`, before, await looked())
 })

@@ -271,15 +271,12 @@ export class Images {
     await using store = await openLayout(this.place.store)
     const before = await refuseOther(store, name, call)
     const descriptor = await storeSnapshot(store, this.cache, taken, call)
-    const lease = store.lease(leaseOf(taken.lease))
-    await lease.add(descriptor)
+    // Until it has its name the open store holds it, as all that came in by it.
     const snapshot = await readSnapshot(store, descriptor, call)
     const chains = [snapshot.overlays, ...snapshot.disks.map((disk) => disk.overlays)]
     const overlays = chains.flat().map((overlay) => overlay.descriptor)
-    if (overlays.length > 0) await lease.add(...overlays)
+    if (overlays.length > 0) await store.lease(leaseOf(taken.lease)).add(...overlays)
     await store.tag(descriptor, name, call)
-    // The snapshot is there now, whatever becomes of this.
-    await lease.drop(descriptor).catch(() => {})
     return { snapshot, replaced: before !== undefined && before.digest !== descriptor.digest }
   }
 
