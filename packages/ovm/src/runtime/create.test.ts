@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test"
 import { existsSync, readdirSync } from "node:fs"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -107,6 +107,31 @@ describe.skipIf(guestMissing !== "")(`a machine that is made without being start
     expect(readdirSync(join(root, "instances"))).toEqual([])
     const booted = { manifest: "localhost/tests/create:s", overrides: { resume: false } }
     expect(await runtime.create(booted)).toMatchObject({ status: "stopped" })
+  })
+
+  test("outlives a crash of the host with its name, and so do a start and a stop that its policy is to heed [OVMS-STA-069]", async () => {
+    const synced: string[] = []
+    const files = process.getBuiltinModule("node:fs/promises")
+    const { open: really } = files
+    using _ = spyOn(files, "open").mockImplementation(async (path, ...how) => {
+      const file = await really(path, ...how)
+      spyOn(file, "sync").mockImplementation(async () => {
+        synced.push(String(path))
+      })
+      return file
+    })
+    const taken = () => synced.splice(0)
+    const overrides = { name: "lasting", restart: "always" }
+    const { instance_id: id } = await runtime.create({ manifest: IMAGE, overrides })
+    const all = [join(folder(id), "instance.json"), folder(id), join(root, "instances")]
+    expect(taken()).toEqual(all)
+    await runtime.rename(id, { name: "longer" })
+    expect(taken()).toEqual(all)
+    await runtime.startAgain(id)
+    await until("it is on the disk", () => synced.length === all.length)
+    expect(taken()).toEqual(all)
+    await runtime.stop({ instance_id: id, grace_ms: 0 })
+    expect(taken()).toEqual(all)
   })
 
   test("does not count as one that runs", async () => {

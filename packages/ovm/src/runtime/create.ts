@@ -6,6 +6,7 @@ import { firstOverlay } from "./disks.ts"
 import type { Ending } from "./ending.ts"
 import type { Instance } from "./instance.ts"
 import type { CreateAnswer, StartRequest } from "./interfaces.ts"
+import { outlive } from "./outlive.ts"
 import type { PlanContext, Planned } from "./plan.ts"
 import { factsOf, prepareStart } from "./prepare.ts"
 
@@ -67,6 +68,7 @@ async function ready(instance: Instance, planned: Planned): Promise<void> {
   if (top !== undefined && disk) await createOverlay(top, disk.size)
   instance.lineage = { base, overlays: [], ...(top !== undefined && { top }) }
   await instance.become("stopped", factsOf(planned), { record: "written" })
+  await outlive(instance)
 }
 
 function refuseResume({ overrides }: StartRequest): void {

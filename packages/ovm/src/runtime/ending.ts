@@ -6,6 +6,7 @@ import { readExit } from "../vmm/process/exit.ts"
 import { isHeld } from "../vmm/process/held.ts"
 import { endStray } from "../vmm/process/stray.ts"
 import { entryOf, type Instance } from "./instance.ts"
+import { outlive } from "./outlive.ts"
 import { removeLeftovers } from "./scratch.ts"
 import { hasEnded } from "./states.ts"
 
@@ -58,6 +59,8 @@ export class Ending {
     if (first) {
       await instance.become("stopping")
       this.log("stopping", instance, {})
+      // After a crash of the host its policy would have it started again.
+      if (instance.info.restart) await outlive(instance).catch(() => {})
     } else await instance.change({})
     if (counts) void this.end(instance, graceMs)
   }

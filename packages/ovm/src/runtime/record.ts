@@ -1,6 +1,6 @@
 import { lstatSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { readdir, rm } from "node:fs/promises"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import { isAbsent } from "../files/present.ts"
@@ -127,10 +127,11 @@ export function writeRecord(directory: string, record: InstanceRecord, first: bo
   else replaceAtOnce(path, text)
 }
 
-/** Brings the record to the host's disk. Throws the system's error. */
+/** Brings the record, and that there is one, to the host's disk. Throws the system's error. */
 export async function syncRecord(directory: string): Promise<void> {
   await syncFile(join(directory, RECORD))
   await syncDirectory(directory)
+  await syncDirectory(dirname(directory))
 }
 
 /** What stands for the record becomes it: whatever is in there, only its name counts. */

@@ -25,6 +25,7 @@ import type {
   StartRequest,
   Timings,
 } from "./interfaces.ts"
+import { outlive } from "./outlive.ts"
 import type { Planned } from "./plan.ts"
 import { factsOf, prepareStart } from "./prepare.ts"
 import { enteredAt, since } from "./report.ts"
@@ -294,5 +295,9 @@ export class Starts {
     this.#context.onMachine(instance)
     await recorded
     this.#context.told("running", instance, {})
+    // What its guest has flushed is to be found after a crash of the host; nobody waits for that.
+    const unsynced = (problem: unknown) =>
+      this.#context.told("unsynced", instance, { problem: String(problem) })
+    outlive(instance).catch(unsynced)
   }
 }

@@ -2,6 +2,7 @@ import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { OvmError, toOvmError } from "../errors.ts"
 import { ifPresent } from "../files/present.ts"
+import { syncDirectory } from "../files/sync.ts"
 import type { VolumePlan } from "../vmm/plan.ts"
 import type { Instance } from "./instance.ts"
 import type { Overrides, Volume, VolumeRequest } from "./interfaces.ts"
@@ -42,7 +43,9 @@ export class VolumeStore {
       await using disk = await open(join(making, DISK), "wx", 0o600)
       await disk.truncate(size)
       await disk.sync()
+      await syncDirectory(making)
       await rename(making, join(this.folder, name))
+      await syncDirectory(this.folder)
     } catch (thrown) {
       await rm(making, { recursive: true, force: true })
       const { code } = thrown as NodeJS.ErrnoException
