@@ -1,9 +1,12 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
+import { once } from "node:events"
 import { writeFile } from "node:fs/promises"
+import { createConnection } from "node:net"
 import { release } from "node:os"
 import { join } from "node:path"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
+import { networkFault } from "../src/vmm/firecracker/network.ts"
 import { storageFault } from "../src/vmm/firecracker/storage.ts"
 import { Sandbox } from "./sandbox.ts"
 
@@ -72,5 +75,65 @@ test.skipIf(Boolean(skip))(
     await box.console("other", "TICK 3")
     await box.json(["snapshot", "other", "--tag", "qemu", "--stop"])
     await box.fails(["run", "-d", ...ON, "guest:qemu"], "OVM_SNAPSHOT_INCOMPATIBLE", ["/vmm/name"])
+  },
+)
+
+const lacking = skip || (networkFault() ? `(skipped: ${networkFault()})` : "")
+const GUEST_PORT = "7007"
+
+/** What the guest gives back of `words`, by a connection of its own that both sides end in order. */
+async function givenBack(port: number, words: string): Promise<string> {
+  const socket = createConnection({ host: "127.0.0.1", port, allowHalfOpen: true })
+  socket.end(words)
+  let heard = ""
+  socket.setEncoding("latin1").on("data", (text) => {
+    heard += text
+  })
+  await once(socket, "end")
+  return heard
+}
+
+/** Two connections, one after the other; the first is of more than one segment. */
+async function expectReached(port: number): Promise<void> {
+  const long = "0123456789abcdef".repeat(256)
+  expect(await givenBack(port, long)).toBe(long)
+  expect(await givenBack(port, "again")).toBe("again")
+}
+
+test.skipIf(Boolean(lacking))(
+  `TCP reaches a guest on Firecracker by its published port, in a jail and without, after a daemon's restart, and a clone [OVMS-API-254, OVMS-API-259, OVMS-SNP-160] ${lacking}`,
+  async () => {
+    await using box = await Sandbox.create()
+    await packGuest(join(box.home, "store"), "tcp:1", "tick_ms=10 hlt=1 answer=1")
+    const portOf = async (id: string) => (await box.json(["status", id])).network.ports[0].host as number
+    const run = async (...args: readonly string[]) => {
+      const { instance_id } = await box.json(["run", "-d", "-p", GUEST_PORT, ...args])
+      return instance_id as string
+    }
+    const begun = async () => {
+      const id = await run("--vmm", "firecracker", "tcp:1")
+      await box.console(id, "ANSWER ready\r\n")
+      await expectReached(await portOf(id))
+      return id
+    }
+    // In a jail, where there is a jailer.
+    const first = await begun()
+    process.kill((await box.json(["info"])).daemon.pid, "SIGKILL")
+    await expectReached(await portOf(first))
+    expect((await box.json(["status", first])).state).toBe("running")
+    await expectReached(await portOf(first))
+    await box.json(["snapshot", first, "--tag", "up", "--stop"])
+    const clone = await run("tcp:up")
+    expect((await box.json(["status", clone])).snapshot).toBeString()
+    await expectReached(await portOf(clone))
+
+    // And without one.
+    await box.ok(["daemon", "--stop"])
+    await writeFile(join(box.home, "daemon.json"), '{"jail":false}')
+    const bare = await begun()
+    await expectReached(await portOf(clone))
+    const { vmms } = await box.json(["info"])
+    expect(vmms.find(({ name }: { name: string }) => name === "firecracker").jailed).toBe(false)
+    await box.ok(["rm", "--force", bare, clone])
   },
 )

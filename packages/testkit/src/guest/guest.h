@@ -37,3 +37,5 @@ void nic_look(void);
 /* What the command line asks of a network device without PCI, and a look at what came. */
 void answer(const char *cmd);
 void answer_look(void);
+/* Puts the answer to a frame of TCP over IPv4 into `frame`, but for whose it is; its length, 0 for none. */
+u32 tcp_answer(const u8 *got, u32 length, u8 *frame);
