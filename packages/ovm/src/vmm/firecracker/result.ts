@@ -1,5 +1,6 @@
 import type { Exit, MachineRecord } from "../machine.ts"
 import { exitOf, readStderr, reasonOf, wasSignalled } from "../process/exit.ts"
+import { removeGroups } from "../process/group-of-vmm.ts"
 import { leaveJail } from "./jail/place.ts"
 import { storageLetGo } from "./storage.ts"
 
@@ -21,7 +22,11 @@ export async function exitOfFirecracker(
   asked?: LastAsked,
 ): Promise<Exit> {
   const { directory, own } = record
-  if (own?.shown || own?.storage || own?.jailed) await storageLetGo(directory)
+  if (own?.shown || own?.storage || own?.jailed) {
+    await storageLetGo(directory)
+    // Whoever worked beside it was in its groups still when the keeper would have removed them.
+    removeGroups(directory)
+  }
   const exit = await exitIn(record, status, asked)
   // What of it cannot be removed is tried again before the next life.
   if (own?.jailed) await leaveJail(directory).catch(() => {})
