@@ -26,7 +26,7 @@ export const linuxMissing =
   (await machineMissing()) ||
   ([CPIO, BUSYBOX].every((path) => existsSync(path)) ? "" : "(skipped: make machine)")
 
-/** What the kernel unpacks is no mount that another root could be put in place of, as a jailer does: a bind of it is. */
+/** A jailer puts another root in place of its own: of what the kernel unpacks only a bind allows that. */
 const INIT = `#!/bin/busybox sh
 /bin/busybox mkdir /root
 /bin/busybox mount --bind / /root
