@@ -1,5 +1,6 @@
 // Firecracker by hand, and what of ovm's machines on it that is held against.
 import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
 import { copyFileSync, mkdirSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
@@ -48,6 +49,20 @@ export async function loadedByHand(
   const memory = { backend_type: "File", backend_path: ram }
   await api.ask("PUT", "/snapshot/load", { snapshot_path: state, mem_backend: memory, resume_vm: false })
   return { api, child }
+}
+
+/** Ends one, and waits until the host has nothing of it to do any more, which would slow what is measured next. */
+export async function ended({
+  child,
+  api,
+}: {
+  readonly child: ChildProcess
+  readonly api?: Api
+}): Promise<void> {
+  const exited = child.exitCode === null && child.signalCode === null && once(child, "exit")
+  child.kill("SIGKILL")
+  await exited
+  api?.close()
 }
 
 /** The files that clones of the snapshot `warm` are loaded from: the RAM that they map, a copy of it, and the state. */

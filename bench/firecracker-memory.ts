@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { connect } from "../packages/ovm/src/api/client.ts"
-import { filesOf, loadedByHand, started } from "./firecracker-by-hand.ts"
+import { ended, filesOf, loadedByHand, started } from "./firecracker-by-hand.ts"
 import { OVM, output, pss, withHome } from "./programs.ts"
 import { median } from "./turns.ts"
 
@@ -49,10 +49,7 @@ await withHome(async (env, home) => {
   }
   await Bun.sleep(SETTLE_MS)
   const theirs = await Promise.all(hand.map(({ child }) => pss(child.pid ?? 0)))
-  for (const { api, child } of hand) {
-    child.kill("SIGKILL")
-    api.close()
-  }
+  await Promise.all(hand.map(ended))
   const ratio = median(ours) / median(theirs)
   const verdict = ratio <= BOUND ? "holds" : "MISSED"
   console.log(

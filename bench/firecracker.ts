@@ -6,12 +6,14 @@ import { buildGuest } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { connect } from "../packages/ovm/src/api/client.ts"
 import type { Runtime } from "../packages/ovm/src/runtime/interfaces.ts"
-import { bare, filesOf, loadedByHand, type SnapshotFiles, started } from "./firecracker-by-hand.ts"
+import { bare, ended, filesOf, loadedByHand, type SnapshotFiles, started } from "./firecracker-by-hand.ts"
 import { OVM, output, untilSaid, withHome } from "./programs.ts"
 import { compare, median, spread } from "./turns.ts"
 
 const ROUNDS = Number(process.argv[2] ?? 30)
 const MORE_MS = 1
+/** Before what takes a few ms, on either side: what ended last is gone then. */
+const REST_MS = 50
 const ARGS = "tick_ms=60000 hlt=1"
 const FIRST_LINE = "GUEST-READY"
 const [PLAIN, WARM] = ["localhost/bench/fc:1", "localhost/bench/fc:warm"]
@@ -61,31 +63,39 @@ async function byHand(home: string): Promise<number> {
   const took = performance.now() - began
   // It would try again what a Firecracker that has gone did not answer.
   curl.kill("SIGKILL")
-  child.kill("SIGKILL")
+  await ended({ child })
   return took
 }
 
-/** From the request to the answer that the guest runs, with a slot that waits. */
-async function fromSlot(runtime: Runtime): Promise<number> {
+/** From the request to the answer that the guest runs, with a slot that waits; and what of it is the VMM's. */
+async function fromSlot(runtime: Runtime): Promise<readonly [number, number]> {
   while (!(await runtime.info()).warm.every(({ ready, wanted }) => ready === wanted)) await Bun.sleep(5)
+  await Bun.sleep(REST_MS)
   const began = performance.now()
   const id = await started(runtime, WARM)
   const took = performance.now() - began
-  if ((await runtime.status(id)).timings_ms.spawn !== undefined) throw new Error("there was no slot")
+  const { spawn, resume = Number.NaN } = (await runtime.status(id)).timings_ms
+  if (spawn !== undefined) throw new Error("there was no slot")
   await runtime.remove(id, { force: true })
-  return took
+  return [took, resume]
 }
 
 /** The PATCH alone, of a Firecracker that has loaded the same snapshot. */
 async function barePatch(home: string, files: SnapshotFiles): Promise<number> {
   const { api, child } = await loadedByHand(home, files)
-  await Bun.sleep(50)
+  await Bun.sleep(REST_MS)
   const began = performance.now()
   await api.ask("PATCH", "/vm", { state: "Resumed" })
   const took = performance.now() - began
-  child.kill("SIGKILL")
-  api.close()
+  await ended({ child, api })
   return took
+}
+
+/** Has a snapshot of the machine, running on Firecracker, be WARM. */
+async function snapshotted(runtime: Runtime): Promise<void> {
+  const source = await started(runtime, PLAIN, { vmm: "firecracker" })
+  await runtime.snapshot({ instance_id: source, tag: "warm" })
+  await runtime.remove(source, { force: true })
 }
 
 /** A daemon with these settings besides, that has the machine. */
@@ -100,23 +110,20 @@ async function daemon(home: string, env: NodeJS.ProcessEnv, settings: object): P
 await withHome(async (env, home) => {
   // As by hand.
   const runtime = await daemon(home, env, { jail: false })
-  const times: Record<"ovm" | "hand" | "slot" | "patch", number[]> = {
-    ovm: [],
-    hand: [],
-    slot: [],
-    patch: [],
+  const times: Record<"ovm" | "hand" | "slot" | "resume" | "patch", number[]> = {
+    ...{ ovm: [], hand: [], slot: [], resume: [], patch: [] },
   }
   for (let round = 0; round <= ROUNDS; round++) {
     times.ovm.push(await byOvm(runtime))
     times.hand.push(await byHand(home))
   }
-  const source = await started(runtime, PLAIN, { vmm: "firecracker" })
-  await runtime.snapshot({ instance_id: source, tag: "warm" })
-  await runtime.remove(source, { force: true })
+  await snapshotted(runtime)
   const files = await filesOf(runtime, home, WARM)
   await runtime.warm({ manifest: WARM, slots: 1 })
   for (let round = 0; round <= ROUNDS; round++) {
-    times.slot.push(await fromSlot(runtime))
+    const [slot, resume] = await fromSlot(runtime)
+    times.slot.push(slot)
+    times.resume.push(resume)
     times.patch.push(await barePatch(home, files))
   }
   // The first of each warms caches.
@@ -128,6 +135,7 @@ await withHome(async (env, home) => {
     1.1,
   )
   spread("POST /start to running, warm slot on Firecracker", times.slot)
+  spread("  of which Firecracker's PATCH /vm", times.resume)
   spread("  the bare PATCH /vm", times.patch)
   const more = median(times.slot) - median(times.patch)
   console.log(`  ${more.toFixed(2)} ms more (bound ${MORE_MS} ms: ${more <= MORE_MS ? "holds" : "MISSED"})`)
@@ -139,7 +147,12 @@ await withHome(async (env, home) => {
   if (!vmms.some((vmm) => "jailed" in vmm && vmm.jailed)) return
   const times: number[] = []
   for (let round = 0; round <= ROUNDS; round++) times.push(await byOvm(runtime))
-  times.shift()
+  await snapshotted(runtime)
+  await runtime.warm({ manifest: WARM, slots: 1 })
+  const slots: number[] = []
+  for (let round = 0; round <= ROUNDS; round++) slots.push((await fromSlot(runtime))[0])
+  for (const all of [times, slots]) all.shift()
   spread("POST /start to the first line, in a jail of Firecracker's", times)
+  spread("POST /start to running, warm slot in a jail", slots)
 })
 process.exit(0)
