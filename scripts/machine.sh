@@ -51,7 +51,8 @@ unsigned() {
   truncate -s "-$(($2 * 16777216 + $3 * 65536 + $4 * 256 + $5 + 40))" "$1"
 }
 
-# archive NAME MODULE…: an initramfs of busybox, machine/NAME, what is in with/NAME if there is that, and these modules.
+# archive NAME MODULE…: an initramfs, not compressed, of busybox, machine/NAME, what is in with/NAME if there is that, and
+# these modules.
 archive() {
   files=$new/$1
   mkdir -p "$files/bin" "$files/dev" "$files/etc" "$files/proc" "$files/root" "$files/sys" "$files/lib"
@@ -68,13 +69,17 @@ archive() {
     echo "/lib/$name" >>"$files/modules"
   done
   find "$files" -exec touch -h -d "@$epoch" {} +
-  (cd "$files" && find . | sort | "$cache/deb/cpio/bin/cpio" --quiet --reproducible -o -H newc -R 0:0) | gzip -9n >"$files.img"
+  (cd "$files" && find . | sort | "$cache/deb/cpio/bin/cpio" --quiet --reproducible -o -H newc -R 0:0) >"$files.img"
   rm -rf "$files"
 }
 
 # ext4 asks for crc32c by name: no dependency that modules.dep knows of. virtio_console is the way to an agent, and 9p
 # and virtiofs to folders of the host.
 archive initrd virtio_pci virtio_blk virtio_console crc32c_generic ext4 virtio_net button evdev 9pnet_virtio 9p virtiofs
+# Whoever boots it often has it as it is: to unpack it is an eighth of what a CPU does until a shell, where the kernel is
+# unpacked already.
+mv "$new/initrd.img" "$new/unpacked.img"
+gzip -9n <"$new/unpacked.img" >"$new/initrd.img"
 # A machine without a disk, for tests of networks.
 archive net virtio_pci virtio_net virtio_console button evdev
 
@@ -154,16 +159,16 @@ vmlinuz=$cache/deb/$kernel/boot/vmlinuz-$release
 cp "$vmlinuz" "$new/vmlinuz"
 cp "$parts/machine.json" "$new/machine.json"
 
-# The same machine with its kernel unpacked, for whoever boots it often: unpacking alone takes an emulated CPU as long as
-# all else until init. Of that a third goes with what its kernel is told (machine/quick): no tests of its own ciphers, no
-# look at each page of its own for what may be written and run, no files for tracing and for BPF's types, which nobody
-# reads. Where the payload is, is in the header (Linux: Documentation/arch/x86/boot.rst); its last four bytes are the size
-# of what comes out.
+# The same machine with its kernel and its initramfs unpacked, for whoever boots it often: the kernel alone takes an
+# emulated CPU as long as all else until init. Of that a third goes with what its kernel is told (machine/quick): no tests
+# of its own ciphers, no look at each page of its own for what may be written and run, no files for tracing and for BPF's
+# types, which nobody reads. Where the payload is, is in the header (Linux: Documentation/arch/x86/boot.rst); its last
+# four bytes are the size of what comes out.
 number() { od -An -v -t "u$2" -j "$1" -N "$2" "$vmlinuz" | tr -d ' '; }
 from=$((($(number 497 1) + 1) * 512 + $(number 584 4)))
 tail -c "+$((from + 1))" "$vmlinuz" | head -c "$(($(number 588 4) - 4))" | xz -d >"$new/vmlinux" ||
   die "$kernel is not compressed by xz"
-sed "s/vmlinuz/vmlinux/; s/no_timer_check/$(cat "$parts/quick")/" "$parts/machine.json" >"$new/unpacked.json"
+sed "s/vmlinuz/vmlinux/; s/initrd.img/unpacked.img/; s/no_timer_check/$(cat "$parts/quick")/" "$parts/machine.json" >"$new/unpacked.json"
 rm -rf "$base" "$new/log" "$new"/*.raw
 echo "$stamp" >"$new/.stamp"
 chmod 755 "$new"

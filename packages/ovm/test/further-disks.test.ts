@@ -50,7 +50,7 @@ test.skipIf(Boolean(skip))("a Linux sees them by their names, here and elsewhere
   await using here = await Sandbox.create()
   await using there = await Sandbox.create()
   const name = `${registry.host}/demo/disks:1`
-  const demo = await readFile(join(MACHINE, "initrd.img"))
+  const demo = await readFile(join(MACHINE, "unpacked.img"))
   // The kernel looks for the next archive at a multiple of 4.
   const initrd = Buffer.concat([demo, Buffer.alloc(3 - ((demo.length + 3) % 4)), archive("init", INIT)])
   const source = {
