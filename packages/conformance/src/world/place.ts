@@ -1,4 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { readdirSync, readlinkSync } from "node:fs"
+import { signal as send } from "../subject/processes.ts"
 import { Peer } from "./peer.ts"
 
 /** A network namespace of the suite's own, which is there as long as a process of the suite keeps it. */
@@ -40,8 +42,24 @@ export class Place {
     return this.#peer
   }
 
+  /** Ends whatever runs in it as well: networks outlive their runtime, and so does what serves them. */
   close(): void {
     this.#peer?.close()
+    const own = namespaceOf(this.pid)
+    const all = own === undefined || own === namespaceOf(process.pid) ? [] : readdirSync("/proc").map(Number)
+    send(
+      all.filter((pid) => pid > 0 && namespaceOf(pid) === own),
+      "SIGKILL",
+    )
     this.keeper.kill("SIGKILL")
+  }
+}
+
+/** The network namespace of a process; undefined where it has ended, or is somebody else's. */
+function namespaceOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`)
+  } catch {
+    return undefined
   }
 }

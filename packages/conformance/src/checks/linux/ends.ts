@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises"
+import { access, readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { must } from "../../check.ts"
 import { inside, type Linux, output } from "./stage.ts"
@@ -17,10 +17,17 @@ export async function rootOfItsDisk(linux: Linux): Promise<void> {
 /** At a stop in order processes are told, what hears nothing is killed, and the machine powers off. */
 export async function endsInOrder(linux: Linux, { work }: { readonly work: string }): Promise<void> {
   const { runtime, id } = linux
-  const told = "trap 'echo told >/srv/suite/work/told; exit' TERM; while :; do sleep 0.1; done"
+  const told =
+    "trap 'echo told >/srv/suite/work/told; exit' TERM; : >/srv/suite/work/listens; while :; do sleep 0.1; done"
   const deaf = "trap '' TERM; while :; do sleep 0.1; done"
   const start = (script: string) => `setsid sh -c "${script}" </dev/null >/dev/null 2>&1 &`
   await inside(linux, `${start(told)} ${start(deaf)} sleep 0.3`)
+  await runtime.until("a process of the guest listens to SIGTERM", () =>
+    access(join(work, "listens")).then(
+      () => true,
+      () => false,
+    ),
+  )
   await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 60_000 } })
   const { exit, stop_method } = await runtime.reaches(id, "stopped")
   must(exit?.reason === "guest-shutdown", `a Linux that was told to power off has ended by ${exit?.reason}`)

@@ -112,9 +112,12 @@ export async function told(world: World, names: Readonly<Record<string, string>>
   await world.outside.peer().order({ what: "names", address: ROUTER.four, names })
 }
 
-/** Says who it is to whoever comes, and which connections it has; and by UDP what it hears. */
+/**
+ * Says who it is to whoever comes, and, once it has read what that one says, so that none of this is lost, which
+ * connections it has; and by UDP what it hears.
+ */
 const SERVES = `echo ${saysAgain().toString("base64")} | base64 -d >/suite-again; chmod 755 /suite-again
-/suite-again >/dev/null 2>&1 </dev/null & printf '#!/bin/sh\\necho of $(cat /suite-name)\\nnetstat -tn | grep :${GUEST_PORT}\\n' >/suite-serve
+/suite-again >/dev/null 2>&1 </dev/null & printf '#!/bin/sh\\necho of $(cat /suite-name)\\nread -t 5 words\\nnetstat -tn | grep :${GUEST_PORT}\\n' >/suite-serve
 chmod 755 /suite-serve; nc -ll -p ${GUEST_PORT} -e /suite-serve >/dev/null 2>&1 </dev/null &
 until netstat -lnt | grep -q :${GUEST_PORT}; do sleep 0.1; done`
 

@@ -23,42 +23,35 @@ async function held(guest: Guest, than: number): Promise<number> {
 }
 
 /** What becomes of lists whose names lead elsewhere, and nowhere. */
-async function namesAnew(guests: Guests, { signal }: Scene): Promise<void> {
-  const { world } = guests
-  const { listed, alone } = guests.as(signal)
-  const all = [listed, alone]
+async function namesAnew({ world, harness }: Guests, all: readonly Guest[], { signal, runtime }: Scene) {
   const asked = (name: string) => world.outside.peer().contacts.filter(({ from }) => from === name).length
-  await guests.inTurn(signal, async () => {
-    for (const guest of all) {
-      await mustReach(world, guest, { yes: [PUBLIC.four, PUBLIC.lost], no: [PUBLIC.later] })
-      await hold(guest, PUBLIC.four)
-    }
-  })
+  for (const guest of all) {
+    await mustReach(world, guest, { yes: [PUBLIC.four, PUBLIC.lost], no: [PUBLIC.later] })
+    await hold(guest, PUBLIC.four)
+  }
   await told(world, { [NAMES.changing]: PUBLIC.later })
   const began = performance.now()
   const before = Object.values(NAMES).map((name) => [name, asked(name)] as const)
-  await listed.runtime.within("each name is asked for again", AGAIN_MS, async () =>
+  await runtime.within("each name is asked for again", AGAIN_MS, async () =>
     before.every(([name, count]) => asked(name) > count),
   )
   for (const guest of all)
-    await guest.runtime.within(
+    await runtime.within(
       `${guest.name} reaches what a name of its list leads to by now`,
       AGAIN_MS - (performance.now() - began),
-      async () => (await guests.inTurn(signal, () => reached(guest, [PUBLIC.later]))).length > 0,
+      async () => (await reached(guest, [PUBLIC.later])).length > 0,
     )
-  await guests.inTurn(signal, async () => {
-    const wanted = { yes: [PUBLIC.four, PUBLIC.lost, PUBLIC.later] }
-    for (const guest of all) await mustReach(world, guest, wanted)
-    await guests.harness.kill()
-    await guests.harness.start(signal)
-    for (const guest of all) {
-      await answers(guest.runtime, guest.id)
-      await held(guest, await held(guest, 0))
-    }
-  })
+  for (const guest of all) await mustReach(world, guest, { yes: [PUBLIC.four, PUBLIC.lost, PUBLIC.later] })
+  await harness.kill()
+  await harness.start(signal)
+  for (const guest of all) {
+    await answers(guest.runtime, guest.id)
+    await held(guest, await held(guest, 0))
+  }
 }
 
-// Beside those that need the guests: for the most part it lets them have their turn.
-const { needs: _, ...beside } = guestPlan("lists/names-anew", ["OVMS-NET-022", "OVMS-API-493"], namesAnew)
-
-export const namesAnewPlans: readonly Plan[] = [{ ...beside, waits: true }]
+export const namesAnewPlans: readonly Plan[] = [
+  guestPlan("lists/names-anew", ["OVMS-NET-022", "OVMS-API-493"], (guests, scene) =>
+    guests.inTurn(scene.signal, ({ listed, alone }) => namesAnew(guests, [listed, alone], scene)),
+  ),
+]

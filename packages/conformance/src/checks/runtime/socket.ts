@@ -53,7 +53,8 @@ export const socketPlans: readonly Plan[] = [
       must((mode & 0o777) === 0o700, `the mode of its folder is ${(mode & 0o777).toString(8)}`)
     },
   },
-  {
+  // By itself: what others commit is a file of an instance and a blob for a moment.
+  apart({
     name: "files-of-its-user",
     covers: ["OVMS-API-153", "OVMS-SNP-095"],
     async run({ runtime, boot }) {
@@ -66,7 +67,7 @@ export const socketPlans: readonly Plan[] = [
         must(!folder || mode === 0o700 || blob, `the folder ${path} has the mode ${mode.toString(8)}`)
       }
     },
-  },
+  }),
   {
     name: "second-runtime",
     covers: ["OVMS-API-003"],
