@@ -7,7 +7,8 @@ export class Misuse extends Error {}
 export interface Arguments {
   readonly subject: Subject
   readonly profiles: readonly Profile[]
-  readonly only?: string
+  /** As in Choice. */
+  readonly only: readonly string[]
   readonly name: string
   readonly report?: string
   readonly json: boolean
@@ -22,18 +23,21 @@ export type Subject =
   | ({ readonly kind: "runtime"; readonly socket: string } & Given)
   | ({ readonly kind: "runtime"; readonly start: string } & Given)
 
+const KINDS = ["wrapper", "runtime", "adapter", "agent", "registry"] as const
+
 /** What the suite has not, and may be given: path of a machine with Linux. */
 interface Given {
   readonly linux?: string
 }
 
-export interface Plain {
-  readonly show: "help" | "version" | "list"
-}
+export type Plain =
+  | { readonly show: "help" }
+  | { readonly show: "version" }
+  | ({ readonly show: "list"; readonly kind?: Subject["kind"] } & Pick<Arguments, "profiles" | "only">)
 
 const OPTIONS = {
-  profile: { type: "string" },
-  only: { type: "string" },
+  profile: { type: "string", multiple: true },
+  only: { type: "string", multiple: true },
   socket: { type: "string" },
   start: { type: "string" },
   linux: { type: "string" },
@@ -50,12 +54,13 @@ const OPTIONS = {
 /** Throws Misuse. */
 export function parseArguments(words: readonly string[]): Arguments | Plain {
   const { values, positionals } = parsed(words)
-  for (const show of ["help", "version", "list"] as const) if (values[show]) return { show }
+  for (const show of ["help", "version"] as const) if (values[show]) return { show }
+  const choice = { profiles: profilesOf(wordsOf(values.profile)), only: wordsOf(values.only) }
+  if (values.list) return { show: "list", ...choice, ...kindOf(positionals[0]) }
   const subject = subjectOf(positionals, values)
   return {
     subject,
-    profiles: profilesOf(values.profile),
-    ...(values.only !== undefined && { only: values.only }),
+    ...choice,
     name: values.name ?? Object.values(subject)[1] ?? "",
     ...(values.report !== undefined && { report: values.report }),
     json: values.json ?? false,
@@ -106,9 +111,21 @@ function parsed(words: readonly string[]) {
   }
 }
 
-function profilesOf(list: string | undefined): readonly Profile[] {
-  if (list === undefined) return PROFILES
-  return list.split(",").map((word) => {
+/** Of a list that may be given again. */
+function wordsOf(lists: readonly string[] = []): string[] {
+  return lists.flatMap((list) => list.split(",")).filter((word) => word !== "")
+}
+
+function kindOf(word: string | undefined): { kind?: Subject["kind"] } {
+  if (word === undefined) return {}
+  const kind = KINDS.find((known) => known === word)
+  if (!kind) throw new Misuse(`there is no subject "${word}"`)
+  return { kind }
+}
+
+function profilesOf(words: readonly string[]): readonly Profile[] {
+  if (words.length === 0) return PROFILES
+  return words.map((word) => {
     const profile = PROFILES.find((known) => known === word)
     if (!profile) throw new Misuse(`--profile: "${word}" is none of ${PROFILES.join(", ")}`)
     return profile

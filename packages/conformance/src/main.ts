@@ -1,9 +1,11 @@
-import { type Arguments, Misuse, parseArguments } from "./arguments.ts"
+import { type Arguments, Misuse, type Plain, parseArguments } from "./arguments.ts"
+import { chosen } from "./chosen.ts"
+import { Progress } from "./progress.ts"
 import { line, textReport } from "./report/text.ts"
 import { jsonReport, writeReports } from "./report/write.ts"
 import { exitStatus, type Result, type Run } from "./result.ts"
 import { type RunOptions, runChecks } from "./run.ts"
-import { withSubject } from "./subject/open.ts"
+import { Unusable, withSubject } from "./subject/open.ts"
 import { loadSuite } from "./suite.ts"
 import { USAGE } from "./usage.ts"
 import { SPECIFICATION, SUITE } from "./version.ts"
@@ -12,48 +14,50 @@ import { SPECIFICATION, SUITE } from "./version.ts"
 async function main(words: readonly string[]): Promise<number> {
   const given = parseArguments(words)
   if ("show" in given) {
-    process.stdout.write(await shown(given.show))
+    process.stdout.write(await shown(given))
     return 0
   }
   const run = await tested(given)
   if (given.report !== undefined) await writeReports(run, given.report)
   process.stdout.write(given.json ? jsonReport(run) : textReport(run))
-  return exitStatus(run.results)
+  return faults.length > 0 ? 2 : exitStatus(run.results)
 }
 
 type Listed = Omit<Result, "verdict" | "milliseconds">
 
-async function shown(what: "help" | "version" | "list"): Promise<string> {
-  if (what === "help") return USAGE
-  if (what === "version") return `ovms-conformance ${SUITE}, OVMS ${SPECIFICATION}\n`
-  const suite = await loadSuite()
+async function shown(given: Plain): Promise<string> {
+  if (given.show === "help") return USAGE
+  if (given.show === "version") return `ovms-conformance ${SUITE}, OVMS ${SPECIFICATION}\n`
+  const { kind: wanted = "", ...choice } = given
   const lines = (kind: string, checks: readonly Listed[]) =>
-    checks.map(({ name, profile, covers }) => `${kind}\t${profile}\t${name}\t${covers.join(" ")}\n`)
-  return Object.entries(suite)
+    chosen(checks, choice).map(
+      ({ name, profile, covers }) => `${kind}\t${profile}\t${name}\t${covers.join(" ")}\n`,
+    )
+  return Object.entries(await loadSuite())
+    .filter(([kind]) => wanted === "" || wanted === kind)
     .flatMap(([kind, checks]) => lines(kind, checks))
     .join("")
 }
 
-async function tested({ subject, profiles, only = "", ...given }: Arguments): Promise<Run> {
+async function tested({ subject, ...given }: Arguments): Promise<Run> {
   const suite = await loadSuite()
-  const wanted = (check: { profile: string; name: string }) =>
-    profiles.some((profile) => profile === check.profile) && check.name.includes(only)
   const checks = {
-    wrapper: suite.wrapper.filter(wanted),
-    runtime: suite.runtime.filter(wanted),
-    adapter: suite.adapter.filter(wanted),
-    agent: suite.agent.filter(wanted),
-    registry: suite.registry.filter(wanted),
+    wrapper: chosen(suite.wrapper, given),
+    runtime: chosen(suite.runtime, given),
+    adapter: chosen(suite.adapter, given),
+    agent: chosen(suite.agent, given),
+    registry: chosen(suite.registry, given),
   }
   if (checks[subject.kind].length === 0) throw new Misuse("no check has this profile and name: see --list")
   const stop = new AbortController()
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort())
+  const progress = new Progress(checks[subject.kind].length)
   const options: RunOptions = {
     limitMs: given.limitMs,
     jobs: given.jobs,
     signal: stop.signal,
     onResult: (result) => {
-      if (result.verdict === "fail" || result.verdict === "error") process.stderr.write(`${line(result)}\n`)
+      progress.next(result.verdict === "fail" || result.verdict === "error" ? line(result) : undefined)
     },
   }
   const began = performance.now()
@@ -65,7 +69,8 @@ async function tested({ subject, profiles, only = "", ...given }: Arguments): Pr
     agent: (agent) => runChecks(checks.agent, agent, options),
     registry: (remote) => runChecks(checks.registry, remote, options),
   })
-  if (stop.signal.aborted) throw new Misuse("interrupted")
+  progress.end()
+  if (stop.signal.aborted) throw new Unusable("interrupted")
   return {
     subject: given.name,
     kind: subject.kind,
@@ -77,11 +82,27 @@ async function tested({ subject, profiles, only = "", ...given }: Arguments): Pr
   }
 }
 
+/** What went wrong behind a check's back: the others go on, and the run is told to be at fault. */
+const faults: unknown[] = []
+process.on("unhandledRejection", (thrown) => {
+  faults.push(thrown)
+  process.stderr.write(`ovms-conformance: nobody waited for this: ${wordsOf(thrown)}`)
+})
+// Whoever reads has seen enough.
+for (const stream of [process.stdout, process.stderr])
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error
+  })
+
+function wordsOf(thrown: unknown): string {
+  if (thrown instanceof Misuse) return `${thrown.message}\n\n${USAGE}`
+  if (thrown instanceof Unusable) return `${thrown.message}\n`
+  return `${(thrown as Error)?.stack ?? thrown}\n`
+}
+
 try {
   process.exitCode = await main(process.argv.slice(2))
 } catch (thrown) {
-  const words =
-    thrown instanceof Misuse ? `${thrown.message}\n\n${USAGE}` : `${(thrown as Error)?.stack ?? thrown}\n`
-  process.stderr.write(`ovms-conformance: ${words}`)
+  process.stderr.write(`ovms-conformance: ${wordsOf(thrown)}`)
   process.exitCode = 2
 }

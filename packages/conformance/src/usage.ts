@@ -4,7 +4,7 @@ export const USAGE = `Usage: ovms-conformance wrapper PROGRAM [options]
        ovms-conformance adapter PROGRAM [options]
        ovms-conformance agent PROGRAM [options]
        ovms-conformance registry URL [options]
-       ovms-conformance --list
+       ovms-conformance [SUBJECT] --list [options]
 
 Tests an implementation of OVMS from outside (spec/conformance.md).
 
@@ -25,7 +25,8 @@ Subjects:
 Options:
   --profile LIST       only checks of these profiles: core, snapshot, signing,
                        agent, uefi
-  --only TEXT          only checks with this in their names
+  --only LIST          only checks of these names, with this in their names, or
+                       for these requirements, such as OVMS-API-044
   --linux LAYOUT       a machine with Linux (spec/conformance.md), for what takes a
                        guest with a shell; skipped without
   --name NAME          what the report calls the implementation

@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => bed[Symbol.asyncDispose]())
 
 /** Two checks, of which the first document's is misbehaved at. */
-const TWO = ["--only", "vector/valid/reference-tag", "--jobs", "1", "--limit", "5"]
+const TWO = ["--only", "vector/valid/reference-ta", "--jobs", "1", "--limit", "5"]
 const FIRST = 'case $(cat "$3") in *@sha256*) MISBEHAVE ;; esac\nexec "$REAL" "$@"'
 
 async function misbehaving(name: string, words: string) {
@@ -81,7 +81,9 @@ test.each([
   [["wrapper"], "which PROGRAM"],
   [["wrapper", "/nowhere"], "/nowhere is not an executable file"],
   [["runtime"], "--socket PATH, or --start COMMAND"],
-  [["runtime", "--start", "/bin/true"], "ended as soon as it was started"],
+  [["runtime", "--start", "/bin/true"], "ended with status 0 as soon as it was started"],
+  [["runtime", "--start", "/nowhere"], "status 127 as soon as it was started: /nowhere"],
+  [["runtime", "--start", "/bin/sh -c 'echo no socket here >&2; exit 3'"], ": no socket here"],
   [["reader", "x"], 'no subject "reader"'],
   [["wrapper", WRAPPER, "--only", "nothing-has-this"], "no check has this"],
   [["wrapper", WRAPPER, "--profile", "all"], '"all" is none of core'],
@@ -91,4 +93,6 @@ test.each([
   const { status, stdout, stderr } = await conformance(args)
   expect({ status, stdout }).toEqual({ status: 2, stdout: "" })
   expect(stderr).toContain(words)
+  // Whose words are right is not told which there are.
+  expect(stderr.includes("Usage:")).toBe(!/ended with|not an executable/.test(words))
 })

@@ -102,4 +102,21 @@ test("it says what it has", async () => {
   expect((await conformance(["-V"])).stdout).toBe("ovms-conformance 0.1.0, OVMS 0.1\n")
   const { stdout } = await conformance(["--list"])
   expect(stdout).toContain("wrapper\tcore\tvector/invalid/manifest-")
+  const listed = async (...words: string[]) =>
+    (await conformance([...words, "--list"])).stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.split("\t"))
+  const snapshots = await listed("runtime", "--profile", "snapshot")
+  expect(new Set(snapshots.map(([kind, profile]) => `${kind} ${profile}`))).toEqual(
+    new Set(["runtime snapshot"]),
+  )
+  // A whole name is one check; of a part, all that have it.
+  const names = async (...words: string[]) => (await listed("runtime", ...words)).map(([, , name]) => name)
+  expect(await names("--only", "runtime/stop,runtime/boots")).toEqual(["runtime/boots", "runtime/stop"])
+  expect((await names("--only", "runtime/sto")).length).toBeGreaterThan(1)
+  expect(await names("--only", "runtime/boots", "--only", "OVMS-API-044")).toEqual([
+    "runtime/boots",
+    "runtime/stop-of-the-starting",
+  ])
 })

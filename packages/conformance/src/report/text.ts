@@ -1,8 +1,8 @@
 import { PROFILES } from "../check.ts"
 import { isPassed, passedProfiles, type Result, type Run, tallyOf } from "../result.ts"
 
-/** A table of profiles, with everything that is no pass below it. */
-export function textReport(run: Run): string {
+/** A table of profiles, with everything that is no pass below it; or with `all`, each check. */
+export function textReport(run: Run, all = false): string {
   const profiles = passedProfiles(run.results)
   const rows = PROFILES.flatMap((profile) => {
     const tally = profiles.get(profile)
@@ -19,8 +19,12 @@ export function textReport(run: Run): string {
     `${"profile".padEnd(10)}${["pass", "fail", "skip", "error"].map((word) => word.padStart(6)).join("")}`,
     ...rows,
     "",
-    ...run.results.filter(({ verdict }) => verdict === "fail" || verdict === "error").map(line),
-    ...skips(run.results),
+    ...(all
+      ? run.results.map(line)
+      : [
+          ...run.results.filter(({ verdict }) => verdict === "fail" || verdict === "error").map(line),
+          ...skips(run.results),
+        ]),
     `${pass} passed, ${fail} failed, ${skip} skipped, ${error} errors in ${(run.milliseconds / 1000).toFixed(1)} s`,
     "",
   ].join("\n")
@@ -29,7 +33,8 @@ export function textReport(run: Run): string {
 /** One result on one line. */
 export function line({ verdict, name, covers, reason = "" }: Result): string {
   const ids = covers.length > 0 ? ` [${covers.join(" ")}]` : ""
-  return `${verdict.toUpperCase().padEnd(5)} ${name}${ids}: ${reason.replace(/\s+/g, " ").slice(0, 500)}`
+  const why = reason === "" ? "" : `: ${reason.replace(/\s+/g, " ").slice(0, 500)}`
+  return `${verdict.toUpperCase().padEnd(5)} ${name}${ids}${why}`
 }
 
 /** One line a reason: a hundred vectors that a wrapper does not take are one fact. */

@@ -10,7 +10,7 @@ import { textReport } from "./text.ts"
 export async function writeReports(run: Run, folder: string): Promise<void> {
   await mkdir(folder, { recursive: true })
   const files: Record<string, string> = {
-    "report.txt": textReport(run),
+    "report.txt": textReport(run, true),
     "report.json": jsonReport(run),
     "report.xml": junitReport(run),
     "report.html": htmlReport(run),

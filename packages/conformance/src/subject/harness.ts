@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
-import { mkdir, mkdtemp, rm } from "node:fs/promises"
+import { mkdir, mkdtemp, open, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Failure, skip } from "../check.ts"
@@ -70,11 +70,13 @@ export class Harness {
   /** Returns once it answers. Throws Failure if it does not, or ends. `given` is passed as systemd does. */
   async start(signal: AbortSignal, given?: Passed): Promise<void> {
     const passed = given ? "LISTEN_PID=$$ LISTEN_FDS=1" : ""
+    const said = await open(this.#said, "w", 0o600)
     const child = spawn("/bin/sh", ["-c", `${passed} exec ${this.command}`.trim()], {
       env: { ...process.env, ...this.settings, OVMS_CONFORMANCE_HOME: this.home, [MARK]: this.#mark },
-      stdio: ["ignore", "ignore", "ignore", ...(given ? [given.descriptor] : [])],
+      stdio: ["ignore", "ignore", said.fd, ...(given ? [given.descriptor] : [])],
       detached: true,
     })
+    await said.close()
     this.#child = child
     await given?.passed()
     let ended = false
@@ -83,13 +85,24 @@ export class Harness {
     const deadline = performance.now() + START_MS
     while (performance.now() < deadline && !signal.aborted) {
       if (child.exitCode === UNAVAILABLE) skip("the runtime cannot be given such settings")
-      if (ended) throw new Failure(`the runtime ended as soon as it was started: ${this.command}`)
+      if (ended) throw new Failure(await this.#endOf(child))
       const health = { method: "GET", path: "/health", signal: AbortSignal.timeout(5000) }
       const reply = await exchange(this.socket, health).catch(() => undefined)
       if (reply?.status === 200) return
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
     throw new Failure(`the runtime does not answer on ${this.socket}`)
+  }
+
+  /** Where what a runtime says on its standard error goes. */
+  get #said(): string {
+    return join(this.home, "..", "stderr")
+  }
+
+  async #endOf({ exitCode, signalCode }: ChildProcess): Promise<string> {
+    const said = (await readFile(this.#said, "utf8").catch(() => "")).trim().slice(-1000)
+    const how = signalCode ?? `status ${exitCode}`
+    return `the runtime ended with ${how} as soon as it was started: ${this.command}${said && `: ${said}`}`
   }
 
   /**

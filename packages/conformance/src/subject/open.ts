@@ -1,7 +1,7 @@
 import { access, constants, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
-import { Misuse, type Subject } from "../arguments.ts"
+import type { Subject } from "../arguments.ts"
 import { guestArtifact } from "../artifact/guest.ts"
 import { writeLayout } from "../artifact/layout.ts"
 import { Failure } from "../check.ts"
@@ -20,7 +20,10 @@ export interface Uses<T> {
   registry(remote: Remote): Promise<T>
 }
 
-/** Has `uses` work with what is tested, and cleans up behind it. Throws Misuse if it cannot be started. */
+/** Nothing can be tested: a sentence that says why. */
+export class Unusable extends Error {}
+
+/** Has `uses` work with what is tested, and cleans up behind it. Throws Unusable if it cannot be started. */
 export async function withSubject<T>(subject: Subject, signal: AbortSignal, uses: Uses<T>): Promise<T> {
   if (subject.kind === "wrapper") return await uses.wrapper(new Wrapper(await executable(subject.program)))
   if (subject.kind === "adapter") return await uses.adapter(new Adapter(await executable(subject.program)))
@@ -36,7 +39,7 @@ export async function withSubject<T>(subject: Subject, signal: AbortSignal, uses
     const machines = { guest, ...("linux" in subject && { linux: resolve(subject.linux ?? "") }) }
     return await uses.runtime(new Runtime(socket, machines, harness, signal))
   } catch (thrown) {
-    throw thrown instanceof Failure ? new Misuse(thrown.message) : thrown
+    throw thrown instanceof Failure ? new Unusable(thrown.message) : thrown
   } finally {
     await harness?.close()
     await rm(folder, { recursive: true, force: true })
@@ -46,7 +49,7 @@ export async function withSubject<T>(subject: Subject, signal: AbortSignal, uses
 async function executable(program: string): Promise<string> {
   const path = resolve(program)
   await access(path, constants.X_OK).catch(() => {
-    throw new Misuse(`${path} is not an executable file`)
+    throw new Unusable(`${path} is not an executable file`)
   })
   return path
 }

@@ -178,13 +178,38 @@ export class Runtime {
     })
   }
 
-  /** The console once it matches. */
-  says(id: string, words: RegExp, limitMs?: number): Promise<string> {
+  /** The console once it matches; fails as soon as nothing can come any more. */
+  async says(id: string, words: RegExp, limitMs = 60_000): Promise<string> {
+    const deadline = performance.now() + limitMs
+    // What is said of an end is looked at each second, and twice: a machine may be about to be started again.
+    let [text, next, ends] = ["", performance.now() + 1000, 0]
     const look = async () => {
-      const text = await this.logs(id)
-      return words.test(text) && text
+      text = await this.logs(id)
+      if (words.test(text)) return text
+      if (performance.now() < next) return undefined
+      next = performance.now() + 1000
+      const { state, restarting_at } = await this.status(id)
+      ends = (state === "failed" || state === "stopped") && restarting_at === undefined ? ends + 1 : 0
+      return performance.now() > deadline || ends > 2 ? false : undefined
     }
-    return this.until(`${words} on the console`, look, limitMs)
+    for (let pause = SHORTEST_PAUSE_MS; ; pause = Math.min(1.5 * pause, LONGEST_PAUSE_MS)) {
+      const found = await look()
+      if (found) return found
+      if (found === false || this.signal.aborted || performance.now() > deadline) break
+      await new Promise((resolve) => setTimeout(resolve, pause))
+    }
+    return fail(`${words} is not on the console${await this.#standing(id, text)}`)
+  }
+
+  /** How an instance stands whose console did not say what it had to. */
+  async #standing(id: string, text: string): Promise<string> {
+    const reply = await this.raw("GET", `/status/${id}`).catch(() => undefined)
+    if (reply?.status !== 200) return `, and its status is not answered with 200`
+    const { state, reason, error, exit } = goodValue("GET /status/{instance_id}", reply) as Instance
+    const why = [reason, error && `${error.code}: ${error.message}`, exit && `exit ${exit.reason}`].filter(
+      Boolean,
+    )
+    return `: the instance is ${state}${why.map((word) => `, ${word}`).join("")}; the console ends with ${JSON.stringify(text.slice(-200))}`
   }
 }
 
