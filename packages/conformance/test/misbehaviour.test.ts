@@ -94,5 +94,5 @@ test.each([
   expect({ status, stdout }).toEqual({ status: 2, stdout: "" })
   expect(stderr).toContain(words)
   // Whose words are right is not told which there are.
-  expect(stderr.includes("Usage:")).toBe(!/ended with|not an executable/.test(words))
+  expect(stderr.includes("Usage:")).toBe(!/as soon as it was started|not an executable/.test(stderr))
 })
