@@ -9,7 +9,8 @@ export function resultSuite(bench: Bench): void {
   test.each([1, 69, 127])("a guest hands back the result %d", async (result) => {
     const machine = await bench.vmm.launch(bench.planOf(`tick_ms=1 ticks=1 result=${result}`))
     expect(await machine.exited).toEqual({ status: result, reason: "result" })
-    expect(await bench.until(machine)).toEndWith("GUEST-RESULT\r\n")
+    // A VMM may let its guest go on for a moment.
+    expect(await bench.until(machine)).toContain("GUEST-RESULT\r\n")
     expect(await machine.stop()).toBe("already")
   })
 

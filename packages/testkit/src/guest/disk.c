@@ -10,13 +10,13 @@
  */
 #include "guest.h"
 enum { FEATURES = 4, QUEUE_PAGE = 8, QUEUE_SIZE = 12, QUEUE_SELECT = 14, NOTIFY = 16, STATUS = 18, CAPACITY = 20 };
-enum { ACKNOWLEDGE_DRIVER = 3, DRIVER_OK = 4, NEXT = 1, DEVICE_WRITES = 2, MAX_QUEUE = 256, CAN_FLUSH = 1 << 9, READ_ONLY = 1 << 5, FEATURES_OK = 8, FLUSH = 4, GET_ID = 8, ID = 20 };
+enum { ACKNOWLEDGE_DRIVER = 3, DRIVER_OK = 4, NEXT = 1, DEVICE_WRITES = 2, MAX_QUEUE = 1024, CAN_FLUSH = 1 << 9, READ_ONLY = 1 << 5, FEATURES_OK = 8, FLUSH = 4, GET_ID = 8, ID = 20 };
 struct descriptor { u64 address; u32 length; u16 flags, next; };
 enum { MOST = 4 };
 static struct unit {
     struct __attribute__((aligned(4096))) {
         struct descriptor table[MAX_QUEUE];
-        u8 rings[3 * 4096];
+        u8 rings[5 * 4096];
     } queue;
     u16 port, size, sent;
 } units[MOST], *unit = units;

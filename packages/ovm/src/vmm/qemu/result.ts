@@ -31,7 +31,7 @@ export async function exitOfQemu(
   const possible = model?.devices.includes(RESULT_DEVICE) && result > 0
   if (possible && !wasSignalled(directory, status ?? 0)) return { status: result, reason: "result" }
   const exit = await exitOf(record, status, await why())
-  // Without a word of its own QEMU has most likely not failed.
+  // Without a word of its own QEMU has most likely not failed. From version 9.2 on it says that the guest shut down.
   if (!model?.devices.includes(RESULT_DEVICE) || status !== 1 || exit.message !== undefined) return exit
-  return { ...exit, message: NO_RESULT }
+  return { ...exit, reason: "failed", message: NO_RESULT }
 }

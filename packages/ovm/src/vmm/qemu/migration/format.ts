@@ -20,6 +20,12 @@ export const Section = {
   FOOTER: 0x7e,
 } as const
 
+/**
+ * The one command that a stream may have, from QEMU 10.0 on: that the guest stands still from here on, in no bytes of its
+ * own (migration/savevm.c, qemu_savevm_send_switchover_start).
+ */
+export const SWITCHOVER_START = { command: 11, length: 0 } as const
+
 /** Flags in the low bits of a RAM record's offset (migration/ram.c). */
 export const Ram = { ZERO: 0x02, MEM_SIZE: 0x04, PAGE: 0x08, EOS: 0x10, CONTINUE: 0x20 } as const
 

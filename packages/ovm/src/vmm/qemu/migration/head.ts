@@ -9,6 +9,7 @@ import {
   Ram,
   Section,
   STREAM_VERSION,
+  SWITCHOVER_START,
 } from "./format.ts"
 
 /**
@@ -167,12 +168,17 @@ export function* parseHead(
   }
 
   let id: number | undefined
-  let ended = false
+  let [ended, switched] = [false, false]
   for (; ; type = yield* byte()) {
     if (type === Section.FULL && ended) break
     if (type === Section.COMMAND) {
-      const command = yield* kept(4)
-      throw refuse(`command ${command.readUInt16BE()} is not known`)
+      const head = yield* kept(4)
+      const [command, length] = [head.readUInt16BE(), head.readUInt16BE(2)]
+      if (command === SWITCHOVER_START.command && length === SWITCHOVER_START.length && !switched) {
+        switched = true
+        continue
+      }
+      throw refuse(`command ${command} of ${length} bytes is not known`)
     }
     if (type !== Section.START && type !== Section.PART && type !== Section.END)
       throw refuse(`a section of type ${hex(type)} ${ended ? "after" : "before the end of"} RAM`)

@@ -32,6 +32,9 @@ const name = (text: string) => Buffer.concat([u8(text.length), Buffer.from(text)
 const block = { name: "ram0", size: 4 * PAGE }
 const bios = { name: "pc.bios", size: PAGE }
 
+/** What QEMU 10 says before the last of RAM. */
+const SWITCHOVER = [u8(Section.COMMAND), u16(11), u16(0)]
+
 /** The parts of a small stream, each of which a test may exchange. */
 const parts = {
   header: [u32(0x5145564d), u32(3)],
@@ -131,6 +134,14 @@ describe("a migration stream", () => {
     expect(state.bytes.includes(Buffer.alloc(PAGE, 2))).toBe(true)
   })
 
+  test("of QEMU 10 keeps the start of its switchover, which that QEMU reads", () => {
+    const { ram: same, state: ten } = whole(streamOf({ end: [...SWITCHOVER, ...parts.end] }))
+    expect(same.equals(ram)).toBe(true)
+    expect(ten.bytes.length).toBe(state.bytes.length + 5)
+    expect(ten.bytes.includes(Buffer.concat([...SWITCHOVER, u8(Section.END)]))).toBe(true)
+    expect(whole(ten.bytes).state.bytes.equals(ten.bytes)).toBe(true)
+  })
+
   test("comes out the same wherever it is cut", () => {
     for (let cut = 0; cut <= stream.length; cut++) {
       const sizes = [cut, stream.length - cut]
@@ -189,6 +200,14 @@ describe("a migration stream", () => {
     "another footer": [{ partFooter: [u8(0x7e), u32(3)] }, "footer"],
     "no footer": [{ partFooter: [] }, "footer"],
     "a command": [{ part: [u8(8), u16(2), u16(4), u32(0), ...parts.part] }, "command 2"],
+    "a second start of the switchover": [
+      { part: [...SWITCHOVER, ...SWITCHOVER, ...parts.part] },
+      "command 11",
+    ],
+    "a start of the switchover with bytes": [
+      { part: [u8(8), u16(11), u16(4), u32(0), ...parts.part] },
+      "command 11 of 4 bytes",
+    ],
     "an unknown section": [{ part: [u8(9)] }, "type 0x9"],
     "a device before the end of RAM": [{ part: parts.device }, "type 0x4"],
     "an end before the devices": [{ device: [], deviceFooter: [], eof: [u8(0)] }, "type 0x0"],
