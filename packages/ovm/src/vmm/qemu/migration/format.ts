@@ -21,8 +21,8 @@ export const Section = {
 } as const
 
 /**
- * The one command that a stream may have, from QEMU 10.0 on: that the guest stands still from here on, in no bytes of its
- * own (migration/savevm.c, qemu_savevm_send_switchover_start).
+ * The one command that a stream may have, from QEMU 10.0 on: that the guest stands still from here on, in no bytes of
+ * its own (migration/savevm.c, qemu_savevm_send_switchover_start).
  */
 export const SWITCHOVER_START = { command: 11, length: 0 } as const
 
