@@ -12,6 +12,7 @@ import {
   PACKERS,
   PULLERS,
   RUNTIMES,
+  STARTERS,
 } from "../packages/conformance/test/mutants/table.ts"
 import type { Requirement } from "./requirements.ts"
 
@@ -83,6 +84,7 @@ function faultsPage(): string {
     ["reader and writer", [...BELIEVERS, ...PACKERS, ...IMPORTERS]],
     ["runtime", RUNTIMES],
     ["runtime with a policy", OPERATORS],
+    ["runtime that is started", STARTERS],
     ["runtime with networks", NEIGHBOURS],
     ["adapter", ADAPTERS],
     ["agent", AGENTS],

@@ -10,10 +10,12 @@ import { agentFilePlans } from "./checks/agent-program/files.ts"
 import { dockerfiles } from "./checks/build/dockerfiles.ts"
 import { provenance } from "./checks/build/provenance.ts"
 import { credentialChecks } from "./checks/credentials.ts"
+import { declaredChecks } from "./checks/declared.ts"
 import { identityChecks } from "./checks/identities.ts"
 import { importChecks } from "./checks/import/all.ts"
 import { inspectChecks } from "./checks/inspect.ts"
 import { keptAlongChecks } from "./checks/kept-along.ts"
+import { keptChecks } from "./checks/kept.ts"
 import { linuxInsidePlans } from "./checks/linux/inside.ts"
 import { linuxSnapshotPlans } from "./checks/linux/snapshot.ts"
 import { networkChangePlans } from "./checks/networks/changes.ts"
@@ -38,10 +40,12 @@ import { boundPlans } from "./checks/runtime/bounds.ts"
 import { bzImagePlans } from "./checks/runtime/bzimage.ts"
 import { committedPlans } from "./checks/runtime/committed.ts"
 import { crowdPlans } from "./checks/runtime/crowds.ts"
+import { defaultPlans } from "./checks/runtime/defaults.ts"
 import { diskPlans } from "./checks/runtime/disks.ts"
 import { endedWhileTakenPlans } from "./checks/runtime/ended-while-taken.ts"
 import { forkPlans } from "./checks/runtime/fork.ts"
 import { fullDiskPlans } from "./checks/runtime/full.ts"
+import { handedOnPlans } from "./checks/runtime/handed-on.ts"
 import { lifePlans } from "./checks/runtime/life.ts"
 import { linkPlans } from "./checks/runtime/links.ts"
 import { madePlans } from "./checks/runtime/made.ts"
@@ -49,6 +53,7 @@ import { moreSnapshotPlans } from "./checks/runtime/more-snapshots.ts"
 import { namePlans } from "./checks/runtime/names.ts"
 import { networkPlans } from "./checks/runtime/network.ts"
 import { partPlans } from "./checks/runtime/parts.ts"
+import { passedOnPlans } from "./checks/runtime/passed-on.ts"
 import { onRuntime } from "./checks/runtime/plan.ts"
 import { platformPlans } from "./checks/runtime/platforms.ts"
 import { portThatClosesPlans } from "./checks/runtime/port-that-closes.ts"
@@ -65,6 +70,7 @@ import { socketPlans } from "./checks/runtime/socket.ts"
 import { standbyPlans } from "./checks/runtime/standby.ts"
 import { stopPlans } from "./checks/runtime/stops.ts"
 import { streamPlans } from "./checks/runtime/streams.ts"
+import { takesNothingPlans } from "./checks/runtime/takes-nothing.ts"
 import { tpmPlans } from "./checks/runtime/tpm.ts"
 import { uefiPlans } from "./checks/runtime/uefi.ts"
 import { unreachablePlans } from "./checks/runtime/unreachable.ts"
@@ -73,8 +79,11 @@ import { writtenPlans } from "./checks/runtime/written.ts"
 import { runtimeAdapterPlans } from "./checks/runtime-adapter/adapters.ts"
 import { signChecks } from "./checks/sign.ts"
 import { signerChecks } from "./checks/signers.ts"
+import { terminalChecks } from "./checks/terminal.ts"
+import { tlsChecks } from "./checks/tls.ts"
 import { vectorChecks } from "./checks/vectors.ts"
 import { verifyChecks } from "./checks/verify.ts"
+import { waitChecks } from "./checks/waits.ts"
 import type { Adapter } from "./subject/adapter.ts"
 import type { Agent } from "./subject/agent.ts"
 import type { Remote } from "./subject/remote.ts"
@@ -100,12 +109,16 @@ export async function loadSuite(): Promise<Suite> {
     ...networkPlans,
     ...portThatClosesPlans,
     ...socketPlans,
+    ...passedOnPlans,
     ...boundPlans,
     ...crowdPlans,
     ...diskPlans,
     ...volumeElsewherePlans,
     ...sharePlans,
     ...platformPlans,
+    ...defaultPlans,
+    ...handedOnPlans,
+    ...takesNothingPlans,
   ]
   const machines = [
     ...lifePlans,
@@ -152,6 +165,11 @@ export async function loadSuite(): Promise<Suite> {
       ...signChecks,
       ...verifyChecks,
       ...identityChecks,
+      ...keptChecks,
+      ...declaredChecks,
+      ...terminalChecks,
+      ...tlsChecks,
+      ...waitChecks,
       ...signerChecks,
       ...credentialChecks,
       ...importChecks,

@@ -11,12 +11,13 @@ export async function writeLayout(
   folder: string,
   { oci, blobs, digest, base }: Artifact,
   tag?: string,
+  mediaType = OCI_MANIFEST,
 ): Promise<string> {
   await mkdir(join(folder, "blobs/sha256"), { recursive: true })
   for (const bytes of [oci, ...blobs, ...(base ? [base.oci, ...base.blobs] : [])])
     await writeFile(blobPath(folder, digestOf(bytes)), bytes)
   const annotations = tag === undefined ? undefined : { "org.opencontainers.image.ref.name": tag }
-  const entry = { mediaType: OCI_MANIFEST, digest, size: oci.length, annotations }
+  const entry = { mediaType, digest, size: oci.length, annotations }
   const index = { schemaVersion: 2, mediaType: INDEX, manifests: [entry] }
   await writeFile(join(folder, "index.json"), JSON.stringify(index))
   await writeFile(join(folder, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }))

@@ -19,11 +19,14 @@ export interface SnapshotChanges {
   readonly vmm?: object
   /** Of the OCI manifest. */
   readonly oci?: object
+  /** How much RAM there is. */
+  readonly memory?: number
 }
 
 /** A whole snapshot of `base` as a writer would make it, of RAM that is all zeros, with the base. */
 export function snapshotOf(base: Artifact, changes: SnapshotChanges = {}): Artifact {
-  const chunks = MEMORY / CHUNK
+  const { memory = MEMORY } = changes
+  const chunks = memory / CHUNK
   const ram = Buffer.concat(Array.from({ length: chunks }, () => FRAME))
   const state = utf8("no device state of any VMM")
   const chunk = createHash("sha256").update(Buffer.alloc(CHUNK)).digest()
@@ -42,12 +45,12 @@ export function snapshotOf(base: Artifact, changes: SnapshotChanges = {}): Artif
       cpuModel: "suite",
       ...changes.vmm,
     },
-    resources: { vcpus: 1, memory: MEMORY },
+    resources: { vcpus: 1, memory },
     devices: [],
     ram: {
       ref: digestOf(ram),
       compression: "zstd",
-      size: MEMORY,
+      size: memory,
       digest: digestOf(Buffer.concat(Array.from({ length: chunks }, () => chunk))),
     },
     state: { ref: digestOf(state) },

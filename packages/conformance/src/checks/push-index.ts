@@ -1,14 +1,14 @@
 import { readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { writeLayout } from "../artifact/layout.ts"
-import { type Artifact, arm64Kernel, artifactOf, OCI_MANIFEST, OVMS_MANIFEST } from "../artifact/make.ts"
+import { arm64Kernel, artifactOf } from "../artifact/make.ts"
+import { indexOf, OCI_INDEX } from "../artifact/platforms.ts"
 import { type Check, must, skip } from "../check.ts"
 import { digestOf } from "../registry/content.ts"
 import { Registry } from "../registry/server.ts"
 import type { Wrapper } from "../subject/wrapper.ts"
 import { type Plan, type Scene, withRegistry } from "./with-registry.ts"
 
-const INDEX = "application/vnd.oci.image.index.v1+json"
 const MACHINES = {
   amd64: artifactOf(),
   arm64: artifactOf({ kernel: arm64Kernel(), document: { architecture: "arm64" } }),
@@ -19,24 +19,10 @@ async function indexed({ folder }: Scene): Promise<string> {
   const layout = await writeLayout(join(folder, "layout"), MACHINES.amd64)
   for (const bytes of [MACHINES.arm64.oci, ...MACHINES.arm64.blobs])
     await writeFile(pathOf(layout, bytes), bytes)
-  const entry = ([architecture, { oci, digest }]: readonly [string, Artifact]) => ({
-    mediaType: OCI_MANIFEST,
-    artifactType: OVMS_MANIFEST,
-    digest,
-    size: oci.length,
-    platform: { os: "linux", architecture },
-  })
-  const manifests = Object.entries(MACHINES).map(entry)
-  const document = {
-    schemaVersion: 2,
-    mediaType: INDEX,
-    artifactType: "application/vnd.ovms.index.v1+json",
-    manifests,
-  }
-  const bytes = Buffer.from(JSON.stringify(document))
+  const bytes = indexOf(Object.entries(MACHINES))
   await writeFile(pathOf(layout, bytes), bytes)
   const top = JSON.parse(await readFile(join(layout, "index.json"), "utf8"))
-  const target = { mediaType: INDEX, digest: digestOf(bytes), size: bytes.length }
+  const target = { mediaType: OCI_INDEX, digest: digestOf(bytes), size: bytes.length }
   await writeFile(join(layout, "index.json"), JSON.stringify({ ...top, manifests: [target] }))
   return layout
 }

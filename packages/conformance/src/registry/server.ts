@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import { createServer as createTlsServer } from "node:https"
 import type { AddressInfo } from "node:net"
 import { Repository } from "./content.ts"
 import { type Manners, serve } from "./serve.ts"
@@ -8,6 +9,12 @@ export interface Seen {
   readonly method: string
   /** Without the query. */
   readonly path: string
+}
+
+/** With it TLS is spoken: both in PEM. */
+export interface Tls {
+  readonly key: string
+  readonly cert: string
 }
 
 const BODY_LIMIT = 64 << 20
@@ -21,14 +28,15 @@ export class Registry {
   sent = 0
   #server: Server
 
-  private constructor() {
-    this.#server = createServer((request, response) => {
+  private constructor(tls?: Tls) {
+    const listener = (request: IncomingMessage, response: ServerResponse) => {
       this.#answer(request, response).catch(() => response.destroy())
-    })
+    }
+    this.#server = tls ? createTlsServer(tls, listener) : createServer(listener)
   }
 
-  static async start(): Promise<Registry> {
-    const registry = new Registry()
+  static async start(tls?: Tls): Promise<Registry> {
+    const registry = new Registry(tls)
     await new Promise<void>((resolve, reject) => {
       registry.#server.on("error", reject)
       registry.#server.listen(0, "127.0.0.1", resolve)

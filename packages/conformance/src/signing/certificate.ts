@@ -52,12 +52,8 @@ const names = (...all: readonly Buffer[]) => extension("2.5.29.17", true, sequen
 
 export const AUTHORITY = [extension("2.5.29.19", true, sequence(yes)), keyUsage(0x06)]
 export const STAMPER = [keyUsage(0x80), usage(TIME_STAMPING)]
-/** Of a server at 127.0.0.1. */
-export const AT_LOOPBACK = [
-  keyUsage(0x80),
-  usage(SERVER),
-  names(context(7, false, Buffer.from([127, 0, 0, 1])), context(2, false, Buffer.from("localhost"))),
-]
+/** Of a server that is asked for as 0.0.0.0. */
+export const AT_THIS_HOST = [keyUsage(0x80), usage(SERVER), names(context(7, false, Buffer.alloc(4)))]
 
 /** Of one who signs: a URI, for which an issuer of identities has vouched. */
 export function signerOf(identity: string, vouched: string, purpose: "code" | "server" = "code"): Buffer[] {

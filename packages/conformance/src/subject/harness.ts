@@ -5,7 +5,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Failure, skip } from "../check.ts"
 import { exchange } from "./exchange.ts"
-import { killMarked, MARK } from "./leftovers.ts"
+import { killMarked, MARK, marked } from "./leftovers.ts"
+import { processesWith } from "./processes.ts"
 import { runProgram } from "./program.ts"
 import { within } from "./within.ts"
 
@@ -37,18 +38,28 @@ export class Harness {
     /** The folder of its data, with the socket in it. */
     readonly home: string,
     private readonly settings: Readonly<Record<string, string>>,
+    private readonly where: (pid: number) => string,
   ) {}
 
-  static async create(command: string, settings: Readonly<Record<string, string>> = {}): Promise<Harness> {
+  /** The socket is where `where` finds it of the process; in the folder of its data unless told. */
+  static async create(
+    command: string,
+    settings: Readonly<Record<string, string>> = {},
+    where?: (pid: number) => string,
+  ): Promise<Harness> {
     const home = join(await mkdtemp(join(tmpdir(), "ovms-runtime-")), "home")
     await mkdir(home, { mode: 0o700 })
-    return new Harness(command, home, settings)
+    return new Harness(command, home, settings, where ?? (() => join(home, "ovm.sock")))
   }
 
   /** Another one by the same command, with a folder of its own, these variables, and a program before it. */
-  another(settings: Readonly<Record<string, string>> = {}, before = ""): Promise<Harness> {
+  another(
+    settings: Readonly<Record<string, string>> = {},
+    before = "",
+    where?: (pid: number) => string,
+  ): Promise<Harness> {
     const command = `/bin/sh -c '${this.command.replaceAll("'", "'\\''")}'`
-    return Harness.create(before ? `${before} ${command}` : this.command, settings)
+    return Harness.create(before ? `${before} ${command}` : this.command, settings, where)
   }
 
   /** What several checks have together: made for the first one that asks, and gone with this. */
@@ -59,12 +70,17 @@ export class Harness {
   }
 
   get socket(): string {
-    return join(this.home, "ovm.sock")
+    return this.where(this.pid)
   }
 
   /** Of the runtime itself; 0 before it was started. */
   get pid(): number {
     return this.#child?.pid ?? 0
+  }
+
+  /** The processes that it has started, and itself: by its mark, or by the folder of its data. */
+  async processes(): Promise<readonly number[]> {
+    return [...new Set([...(await marked(this.#mark)), ...(await processesWith(this.home))])]
   }
 
   /** Returns once it answers. Throws Failure if it does not, or ends. `given` is passed as systemd does. */

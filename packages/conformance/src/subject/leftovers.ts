@@ -3,18 +3,25 @@ import { readdir, readFile } from "node:fs/promises"
 /** Variable of the environment by which processes are known again that have left their group and their parent. */
 export const MARK = "OVMS_CONFORMANCE_MARK"
 
-/** Kills every process of this user that has the mark; how many there were. None is found where there is no /proc. */
-export async function killMarked(mark: string): Promise<number> {
+async function isMarked(pid: string, mark: string): Promise<boolean> {
+  const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "")
+  return environment.split("\0").includes(`${MARK}=${mark}`)
+}
+
+/** Every process of this user that has the mark. None is found where there is no /proc. */
+export async function marked(mark: string): Promise<readonly number[]> {
   const names = await readdir("/proc").catch(() => [])
   const found = await Promise.all(
     names
       .filter((name) => /^\d+$/.test(name))
-      .map(async (pid) => {
-        const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "")
-        return environment.split("\0").includes(`${MARK}=${mark}`) ? [Number(pid)] : []
-      }),
+      .map(async (pid) => ((await isMarked(pid, mark)) ? [Number(pid)] : [])),
   )
-  const pids = found.flat()
+  return found.flat()
+}
+
+/** Kills them; how many there were. */
+export async function killMarked(mark: string): Promise<number> {
+  const pids = await marked(mark)
   for (const pid of pids)
     try {
       process.kill(pid, "SIGKILL")

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { Failure } from "../check.ts"
 import { killMarked, MARK } from "./leftovers.ts"
+import { type Peak, peakOf } from "./memory.ts"
 import { usedIn } from "./used.ts"
 
 export interface Output {
@@ -9,6 +10,8 @@ export interface Output {
   readonly status: number
   readonly stdout: string
   readonly stderr: string
+  /** Where it was measured. */
+  readonly peak?: Peak
 }
 
 export interface ProgramOptions {
@@ -20,6 +23,8 @@ export interface ProgramOptions {
   readonly fileBytes?: number
   /** Files may be of any length, and take up as much of the disk as others. */
   readonly sparse?: boolean
+  /** Its memory is looked at while it runs. */
+  readonly measured?: boolean
 }
 
 /** Bytes of standard output, and of standard error, that a program may write. */
@@ -44,12 +49,16 @@ export async function runProgram(command: readonly string[], options: ProgramOpt
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   })
+  const over = new AbortController()
+  const measured = options.measured ? peakOf(child.pid ?? 0, mark, over.signal) : undefined
   try {
     const output = await ended(child, options)
     const left = await killMarked(mark)
     if (left > 0) throw new Failure(`${command.join(" ")} left ${left} processes behind`)
-    return output
+    over.abort()
+    return measured ? { ...output, peak: await measured } : output
   } finally {
+    over.abort()
     kill(child)
     await killMarked(mark)
     child.stdout?.destroy()

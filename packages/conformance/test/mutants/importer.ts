@@ -53,11 +53,21 @@ export function beforehand(fault: string, verb: string, args: readonly string[])
   }
 }
 
+/** All RAM of the snapshot in a layout, in memory. */
+export function ramOf(layout: string): Buffer {
+  const { ram } = read(layout, read(layout, entryOf(layout).digest).config.digest)
+  return Buffer.alloc(ram?.size ?? 0, 1)
+}
+
 /** After it was done. */
 export function afterwards(fault: string, verb: string, args: readonly string[]): void {
   const [, layout = "", file = ""] = args
   const edit = MACHINES[fault]
   if (verb === "import" && edit) changeMachine(layout, edit)
+  if (verb === "prune" && fault === "prunes machines of an index") {
+    const [machine] = read(layout, entryOf(layout).digest).manifests
+    rmSync(pathOf(layout, machine.digest))
+  }
   if (verb === "import" && fault === "makes other bytes each time") changeMachine(layout, otherBytes(layout))
   if (verb === "export" && fault === "exports the base alone")
     writeFileSync(file, readFileSync(file).fill(0, 5 << 16, 6 << 16))

@@ -77,6 +77,9 @@ const PORT = { guest: 80, host: 8080, address: "127.0.0.1", protocol: "tcp" }
 
 /** By the names of the table. */
 export const FAULTS: Readonly<Record<string, Fault>> = {
+  "takes commas for ends": inStart(({ overrides }) => {
+    if (overrides?.args) overrides.args = overrides.args.split(",")[0]
+  }),
   "leaves out a member": inAnswer(STATUS, (info) => {
     delete info.created
   }),

@@ -50,6 +50,7 @@ export const PULLERS: readonly Mutant[] = of([
   ["refuses unknown members", "OCI-007", "pull/unknown-members"],
   ["leaves the base of a snapshot", "SNP-153", "pull/snapshot-with-base"],
   ["calls an unknown tag missing content", "ERR-004", "pull/unknown-tag"],
+  ["reserves what is declared", "LIM-004", "pull/declares-what-does-not-come"],
   ["speaks without TLS", "DST-020", "pull/without-tls"],
 ])
 
@@ -76,6 +77,8 @@ export const BELIEVERS: readonly Mutant[] = of([
   ["believes OVM_ARTIFACT_INVALID", "IMP-082", "import/archive-with-wrong-holes"],
   ["believes OVM_TOO_LARGE", "IMP-046", "import/container/too-many-layers"],
   ["believes OVM_UNSUPPORTED", "IMP-021", "export/refuses-what-has-no-place"],
+  ["believes OVM_IMAGE_IN_USE", "SNP-154", "remove/base-of-snapshots"],
+  ["believes OVM_GUEST_RESET", "STA-032", "run/ends-that-nobody-asked-for"],
   ["believes OVM_CERTIFICATE_INVALID", "SIG-026", "verify/identity/refuses-certificates"],
   ["believes OVM_TIMESTAMP_INVALID", "SIG-031", "verify/identity/refuses-timestamps"],
   ["believes OVM_CERTIFICATE_IDENTITY_MISMATCH", "SIG-027", "verify/identity/refuses-identities"],
@@ -108,6 +111,11 @@ export const IMPORTERS: readonly Mutant[] = of([
   ["leaves keys to all", "SIG-042", "sign/key-of-its-user-alone"],
   ["says where it packed", "PRV-011", "provenance/tells-nothing-of-the-host"],
   ["forgets the context", "BLD-051", "provenance/of-a-build"],
+  ["takes results for success", "STA-048", "run/results"],
+  ["prunes machines of an index", "IDX-024", "index/kept-by-its-name"],
+  ["puts anything into an index", "IDX-022", "index/machines-alone"],
+  ["prints what it is given", "SEC-021", "terminal/control-characters"],
+  ["has memory for all RAM", "SNP-045", "inspect/ram-of-any-size"],
   ["calls no signature invalid", "SIG-028", "discover/signatures-against-themselves"],
   ["lists no snapshots that came along", "SNP-152", "keep/snapshot-that-came-along"],
   ["says no pointer", "CNF-034", "export/refuses-what-has-no-place"],
@@ -187,6 +195,7 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["commits onto anything", "BLD-003", "runtime/commit-onto-what-it-has-not-written"],
   ["has a command line of its own", "GST-010", "runtime/bzimage"],
   ["hands on what Ignition was told", "FBC-014", "runtime/snapshot/ignition-is-gone"],
+  ["takes commas for ends", "SEC-020", "runtime/texts-that-are-no-options"],
   ["wakes nobody who is called", "STA-062", "runtime/standby-that-listens"],
 ])
 
@@ -210,6 +219,12 @@ export const OPERATORS: readonly Mutant[] = of([
   ["says not what it judged", "POL-086", "runtime/policy/whoever-asks"],
   ["knows no use of a volume elsewhere", "VOL-010", "runtime/volume-of-another-runtime"],
   ["knows no Secure Boot", "UEF-022", "runtime/adapter/secure-boot-that-it-has-not"],
+])
+
+/** ovm, but it is started otherwise (starters.test.ts). */
+export const STARTERS: readonly Mutant[] = of([
+  ["leaves its socket to others", "API-492", "runtime/socket-that-is-nobody-elses"],
+  ["knows no folder of configuration", "POL-007", "runtime/defaults/places-of-a-user"],
 ])
 
 /** ovm on a host of the suite's own, wrong in all of this at once (neighbours.ts). */

@@ -1,6 +1,7 @@
 // ovm behind its wrapper, with one fault: FAULT names it, MUTANT_REAL is the wrapper (table.ts).
 import { spawnSync } from "node:child_process"
-import { afterwards, beforehand } from "./importer.ts"
+import { readFileSync } from "node:fs"
+import { afterwards, beforehand, ramOf } from "./importer.ts"
 import { after, before, secrets } from "./others.ts"
 import { change } from "./packer.ts"
 import { pull } from "./puller.ts"
@@ -12,6 +13,7 @@ if (verb === "pull" && process.env.MUTANT === "puller")
   process.exit(await pull(fault, args[0] ?? "", args[1] ?? ""))
 beforehand(fault, verb, args)
 before(fault, args)
+const kept = fault === "has memory for all RAM" && verb === "inspect" ? ramOf(args[0] ?? "") : undefined
 const real = spawnSync(process.env.MUTANT_REAL ?? "", [verb, ...args], {
   encoding: "utf8",
   maxBuffer: 64 << 20,
@@ -32,9 +34,12 @@ if (fault.startsWith("believes ") && stderr.includes(fault.slice("believes ".len
 if (status === 0) afterwards(fault, verb, args)
 after(fault, verb, args)
 if (fault === "says who it is") stderr += process.env.DOCKER_CONFIG ? secrets() : ""
+if (fault === "takes results for success" && verb === "run" && status === 3) status = 0
+if (fault === "puts anything into an index" && verb === "index") [status, stderr] = [0, ""]
+if (fault === "prints what it is given" && verb === "validate") stderr += readFileSync(args[1] ?? "", "utf8")
 if (fault === "calls no signature invalid") stdout = stdout.replaceAll('"invalid"', '"unknown"')
 if (fault === "says no pointer") stderr = stderr.replaceAll("/kernel", "")
 if (verb === "pack" && status === 0) await change(fault, args[1] ?? "")
 process.stdout.write(stdout)
 process.stderr.write(stderr)
-process.exit(status ?? 1)
+process.exit(kept?.length === 0 ? 1 : (status ?? 1))

@@ -1,6 +1,6 @@
 import { OvmError, toOvmError } from "../errors.ts"
 import { HINTS } from "./hints.ts"
-import { isTerminal, printable, printError } from "./output.ts"
+import { isTerminal, jsonText, printable, printError } from "./output.ts"
 
 /** One fault of a document, as validation reports it in an error's `detail`. */
 interface Fault {
@@ -52,7 +52,7 @@ function jsonLines(all: readonly OvmError[]): string[] {
     const { code, message, detail } = error
     return { code, message, detail, hint: hintOf(error) }
   })
-  return [...all.flatMap((error) => [...causes(error)]), JSON.stringify({ errors })]
+  return [...all.flatMap((error) => [...causes(error)]), jsonText({ errors })]
 }
 
 function hintOf({ hint, code }: OvmError): string | undefined {

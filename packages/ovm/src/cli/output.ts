@@ -24,7 +24,15 @@ export function warn(text: string): void {
 }
 
 export function printJson(value: unknown): void {
-  print(`${JSON.stringify(value, undefined, 2)}\n`)
+  print(`${jsonText(value, 2)}\n`)
+}
+
+/** JSON in which no terminal finds an order: it has escapes for the controls that JSON itself lets through as well. */
+export function jsonText(value: unknown, indent = 0): string {
+  return JSON.stringify(value, undefined, indent).replace(
+    /[\u007f-\u009f]/g,
+    (one) => `\\u00${one.charCodeAt(0).toString(16)}`,
+  )
 }
 
 /** Streams bytes to standard output or error, waiting for a slow reader without holding up signals. */

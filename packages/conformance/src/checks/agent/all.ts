@@ -3,6 +3,7 @@ import { anotherAgentPlans } from "./another.ts"
 import { agentChannelPlans } from "./channel.ts"
 import { agentCommandPlans } from "./commands.ts"
 import { agentGuestPlans } from "./guest.ts"
+import { agentHangPlans } from "./hangs.ts"
 import { agentSnapshotPlans } from "./snapshots.ts"
 import { virtiofsPlans } from "./virtiofs.ts"
 
@@ -11,6 +12,7 @@ export const agentPlans: readonly Plan[] = [
   ...agentChannelPlans,
   ...agentCommandPlans,
   ...agentGuestPlans,
+  ...agentHangPlans,
   ...agentSnapshotPlans,
   ...anotherAgentPlans,
   ...virtiofsPlans,

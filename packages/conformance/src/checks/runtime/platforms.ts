@@ -2,13 +2,12 @@ import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
-import { type Artifact, arm64Kernel, artifactOf, OCI_MANIFEST } from "../../artifact/make.ts"
+import { type Artifact, arm64Kernel, artifactOf } from "../../artifact/make.ts"
+import { indexOf, OCI_INDEX } from "../../artifact/platforms.ts"
 import { must } from "../../check.ts"
 import { digestOf, utf8 } from "../../registry/content.ts"
 import { errorOf } from "../../subject/answers.ts"
 import { type Plan, refusedCreate, type Scene } from "./plan.ts"
-
-const INDEX = "application/vnd.oci.image.index.v1+json"
 
 interface Entry {
   readonly artifact: Artifact
@@ -16,27 +15,13 @@ interface Entry {
 }
 
 /** A layout whose one name stands for an index of these machines. */
-async function indexOf({ folder }: Scene, name: string, entries: readonly Entry[]): Promise<string> {
+async function layoutOf({ folder }: Scene, name: string, entries: readonly Entry[]): Promise<string> {
   const layout = join(folder, name)
   for (const { artifact } of entries) await writeLayout(layout, artifact)
-  const manifests = entries.map(({ artifact, architecture }) => ({
-    mediaType: OCI_MANIFEST,
-    artifactType: "application/vnd.ovms.manifest.v1+json",
-    digest: artifact.digest,
-    size: artifact.oci.length,
-    platform: { os: "linux", architecture },
-  }))
-  const bytes = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: INDEX,
-      artifactType: "application/vnd.ovms.index.v1+json",
-      manifests,
-    }),
-  )
+  const bytes = indexOf(entries.map(({ architecture, artifact }) => [architecture, artifact] as const))
   await writeFile(join(layout, "blobs/sha256", digestOf(bytes).slice(7)), bytes)
   const top = JSON.parse(await readFile(join(layout, "index.json"), "utf8"))
-  top.manifests = [{ mediaType: INDEX, digest: digestOf(bytes), size: bytes.length }]
+  top.manifests = [{ mediaType: OCI_INDEX, digest: digestOf(bytes), size: bytes.length }]
   await writeFile(join(layout, "index.json"), JSON.stringify(top))
   return layout
 }
@@ -51,7 +36,7 @@ export const platformPlans: readonly Plan[] = [
       const { runtime, create } = scene
       const first = guestArtifact(utf8("first"))
       const second = guestArtifact(utf8("second"))
-      const layout = await indexOf(scene, "index", [
+      const layout = await layoutOf(scene, "index", [
         { artifact: armed(), architecture: "arm64" },
         { artifact: first, architecture: "amd64" },
         { artifact: second, architecture: "amd64" },
@@ -70,7 +55,7 @@ export const platformPlans: readonly Plan[] = [
         manifest: runtime.guest,
         overrides: { platform: "linux/arm64" },
       })
-      const lies = await indexOf(scene, "lies", [{ artifact: armed(), architecture: "amd64" }])
+      const lies = await layoutOf(scene, "lies", [{ artifact: armed(), architecture: "amd64" }])
       await refusedCreate(runtime, "OVM_ARTIFACT_INVALID", { manifest: lies })
     },
   },

@@ -23,7 +23,7 @@ async function modes(folder: string): Promise<{ path: string; mode: number; fold
 }
 
 /** A Unix socket that listens at a path, to be passed on: nobody here takes connections of it then. */
-async function listening(path: string): Promise<Passed> {
+export async function listening(path: string): Promise<Passed> {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(path, resolve))
   const descriptor = (server as unknown as { _handle?: { fd?: number } })._handle?.fd

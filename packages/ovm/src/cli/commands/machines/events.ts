@@ -4,7 +4,7 @@ import { useDaemon } from "../../daemon.ts"
 import { endWord } from "../../end.ts"
 import { shortId } from "../../format.ts"
 import { interruptible } from "../../interrupt.ts"
-import { print, printable } from "../../output.ts"
+import { jsonText, print, printable } from "../../output.ts"
 import { examples } from "../../terminal/examples.ts"
 
 interface EventsOptions {
@@ -30,7 +30,7 @@ async function run({ follow = false, after, json }: EventsOptions): Promise<void
   await interruptible(async (signal) => {
     const runtime = await useDaemon({ signal })
     const all = await runtime.events({ follow, signal, ...(after !== undefined && { after }) })
-    for await (const event of all) print(`${json ? JSON.stringify(event) : lineOf(event)}\n`)
+    for await (const event of all) print(`${json ? jsonText(event) : lineOf(event)}\n`)
   })
 }
 

@@ -5,7 +5,7 @@ import { paths } from "../../../host/paths.ts"
 import { VERSION } from "../../../version.ts"
 import { findDaemon, startDaemon } from "../../daemon.ts"
 import { interruptible } from "../../interrupt.ts"
-import { print, printError, printJson } from "../../output.ts"
+import { jsonText, print, printError, printJson } from "../../output.ts"
 import { registryAccess } from "../../registry.ts"
 import { stopDaemon } from "../../stop-daemon.ts"
 import { examples } from "../../terminal/examples.ts"
@@ -76,5 +76,5 @@ async function stop({ json }: DaemonOptions): Promise<void> {
 }
 
 function log(event: string, fields: Record<string, unknown>): void {
-  printError(`${JSON.stringify({ time: new Date().toISOString(), event, ...fields })}\n`)
+  printError(`${jsonText({ time: new Date().toISOString(), event, ...fields })}\n`)
 }
