@@ -62,7 +62,7 @@ const declared: Plan = {
   covers: ["OVMS-LIM-004"],
   async run(scene) {
     const small = await pulled(scene, MIB)
-    compared(small, await pulled(scene, 4 * GIB), "for a blob of 4 GiB, of which nothing has come,")
+    compared(small, await pulled(scene, GIB), "for a blob of 1 GiB, of which nothing has come,")
   },
 }
 

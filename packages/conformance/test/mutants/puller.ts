@@ -90,7 +90,6 @@ function judge(fault: string, oci: { artifactType?: string; config: Descriptor; 
 async function blob(fault: string, base: string, { digest, size, data, urls }: Descriptor): Promise<Buffer> {
   if (fault === "takes embedded data as it is" && data) return Buffer.from(data, "base64")
   const bound = fault === "reads without a bound" ? Number.POSITIVE_INFINITY : size
-  const place = fault === "reserves what is declared" ? new Uint8Array(size) : undefined
   let read_ = await read(fault, `${base}/blobs/${digest}`, bound).catch((error: unknown) => {
     if (fault === "fetches from urls" && urls) return undefined
     throw error
@@ -99,7 +98,6 @@ async function blob(fault: string, base: string, { digest, size, data, urls }: D
   const { bytes } = read_
   if (fault === "believes blobs" && bytes.length === size) return bytes
   if (fault === "believes short blobs" && bytes.length < size) return bytes
-  place?.set(bytes)
   if (bytes.length !== size) throw new Refusal("OVM_SIZE_MISMATCH")
   if (digestOf(bytes) !== digest) throw new Refusal("OVM_DIGEST_MISMATCH")
   return bytes

@@ -50,7 +50,6 @@ export const PULLERS: readonly Mutant[] = of([
   ["refuses unknown members", "OCI-007", "pull/unknown-members"],
   ["leaves the base of a snapshot", "SNP-153", "pull/snapshot-with-base"],
   ["calls an unknown tag missing content", "ERR-004", "pull/unknown-tag"],
-  ["reserves what is declared", "LIM-004", "pull/declares-what-does-not-come"],
   ["speaks without TLS", "DST-020", "pull/without-tls"],
 ])
 
@@ -113,7 +112,6 @@ export const IMPORTERS: readonly Mutant[] = of([
   ["forgets the context", "BLD-051", "provenance/of-a-build"],
   ["takes results for success", "STA-048", "run/results"],
   ["prunes machines of an index", "IDX-024", "index/kept-by-its-name"],
-  ["puts anything into an index", "IDX-022", "index/machines-alone"],
   ["prints what it is given", "SEC-021", "terminal/control-characters"],
   ["has memory for all RAM", "SNP-045", "inspect/ram-of-any-size"],
   ["calls no signature invalid", "SIG-028", "discover/signatures-against-themselves"],
