@@ -8,6 +8,7 @@ import { exchange } from "./exchange.ts"
 import { killMarked, MARK, marked } from "./leftovers.ts"
 import { processesWith } from "./processes.ts"
 import { runProgram } from "./program.ts"
+import { shellWord } from "./shell-word.ts"
 import { within } from "./within.ts"
 
 /** How long a runtime has until it answers. */
@@ -58,7 +59,7 @@ export class Harness {
     before = "",
     where?: (pid: number) => string,
   ): Promise<Harness> {
-    const command = `/bin/sh -c '${this.command.replaceAll("'", "'\\''")}'`
+    const command = `/bin/sh -c ${shellWord(this.command)}`
     return Harness.create(before ? `${before} ${command}` : this.command, settings, where)
   }
 

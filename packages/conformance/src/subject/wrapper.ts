@@ -2,6 +2,7 @@ import { fail, skip } from "../check.ts"
 import { codes } from "../errors.ts"
 import type { Peak } from "./memory.ts"
 import { type Output, runProgram } from "./program.ts"
+import { shellWord } from "./shell-word.ts"
 
 /** What a wrapper ends with that does not do what it was asked for: EX_UNAVAILABLE of sysexits.h. */
 const UNAVAILABLE = 69
@@ -64,7 +65,7 @@ export class Wrapper {
 
   /** The same on a terminal: all that comes there. Skips where the host has no script(1). */
   async onTerminal(verb: Verb, args: readonly string[], call: WrapperCall): Promise<string> {
-    const line = [this.program, verb, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ")
+    const line = [this.program, verb, ...args].map(shellWord).join(" ")
     const { status, stdout } = await this.#run(["script", "-qec", line, "/dev/null"], verb, call)
     if (status === NOT_FOUND && stdout === "") skip("this host has no script(1), which makes terminals")
     return stdout

@@ -1,4 +1,5 @@
 import { OvmError } from "../../errors.ts"
+import { shellWord } from "../../host/shell-word.ts"
 import type { DiskReader } from "../file.ts"
 import { ARCHIVES } from "./archives.ts"
 import { DISKS, QCOW2 } from "./disks.ts"
@@ -47,13 +48,8 @@ export async function refuseForeign(disk: DiskReader): Promise<void> {
   const reason = `looks like ${foreign.name}, neither qcow2 nor raw`
   throw new OvmError("OVM_DISK_INVALID", `${disk.path}: ${reason}`, {
     detail: { path: disk.path, reason, requirement: "OVMS-SRC-020" },
-    hint: `${foreign.help(quoted(disk.path))}; or --format raw, if it is to be taken as it is`,
+    hint: `${foreign.help(shellWord(disk.path))}; or --format raw, if it is to be taken as it is`,
   })
-}
-
-/** As a shell reads it. */
-function quoted(path: string): string {
-  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
 }
 
 const ENTRIES_AT = 446

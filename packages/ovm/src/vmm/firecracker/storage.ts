@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { guarded, guardedSync } from "../../files/guarded.ts"
+import { shellWord } from "../../host/shell-word.ts"
 import type { MachineRecord } from "../machine.ts"
 import { readExit, readStderr } from "../process/exit.ts"
 import { workplaceOf } from "../process/jailed.ts"
@@ -12,7 +13,7 @@ import { findBinary } from "../program.ts"
 import { diskChain } from "../qemu/drives.ts"
 import { QMP_SOCKET } from "../qemu/qmp.ts"
 import { FIRST, type GuestDrive } from "./drives.ts"
-import { carryLog, quoted } from "./jail/command.ts"
+import { carryLog } from "./jail/command.ts"
 import type { FirecrackerPlace, Jail } from "./jail/place.ts"
 
 // Firecracker knows raw files alone. QEMU's storage daemon shows a chain of layers as one, over FUSE, so that what a
@@ -57,7 +58,7 @@ export function besideStorage(
   // By which a snapshot has it write to another file.
   const monitor = ["--chardev", `socket,id=qmp,path=${QMP_SOCKET},server=on,wait=off`, "--monitor", "qmp"]
   const storage = [PROGRAMS[0], ...options, ...monitor, "--pidfile", READY]
-  const showing = `setpriv --pdeathsig TERM ${storage.map(quoted).join(" ")}`
+  const showing = `setpriv --pdeathsig TERM ${storage.map(shellWord).join(" ")}`
   if (!jail) return [...unshared("private"), ...shell(`${showing} >&2 &`, argv)]
   // The jailer has a namespace of its own again, which is to see what is mounted later.
   return [...unshared("private"), ...unshared("shared"), ...shell(carryLog(folder, showing), argv)]

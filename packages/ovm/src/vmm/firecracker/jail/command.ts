@@ -2,6 +2,7 @@ import { closeSync, constants, openSync } from "node:fs"
 import { join } from "node:path"
 import { guardedSync } from "../../../files/guarded.ts"
 import { O_CLOEXEC } from "../../../host/libc.ts"
+import { shellWord } from "../../../host/shell-word.ts"
 import { STDERR_FILE } from "../../process/traces.ts"
 import { LOG } from "./place.ts"
 
@@ -14,7 +15,7 @@ const LOG_LIMIT = 64 << 10
  * would not tell a process of root of the end of one of another user's (prctl(2), PR_SET_PDEATHSIG).
  */
 export function carryLog(folder: string, beside?: string): string {
-  const log = quoted(`${folder}/${LOG}`)
+  const log = shellWord(`${folder}/${LOG}`)
   const [begin, end] =
     beside === undefined ? ["", ""] : [`${beside} >&2 & STORAGE=$!;`, "; kill $STORAGE; wait"]
   const carry = `{ head -c ${LOG_LIMIT}; cat >/dev/null; } <${log} >>${STDERR_FILE}`
@@ -29,9 +30,4 @@ export function openLog(folder: string): Disposable {
   const flags = constants.O_RDWR | constants.O_NONBLOCK | O_CLOEXEC
   const fd = guardedSync(() => openSync(join(folder, LOG), flags))
   return { [Symbol.dispose]: () => closeSync(fd) }
-}
-
-/** A word for sh that nothing in it can make anything else. */
-export function quoted(word: string): string {
-  return `'${word.replaceAll("'", `'\\''`)}'`
 }
