@@ -28,6 +28,7 @@ export type Optional =
   | "copy"
   | "remove"
   | "run"
+  | "keep"
 export type Verb = "pack" | "push" | "pull" | "validate" | "inspect" | "verify" | "sign" | Optional
 
 /** These write disks with holes, which are larger than what is in them. */
