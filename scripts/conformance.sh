@@ -15,13 +15,13 @@ suite() {
     --report "$cache/conformance/$kind" || { ended=$?; [ $ended -lt $status ] || status=$ended; }
 }
 
-suite wrapper "$root/examples/conformance/ovm-wrapper" "$@"
 # A Linux for what takes a guest with a shell: the demo machine, with its kernel unpacked.
 linux=$(mktemp -d)
 trap 'rm -rf "$linux"' EXIT
 scripts/machine.sh
 OVM_HOME=$linux/home "$OVM" pack --file "$cache/machine/unpacked.json" --tag linux >/dev/null
 OVM_HOME=$linux/home "$OVM" copy linux "$linux/layout" >/dev/null
+suite wrapper "$root/examples/conformance/ovm-wrapper" --linux "$linux/layout" "$@"
 suite runtime --start "$root/examples/conformance/ovm-runtime" --linux "$linux/layout" "$@"
 named="ovm-vmm-pyqemu of $version"
 suite adapter "$root/examples/adapters/python/ovm-vmm-pyqemu" "$@"

@@ -18,7 +18,8 @@ export interface Arguments {
 
 /** What is tested: an executable, a socket that is served, or a command that serves one. */
 export type Subject =
-  | { readonly kind: "wrapper" | "adapter" | "agent"; readonly program: string }
+  | { readonly kind: "adapter" | "agent"; readonly program: string }
+  | ({ readonly kind: "wrapper"; readonly program: string } & Given)
   | { readonly kind: "registry"; readonly origin: string }
   | ({ readonly kind: "runtime"; readonly socket: string } & Given)
   | ({ readonly kind: "runtime"; readonly start: string } & Given)
@@ -76,7 +77,9 @@ interface Words {
 }
 
 function subjectOf([kind, program, ...more]: readonly string[], { socket, start, linux }: Words): Subject {
-  if (linux !== undefined && kind !== "runtime") throw new Misuse("--linux is of a runtime")
+  if (linux !== undefined && kind !== "runtime" && kind !== "wrapper")
+    throw new Misuse("--linux is of a runtime and of a wrapper")
+  const given = linux === undefined ? {} : { linux }
   if (kind === undefined)
     throw new Misuse(
       "say what is to be tested: wrapper PROGRAM, adapter PROGRAM, agent PROGRAM, registry URL, or runtime",
@@ -86,12 +89,11 @@ function subjectOf([kind, program, ...more]: readonly string[], { socket, start,
     if (program === undefined) throw new Misuse(`which PROGRAM is the ${kind}?`)
     if (more.length > 0) throw new Misuse(`"${more[0]}" is one word too many`)
     if (socket !== undefined || start !== undefined) throw new Misuse("--socket and --start are of a runtime")
-    return { kind, program }
+    return kind === "wrapper" ? { kind, program, ...given } : { kind, program }
   }
   if (kind !== "runtime") throw new Misuse(`there is no subject "${kind}"`)
   if (program !== undefined) throw new Misuse(`"${program}" is one word too many`)
   if (socket !== undefined && start !== undefined) throw new Misuse("--socket or --start, not both")
-  const given = linux === undefined ? {} : { linux }
   if (socket !== undefined) return { kind, socket, ...given }
   if (start !== undefined) return { kind, start, ...given }
   throw new Misuse("say --socket PATH, or --start COMMAND")

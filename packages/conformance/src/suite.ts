@@ -7,7 +7,10 @@ import { onAdapter } from "./checks/adapter/plan.ts"
 import { agentPlans } from "./checks/agent/all.ts"
 import { agentProgramPlans } from "./checks/agent-program/commands.ts"
 import { agentFilePlans } from "./checks/agent-program/files.ts"
+import { containerInAMachine } from "./checks/build/container-in-a-machine.ts"
 import { dockerfiles } from "./checks/build/dockerfiles.ts"
+import { inAMachine } from "./checks/build/in-a-machine.ts"
+import { buildPolicies } from "./checks/build/policy.ts"
 import { provenance } from "./checks/build/provenance.ts"
 import { credentialChecks } from "./checks/credentials.ts"
 import { declaredChecks } from "./checks/declared.ts"
@@ -175,6 +178,9 @@ export async function loadSuite(): Promise<Suite> {
       ...importChecks,
       ...dockerfiles,
       ...provenance,
+      ...buildPolicies,
+      ...inAMachine,
+      ...containerInAMachine,
     ],
     runtime: [
       ...requests,

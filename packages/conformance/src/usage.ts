@@ -28,7 +28,8 @@ Options:
   --only LIST          only checks of these names, with this in their names, or
                        for these requirements, such as OVMS-API-044
   --linux LAYOUT       a machine with Linux (spec/conformance.md), for what takes a
-                       guest with a shell; skipped without
+                       guest with a shell, and a wrapper's builds to run
+                       steps in; skipped without
   --name NAME          what the report calls the implementation
   --report FOLDER      write report.txt, .json, .xml (JUnit), .html and badges
   --json               print the report as JSON

@@ -32,18 +32,26 @@ const OF_THE_HOST = [
   "offers no share by virtiofs on this host",
 ]
 
+async function linuxIn(bed: Bed): Promise<readonly string[]> {
+  return (await machineMissing()) ? [] : ["--linux", await bed.packed(UNPACKED)]
+}
+
 test("ovm as a reader and writer passes all that it does not skip, and skips what it cannot be asked", async () => {
-  const run = await report(["wrapper", WRAPPER])
+  await using bed = await Bed.create()
+  const run = await report(["wrapper", WRAPPER, ...(await linuxIn(bed))])
   expect(bad(run)).toEqual([])
   expect(run.status).toBe(0)
-  expect(skips(run)).toEqual(["the wrapper does not validate evidence", "the wrapper does not validate ram"])
+  expect(skips(run).filter((reason) => !OF_THE_HOST.some((words) => reason.includes(words)))).toEqual([
+    "the wrapper does not validate evidence",
+    "the wrapper does not validate ram",
+  ])
   expect(run.results.length).toBeGreaterThan(600)
 })
 
 test("ovm as a runtime passes everything", async () => {
   await using bed = await Bed.create()
-  const linux = (await machineMissing()) ? [] : ["--linux", await bed.packed(UNPACKED)]
-  const run = await report(["runtime", "--start", join(WRAPPER, "../ovm-runtime"), ...linux])
+  const start = ["--start", join(WRAPPER, "../ovm-runtime")]
+  const run = await report(["runtime", ...start, ...(await linuxIn(bed))])
   expect(bad(run)).toEqual([])
   expect(run.status).toBe(0)
   expect(skips(run).filter((reason) => !OF_THE_HOST.some((words) => reason.includes(words)))).toEqual([])

@@ -44,14 +44,25 @@ export function overlayOf(bytes: Buffer): Overlay {
 
 /** A qcow2 that stands alone; fails if it is none, or names a backing file. */
 export function qcow2Disk(bytes: Buffer): Disk {
+  must(headOf(bytes) && bytes.readBigUInt64BE(8) === 0n, "the disk layer names a backing file")
+  return layerOn(bytes)
+}
+
+/** What a guest reads of these layers, base first, whatever their headers name. */
+export function layeredDisk([base, ...above]: readonly Buffer[]): Disk {
+  must(base, "the disk has no layers")
+  return above.reduce((below, bytes) => layerOn(bytes, below), layerOn(base))
+}
+
+function layerOn(bytes: Buffer, below?: Disk): Disk {
   const { size, bits, cluster, table } = headOf(bytes)
-  must(bytes.readBigUInt64BE(8) === 0n, "the disk layer names a backing file")
   const zstd = bytes.readUInt32BE(4) >= 3 && bytes.readUInt32BE(100) > 104 && bytes.readUInt8(104) === 1
   const entry = (at: number) => (at + 8 <= bytes.length ? bytes.readBigUInt64BE(at) : 0n)
   const clusterAt = (index: number): Buffer => {
     const perTable = cluster / 8
     const second = Number(entry(table + Math.floor(index / perTable) * 8) & OFFSET)
     const found = second === 0 ? 0n : entry(second + (index % perTable) * 8)
+    if (found === 0n && below) return below.read(index * cluster, cluster)
     if (found & COMPRESSED) return inflated(bytes, found, bits, zstd)
     const at = Number(found & OFFSET)
     const part = at === 0 || found & 1n ? Buffer.alloc(0) : bytes.subarray(at, at + cluster)

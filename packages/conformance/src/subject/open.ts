@@ -25,7 +25,8 @@ export class Unusable extends Error {}
 
 /** Has `uses` work with what is tested, and cleans up behind it. Throws Unusable if it cannot be started. */
 export async function withSubject<T>(subject: Subject, signal: AbortSignal, uses: Uses<T>): Promise<T> {
-  if (subject.kind === "wrapper") return await uses.wrapper(new Wrapper(await executable(subject.program)))
+  if (subject.kind === "wrapper")
+    return await uses.wrapper(wrapperOf(await executable(subject.program), subject.linux))
   if (subject.kind === "adapter") return await uses.adapter(new Adapter(await executable(subject.program)))
   if (subject.kind === "agent") return await uses.agent(new Agent(await executable(subject.program)))
   if (subject.kind === "registry")
@@ -44,6 +45,10 @@ export async function withSubject<T>(subject: Subject, signal: AbortSignal, uses
     await harness?.close()
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+function wrapperOf(program: string, linux: string | undefined): Wrapper {
+  return new Wrapper(program, linux === undefined ? undefined : resolve(linux))
 }
 
 async function executable(program: string): Promise<string> {

@@ -12,7 +12,7 @@ const NOT_FOUND = 127
 
 /** How long one call may take; one that builds starts machines. */
 const CALL_MS = 30_000
-const BUILD_MS = 110_000
+const BUILD_MS = 250_000
 
 /** What an implementation may do without. */
 export type Optional =
@@ -55,7 +55,11 @@ export interface WrapperCall {
 
 /** A reader and writer behind the executable that spec/conformance.md describes. */
 export class Wrapper {
-  constructor(private readonly program: string) {}
+  constructor(
+    private readonly program: string,
+    /** Path of a layout with a Linux, where the suite was given one. */
+    readonly linux?: string,
+  ) {}
 
   /**
    * Has it do `verb`. Skips if it does not do that; fails if it says nothing sensible.

@@ -102,6 +102,7 @@ export const IMPORTERS: readonly Mutant[] = of([
   ["writes over what is there", "IMP-023", "export/whole-or-as-it-was"],
   ["believes OVM_BUILD_INVALID", "BLD-010", "build/refuses-what-it-does-not-honour"],
   ["believes OVM_BUILD_INVALID", "BLD-041", "build/refuses-files-of-the-host-as-images"],
+  ["believes OVM_POLICY_REFUSED", "BLD-058", "build/policy-of-container-images"],
   ["believes OVM_SIGNER_FAILED", "SIG-051", "sign/program-that-signs-otherwise"],
   ["expands nothing", "BLD-012", "build/variables"],
   ["starts anew", "BLD-032", "build/goes-on-from-what-it-says"],
@@ -117,6 +118,18 @@ export const IMPORTERS: readonly Mutant[] = of([
   ["calls no signature invalid", "SIG-028", "discover/signatures-against-themselves"],
   ["lists no snapshots that came along", "SNP-152", "keep/snapshot-that-came-along"],
   ["says no pointer", "CNF-034", "export/refuses-what-has-no-place"],
+])
+
+/** What looks like a builder (builder.ts). */
+export const BUILDERS: readonly Mutant[] = of([
+  ["copies what links lead to", "BLD-014", "build/in-a-machine"],
+  ["ends well where a step fails", "BLD-016", "build/in-a-machine"],
+  ["makes one layer of two", "BLD-017", "build/in-a-machine"],
+  ["takes a step for one of other modes", "BLD-020", "build/in-a-machine"],
+  ["unpacks by way of links", "BLD-045", "build/in-a-machine"],
+  ["counts the folder whose content is copied", "BLD-052", "build/in-a-machine"],
+  ["says no layer of what was kept", "BLD-053", "build/in-a-machine"],
+  ["says its stages in another order", "BLD-053", "build/in-a-machine"],
 ])
 
 /** ovm, but what it packed is changed afterwards (packer.ts). */

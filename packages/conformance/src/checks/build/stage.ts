@@ -22,7 +22,7 @@ export interface BuildOptions {
   /** `NAME=VALUE` */
   readonly args?: readonly string[]
   /** Files of the context besides the Dockerfile. */
-  readonly files?: Readonly<Record<string, string>>
+  readonly files?: Readonly<Record<string, string | Uint8Array>>
   readonly env?: Readonly<Record<string, string>>
 }
 
@@ -73,15 +73,29 @@ export async function refusesBuild(
   lines: readonly number[],
   options: BuildOptions = {},
 ): Promise<void> {
-  const { layout, code, stderr } = await tried(bench, dockerfile, options)
-  const ended = code ? `with ${code}` : "well"
-  must(code === "OVM_BUILD_INVALID", `the build of ${JSON.stringify(dockerfile)} ended ${ended}`)
+  const said = await refusesBuildWith(bench, "OVM_BUILD_INVALID", dockerfile, options)
   for (const line of lines)
     must(
-      new RegExp(`\\b${line}\\b`).test(stderr),
-      `the refusal does not name line ${line}: ${stderr.trim().slice(0, 300)}`,
+      new RegExp(`\\b${line}\\b`).test(said),
+      `the refusal does not name line ${line}: ${said.slice(0, 300)}`,
     )
-  must(await isEmptyLayout(layout), "the build was refused, and made something")
+}
+
+/** Fails unless it ends with the code, and makes nothing; what it said. */
+export async function refusesBuildWith(
+  bench: Bench,
+  wanted: string,
+  dockerfile: string,
+  options: BuildOptions = {},
+): Promise<string> {
+  const { layout, code, stderr } = await tried(bench, dockerfile, options)
+  const said = stderr.trim()
+  must(
+    code === wanted,
+    `the build of ${JSON.stringify(dockerfile)} ended ${code ? `with ${code}` : "well"}, and not with ${wanted}: ${said.slice(-300)}`,
+  )
+  must(await isEmptyLayout(layout), `the build ended with ${wanted}, and made something`)
+  return said
 }
 
 /** What it wrote down of what it was made of; skips where it writes no provenance. */
