@@ -21,8 +21,10 @@ trap 'rm -rf "$linux"' EXIT
 scripts/machine.sh
 OVM_HOME=$linux/home "$OVM" pack --file "$cache/machine/unpacked.json" --tag linux >/dev/null
 OVM_HOME=$linux/home "$OVM" copy linux "$linux/layout" >/dev/null
+export VIRTIOFSD="${VIRTIOFSD:-$(PATH=$cache/peers/bin:$PATH command -v virtiofsd)}"
 suite wrapper "$root/examples/conformance/ovm-wrapper" --linux "$linux/layout" "$@"
-suite runtime --start "$root/examples/conformance/ovm-runtime" --linux "$linux/layout" "$@"
+suite runtime --start "$root/examples/conformance/ovm-runtime" --linux "$linux/layout" \
+  --wrapper "$root/examples/conformance/ovm-wrapper" "$@"
 named="ovm-vmm-pyqemu of $version"
 suite adapter "$root/examples/adapters/python/ovm-vmm-pyqemu" "$@"
 named=

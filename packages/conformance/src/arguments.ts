@@ -26,9 +26,10 @@ export type Subject =
 
 const KINDS = ["wrapper", "runtime", "adapter", "agent", "registry"] as const
 
-/** What the suite has not, and may be given: path of a machine with Linux. */
+/** What the suite has not, and may be given: path of a machine with Linux, and of a runtime's wrapper. */
 interface Given {
   readonly linux?: string
+  readonly wrapper?: string
 }
 
 export type Plain =
@@ -42,6 +43,7 @@ const OPTIONS = {
   socket: { type: "string" },
   start: { type: "string" },
   linux: { type: "string" },
+  wrapper: { type: "string" },
   name: { type: "string" },
   report: { type: "string" },
   json: { type: "boolean" },
@@ -74,12 +76,17 @@ interface Words {
   readonly socket?: string | undefined
   readonly start?: string | undefined
   readonly linux?: string | undefined
+  readonly wrapper?: string | undefined
 }
 
-function subjectOf([kind, program, ...more]: readonly string[], { socket, start, linux }: Words): Subject {
+function subjectOf(
+  [kind, program, ...more]: readonly string[],
+  { socket, start, linux, wrapper }: Words,
+): Subject {
   if (linux !== undefined && kind !== "runtime" && kind !== "wrapper")
     throw new Misuse("--linux is of a runtime and of a wrapper")
-  const given = linux === undefined ? {} : { linux }
+  if (wrapper !== undefined && kind !== "runtime") throw new Misuse("--wrapper is of a runtime")
+  const given = { ...(linux !== undefined && { linux }), ...(wrapper !== undefined && { wrapper }) }
   if (kind === undefined)
     throw new Misuse(
       "say what is to be tested: wrapper PROGRAM, adapter PROGRAM, agent PROGRAM, registry URL, or runtime",

@@ -19,6 +19,7 @@ import { importChecks } from "./checks/import/all.ts"
 import { inspectChecks } from "./checks/inspect.ts"
 import { keptChecks } from "./checks/kept.ts"
 import { keptAlongChecks } from "./checks/kept-along.ts"
+import { containerPlans } from "./checks/linux/container.ts"
 import { linuxInsidePlans } from "./checks/linux/inside.ts"
 import { linuxSnapshotPlans } from "./checks/linux/snapshot.ts"
 import { networkChangePlans } from "./checks/networks/changes.ts"
@@ -189,6 +190,7 @@ export async function loadSuite(): Promise<Suite> {
       ...snapshots,
       ...policyPlans,
       ...agentPlans,
+      ...containerPlans,
       ...linuxInsidePlans,
       ...linuxSnapshotPlans,
       ...networkChangePlans,

@@ -30,6 +30,8 @@ Options:
   --linux LAYOUT       a machine with Linux (spec/conformance.md), for what takes a
                        guest with a shell, and a wrapper's builds to run
                        steps in; skipped without
+  --wrapper PROGRAM    of a runtime: the wrapper that imports container images,
+                       which are booted then; skipped without
   --name NAME          what the report calls the implementation
   --report FOLDER      write report.txt, .json, .xml (JUnit), .html and badges
   --json               print the report as JSON

@@ -3,6 +3,7 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
+import { findPeer } from "@ovms/testkit/registry.ts"
 import type { Run } from "../src/result.ts"
 
 const ROOT = join(import.meta.dir, "../../..")
@@ -11,6 +12,9 @@ export const OVM = process.env.OVM_BIN ?? join(ROOT, "dist/ovm")
 export const WRAPPER = join(ROOT, "examples/conformance/ovm-wrapper")
 
 export const ADAPTER = join(ROOT, "examples/adapters/python/ovm-vmm-pyqemu")
+
+/** On PATH it would be taken for the shares of all machines where there is KVM. */
+const VIRTIOFSD = findPeer("virtiofsd")
 
 export interface Ended {
   readonly status: number
@@ -21,7 +25,7 @@ export interface Ended {
 /** Runs the built suite to its end, under Node unless another program is named. */
 export async function conformance(args: readonly string[], runtime = "node"): Promise<Ended> {
   const child = spawn(runtime, [PROGRAM, ...args], {
-    env: { ...process.env, OVM },
+    env: { ...process.env, OVM, ...(VIRTIOFSD && { VIRTIOFSD }) },
     stdio: ["ignore", "pipe", "pipe"],
   })
   const text = async (stream: AsyncIterable<Buffer>) =>

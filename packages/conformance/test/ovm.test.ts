@@ -51,7 +51,7 @@ test("ovm as a reader and writer passes all that it does not skip, and skips wha
 test("ovm as a runtime passes everything", async () => {
   await using bed = await Bed.create()
   const start = ["--start", join(WRAPPER, "../ovm-runtime")]
-  const run = await report(["runtime", ...start, ...(await linuxIn(bed))])
+  const run = await report(["runtime", ...start, "--wrapper", WRAPPER, ...(await linuxIn(bed))])
   expect(bad(run)).toEqual([])
   expect(run.status).toBe(0)
   expect(skips(run).filter((reason) => !OF_THE_HOST.some((words) => reason.includes(words)))).toEqual([])

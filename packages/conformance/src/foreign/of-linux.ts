@@ -11,6 +11,7 @@ import type { TarEntry } from "./tar.ts"
 
 /** What a container image has none of: the system's own places, and what would begin in place of `/etc/ovm/init`. */
 const LEFT_OUT = /^(proc|sys|dev|lost\+found|etc\/ovm|sbin\/init|etc\/init.*)$/
+const OF_ITS_ROOT = /^(root=.*|init=.*|rw|ro)$/
 const LONGEST = 100
 /** Bytes of programs that are carried over at most. */
 const MOST = 64 << 20
@@ -20,6 +21,8 @@ export interface LinuxImage {
   /** Path of the layout. */
   readonly image: string
   readonly boot: string
+  /** What its kernel is told, without what says where its root is and what begins. */
+  readonly args: string
 }
 
 /** The first disk of a machine in a layout as a guest reads it. */
@@ -56,7 +59,8 @@ export async function imageOfLinux(linux: string, folder: string, config: object
     skip("the Linux that the suite was given has no kernel and initrd")
   await writeFile(join(boot, "vmlinuz"), await blob(found(oci.layers, manifest.kernel.ref)))
   await writeFile(join(boot, "initrd.img"), await blob(found(oci.layers, manifest.initrd.ref)))
-  return { image, boot }
+  const args = (manifest.kernel.args ?? "").split(" ").filter((word: string) => !OF_ITS_ROOT.test(word))
+  return { image, boot, args: args.join(" ") }
 }
 
 /** Files, folders and links below a folder; owners are of no matter here. */

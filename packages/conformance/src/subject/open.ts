@@ -37,7 +37,11 @@ export async function withSubject<T>(subject: Subject, signal: AbortSignal, uses
     await harness?.start(signal)
     const guest = await writeLayout(join(folder, "guest"), guestArtifact())
     const socket = "socket" in subject ? resolve(subject.socket) : (harness?.socket ?? "")
-    const machines = { guest, ...("linux" in subject && { linux: resolve(subject.linux ?? "") }) }
+    const machines = {
+      guest,
+      ...("linux" in subject && { linux: resolve(subject.linux ?? "") }),
+      ...("wrapper" in subject && { wrapper: new Wrapper(await executable(subject.wrapper ?? "")) }),
+    }
     return await uses.runtime(new Runtime(socket, machines, harness, signal))
   } catch (thrown) {
     throw thrown instanceof Failure ? new Unusable(thrown.message) : thrown

@@ -3,6 +3,7 @@ import { type ApiError, errorOf, goodValue } from "./answers.ts"
 import { exchange, type Question, type Reply } from "./exchange.ts"
 import type { Harness } from "./harness.ts"
 import { Lateness } from "./lateness.ts"
+import type { Wrapper } from "./wrapper.ts"
 
 export interface Network {
   readonly mode: string
@@ -48,10 +49,11 @@ export interface Asking {
   readonly onData?: Question["onData"]
 }
 
-/** Paths of OCI layouts: the suite's guest, and a Linux where the suite was given one. */
+/** Paths of OCI layouts: the suite's guest, and a Linux where the suite was given one; and what imports others. */
 export interface Machines {
   readonly guest: string
   readonly linux?: string
+  readonly wrapper?: Wrapper
 }
 
 /** Between two looks at what is waited for: what comes soon is seen soon. */
@@ -73,6 +75,10 @@ export class Runtime {
 
   get linux(): string | undefined {
     return this.machines.linux
+  }
+
+  get wrapper(): Wrapper | undefined {
+    return this.machines.wrapper
   }
 
   with(signal: AbortSignal): Runtime {

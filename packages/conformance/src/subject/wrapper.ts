@@ -47,6 +47,8 @@ export interface WrapperCall {
   readonly signal: AbortSignal
   /** Variables besides those that every call has. */
   readonly env?: Readonly<Record<string, string>>
+  /** Words of a command that the wrapper is run by. */
+  readonly by?: readonly string[]
   /** How long a file may become that it writes. */
   readonly fileBytes?: number
   /** Its memory is looked at while it runs. */
@@ -78,7 +80,7 @@ export class Wrapper {
 
   /** The same, however it ended. */
   async ended(verb: Verb, args: readonly string[], call: WrapperCall): Promise<Output> {
-    const output = await this.#run([this.program, verb, ...args], verb, call)
+    const output = await this.#run([...(call.by ?? []), this.program, verb, ...args], verb, call)
     if (output.status === UNAVAILABLE)
       skip(`the wrapper does not ${verb}${verb === "validate" ? ` ${args[0]}` : ""}`)
     return output

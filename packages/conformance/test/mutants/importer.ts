@@ -68,11 +68,20 @@ export function afterwards(fault: string, verb: string, args: readonly string[])
     const [machine] = read(layout, entryOf(layout).digest).manifests
     rmSync(pathOf(layout, machine.digest))
   }
+  if (verb === "import" && fault === "unpacks on its own host") unpacked()
   if (verb === "import" && fault === "makes other bytes each time") changeMachine(layout, otherBytes(layout))
   if (verb === "export" && fault === "exports the base alone")
     writeFileSync(file, readFileSync(file).fill(0, 5 << 16, 6 << 16))
   if (verb === "export" && fault === "reads beyond the end")
     writeFileSync(file, readFileSync(file).fill(7, 1 << 20))
+}
+
+/** For a moment, where programs keep what they need no longer. */
+function unpacked(): void {
+  const file = join(process.env.TMPDIR ?? ".", "of-the-image-alone")
+  writeFileSync(file, "")
+  Bun.sleepSync(500)
+  rmSync(file)
 }
 
 function changeLayers(layout: string, edit: (header: Buffer) => void): void {

@@ -96,6 +96,7 @@ export const IMPORTERS: readonly Mutant[] = of([
   ["takes whiteouts for files", "IMP-042", "import/container/layers-in-order"],
   ["gives all to root", "IMP-043", "import/container/entries"],
   ["forgets attributes", "IMP-043", "import/container/entries"],
+  ["unpacks on its own host", "IMP-047", "import/container/nothing-on-the-host"],
   ["exports the base alone", "IMP-020", "export/layers-together"],
   ["reads beyond the end", "DSK-048", "export/layer-larger-than-its-base"],
   ["holds no folder against its sums", "IMP-083", "import/ovf-in-a-folder"],

@@ -52,7 +52,7 @@ export const buildPolicies: readonly Check<Wrapper>[] = [
         writeFile(join(bench.folder, "policy.json"), JSON.stringify({ schemaVersion: 1, ...document }))
       const refuses = (text: string) => refusesBuildWith(bench, "OVM_POLICY_REFUSED", text, { base, boot })
       const builds = (text: string) => built(bench, text, { base, boot })
-      const from = (tag: string) => `FROM ${registry.reference(tag)}\n${LABEL}`
+      const begins = (tag: string) => `FROM ${registry.reference(tag)}\n${LABEL}`
       const scope = registry.reference("image").replace(/:image$/, "")
       // Of one in a file.
       await policy({ default: ANYTHING, local: NOTHING })
@@ -60,19 +60,19 @@ export const buildPolicies: readonly Check<Wrapper>[] = [
       await policy({ default: NOTHING, local: ANYTHING })
       await builds(`FROM base\n${LABEL}`)
       // By the scope of its name, and what is copied from as well.
-      await refuses(from("image"))
+      await refuses(begins("image"))
       await refuses(`FROM base\nCOPY --from=${registry.reference("image")} /srv /srv\n`)
       await policy({ default: NOTHING, local: ANYTHING, scopes: { [scope]: signedBy(keys) } })
       sign(registry, image, others)
-      await refuses(from("image"))
-      await refuses(from("index"))
+      await refuses(begins("image"))
+      await refuses(begins("index"))
       nothingFetched(registry, image)
       // With what is beside the manifest, or the index that it was found through.
       sign(registry, index, keys)
-      await builds(from("index"))
-      await refuses(from("image"))
+      await builds(begins("index"))
+      await refuses(begins("image"))
       sign(registry, image, keys)
-      await builds(from("image"))
+      await builds(begins("image"))
     }),
     profile: "signing",
   },

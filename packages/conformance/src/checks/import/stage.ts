@@ -27,6 +27,7 @@ export interface ImportOptions {
   /** The folder with the kernel and initial RAM disk of a container image. */
   readonly boot?: string
   readonly env?: Readonly<Record<string, string>>
+  readonly by?: readonly string[]
 }
 
 export function bench(
@@ -74,11 +75,11 @@ export async function refuses(
   return stderr
 }
 
-async function tried(bench: Bench, source: string, { boot, env }: ImportOptions) {
+async function tried(bench: Bench, source: string, { boot, ...how }: ImportOptions) {
   const layout = newLayout(bench)
   const words = [source, layout, ...(boot === undefined ? [] : [boot])]
   const { wrapper, ...call } = bench
-  return { layout, ...(await wrapper.call("import", words, { ...call, ...(env && { env }) })) }
+  return { layout, ...(await wrapper.call("import", words, { ...call, ...how })) }
 }
 
 /** Has it write the machine of a layout into a file of the format; the file's path. */

@@ -1,8 +1,9 @@
 import { readLayout } from "../../artifact/layout.ts"
-import { must } from "../../check.ts"
+import { must, skip } from "../../check.ts"
 import { piecesOf } from "../../subject/pieces.ts"
 import { alive, processesWith } from "../../subject/processes.ts"
 import { harnessOf, type Plan } from "../runtime/plan.ts"
+import { agentThatDies } from "./agent-that-dies.ts"
 import { answers, type Linux, linuxOf, output, withLinux } from "./stage.ts"
 
 const TAG = "suite-linux"
@@ -101,7 +102,7 @@ async function taken(linux: Linux): Promise<Taken> {
 }
 
 /** A clone renews what it was told to, and runs its hooks. */
-async function cloned({ runtime, start, snapshot, told }: Taken): Promise<void> {
+async function cloned({ runtime, start, snapshot, told }: Taken): Promise<{ readonly died: boolean }> {
   const id = await start({ manifest: snapshot })
   await answers(runtime, id)
   const { name } = await runtime.status(id)
@@ -116,7 +117,9 @@ async function cloned({ runtime, start, snapshot, told }: Taken): Promise<void> 
   must(host === name && kernel === name, `the clone is called ${host} and ${kernel}, and not ${name}`)
   await tellsTheKernel(clone)
   await zerosForWhatItWasTold(clone, told)
+  const died = await agentThatDies(clone)
   await runtime.ask("DELETE /instances/{instance_id}", id, { query: "force=true" })
+  return { died }
 }
 
 /** Commands in machines of their own. */
@@ -192,6 +195,7 @@ export const linuxSnapshotPlans: readonly Plan[] = [
       "OVMS-AGT-056",
       "OVMS-AGT-071",
       "OVMS-AGT-072",
+      "OVMS-AGT-128",
       "OVMS-API-405",
       "OVMS-API-406",
       "OVMS-API-407",
@@ -203,8 +207,10 @@ export const linuxSnapshotPlans: readonly Plan[] = [
     run: (scene) =>
       withLinux(scene, { network: { mode: "none" }, config: CONFIG }, async (linux) => {
         const found = await taken(linux)
-        await cloned(found)
+        const { died } = await cloned(found)
         await sandboxes(found)
+        if (!died)
+          skip("no process of the guest has a port of virtio open: it is not seen what becomes of its agent")
       }),
   },
 ]

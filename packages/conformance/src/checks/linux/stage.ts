@@ -4,7 +4,7 @@ import { aside } from "../runtime/aside.ts"
 import type { Scene } from "../runtime/plan.ts"
 
 /** How long a Linux may take until an agent answers in it, on an emulated processor of a busy host. */
-const READY_MS = 250_000
+export const READY_MS = 250_000
 
 export interface Said {
   readonly exit_code: number
