@@ -60,6 +60,15 @@ function leftovers(): string[] {
   return [sleeping.trim(), ...readdirSync(tmpdir()).filter((name) => name.startsWith("ovms-conformance-"))]
 }
 
+test("what a runtime leaves that has ended is ended, also where its environment tells nothing", async () => {
+  const before = leftovers()
+  const body = 'cd "$OVMS_CONFORMANCE_HOME"; env -i setsid sleep 98765 >/dev/null 2>&1 & sleep 0.3; exit 3'
+  const { status, stderr } = await conformance(["runtime", "--start", await bed.script("leaving", body)])
+  expect(stderr).toContain("ended with status 3")
+  expect(status).toBe(2)
+  expect(leftovers()).toEqual(before)
+})
+
 test("one that does nothing of all that is asked has passed nothing", async () => {
   const idle = await report(["wrapper", await bed.script("idle", "exit 69"), ...TWO])
   expect(idle.results.map(({ verdict }) => verdict)).toEqual(["skip", "skip"])

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Failure, skip } from "../check.ts"
 import { exchange } from "./exchange.ts"
-import { killMarked, MARK, marked } from "./leftovers.ts"
-import { processesWith } from "./processes.ts"
+import { MARK, marked } from "./leftovers.ts"
+import { processesWith, signal } from "./processes.ts"
 import { runProgram } from "./program.ts"
 import { shellWord } from "./shell-word.ts"
 import { within } from "./within.ts"
@@ -159,8 +159,12 @@ export class Harness {
     for (const made of this.#shared.values()) await made.then((one) => one.close()).catch(() => {})
     await this.forget()
     await this.kill()
-    // What is killed may have begun something the moment before.
-    while ((await killMarked(this.#mark)) > 0) await new Promise((resolve) => setTimeout(resolve, 100))
+    // Machines that a runtime which does not answer has left are known by their folder alone; and what is killed may
+    // have begun something the moment before.
+    for (let left = await this.processes(); left.length > 0; left = await this.processes()) {
+      signal(left, "SIGKILL")
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
     await rm(join(this.home, ".."), { recursive: true, force: true, maxRetries: 5 })
   }
 
