@@ -828,7 +828,7 @@ class _InstanceInfoImage(TypedDict):
 
 
 class InstanceInfoImage(_InstanceInfoImage, total=False):
-    # The OCI manifest that it was pinned to. Absent until it is resolved.
+    # The OCI manifest that it was pinned to; for a file that is an OVMS manifest, what references.md says. Absent until it is resolved.
     digest: Digest
 
 
@@ -1065,7 +1065,7 @@ class Timings(TypedDict, total=False):
     spawn: float
     resume: float
     load: float
-    # Setting the loaded guest going.
+    # For how long the machine runs or ran; no part of total.
     running: float
     total: float
 
@@ -1080,7 +1080,7 @@ class InstanceList(TypedDict):
 class LogLine(TypedDict):
     """One line of the console, without its line end."""
 
-    # When the runtime saw the line; for what was kept before the request, the time of the request.
+    # When the line began to come, as far as that is known; else the time of the request.
     time: Time
     # The line; bytes that are not UTF-8 are replaced by U+FFFD.
     text: str

@@ -1240,7 +1240,7 @@ export interface components {
             readonly image: {
                 /** @description What was asked for. */
                 readonly reference: string;
-                /** @description The OCI manifest that it was pinned to. Absent until it is resolved. */
+                /** @description The OCI manifest that it was pinned to; for a file that is an OVMS manifest, what references.md says. Absent until it is resolved. */
                 readonly digest?: components["schemas"]["Digest"];
             };
             /** @description What runs it. Absent until it is chosen. */
@@ -1412,7 +1412,7 @@ export interface components {
             readonly spawn?: number;
             readonly resume?: number;
             readonly load?: number;
-            /** @description Setting the loaded guest going. */
+            /** @description For how long the machine runs or ran; no part of total. */
             readonly running?: number;
             readonly total?: number;
         };
@@ -1426,7 +1426,7 @@ export interface components {
         };
         /** @description One line of the console, without its line end. */
         readonly LogLine: {
-            /** @description When the runtime saw the line; for what was kept before the request, the time of the request. */
+            /** @description When the line began to come, as far as that is known; else the time of the request. */
             readonly time: components["schemas"]["Time"];
             /** @description The line; bytes that are not UTF-8 are replaced by U+FFFD. */
             readonly text: string;

@@ -21,6 +21,16 @@ export async function alive(pids: readonly number[]): Promise<number[]> {
   return pids.filter((_, at) => states[at] && !/\) [ZX] /.test(states[at] ?? ""))
 }
 
+/** What they are, for whoever has to find them: the number of each, and what it was called with. */
+export async function described(pids: readonly number[]): Promise<string> {
+  const called = await Promise.all(
+    pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => "")),
+  )
+  return pids
+    .map((pid, at) => `${pid} (${called[at]?.replaceAll("\0", " ").trim().slice(0, 100)})`)
+    .join(", ")
+}
+
 /** The one of them that has the most memory: where a guest's RAM is. */
 export async function largest(pids: readonly number[]): Promise<number> {
   const pages = await Promise.all(

@@ -1,11 +1,11 @@
-import { access, writeFile } from "node:fs/promises"
+import { access, readdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { guestArtifact } from "../../artifact/guest.ts"
 import { must, skip } from "../../check.ts"
 import { Registry } from "../../registry/server.ts"
 import type { Instance } from "../../subject/runtime.ts"
-import { type Plan, refusedCreate } from "./plan.ts"
+import { harnessOf, type Plan, refusedCreate } from "./plan.ts"
 
 // What a runtime says of a machine before that runs: instances are made, and none is started.
 
@@ -73,18 +73,26 @@ export const madePlans: readonly Plan[] = [
   },
   {
     name: "title-that-climbs",
-    covers: ["OVMS-OCI-041"],
-    async run({ runtime, machine, folder }) {
-      const title = "../../climbed"
-      const annotations = { "org.opencontainers.image.title": title }
+    covers: ["OVMS-OCI-040", "OVMS-OCI-008"],
+    async run({ runtime, machine }) {
+      const annotations = { "org.opencontainers.image.title": "../../climbed" }
       await refusedCreate(runtime, "OVM_ARTIFACT_INVALID", {
         manifest: await machine({ layer: { annotations } }),
       })
-      const plain = await machine({
-        layer: { annotations: { "org.opencontainers.image.title": "etc/passwd" } },
-      })
-      await runtime.ask("POST /explain", "", { body: { manifest: plain } })
-      must(!(await exists(join(folder, "../climbed"))), "a title became the name of a file")
+    },
+  },
+  {
+    name: "title-of-a-file",
+    covers: ["OVMS-OCI-041"],
+    async run({ runtime, start, machine }) {
+      const { home } = harnessOf(runtime)
+      const title = `titled-${process.hrtime.bigint().toString(36)}`
+      const annotations = { "org.opencontainers.image.title": title }
+      const manifest = await machine({ layer: { annotations } })
+      const id = await start({ manifest })
+      await runtime.says(id, /GUEST-READY[^\n]*\n/)
+      const named = (await readdir(home, { recursive: true })).filter((path) => path.includes(title))
+      must(named.length === 0, `a title became the name of a file: ${named.join(", ")}`)
     },
   },
   {

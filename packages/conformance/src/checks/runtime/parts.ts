@@ -7,7 +7,7 @@ import { ticks } from "../ticks.ts"
 import { aside } from "./aside.ts"
 import { harnessOf, type Plan } from "./plan.ts"
 import { snapshotPlan, snapshotted } from "./snapshots.ts"
-import { processesOf } from "./unreachable.ts"
+import { allEnded, processesOf } from "./unreachable.ts"
 
 // What there is of a machine, or of a runtime, beside its VMM, and what becomes of the rest without it.
 
@@ -87,9 +87,7 @@ export const partPlans: readonly Plan[] = [
         await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
         await runtime.reaches(id, "stopped")
         await runtime.ask(DELETE, id)
-        const left = await alive(pids)
-        signal(left, "SIGKILL")
-        must(left.length === 0, `it was deleted, and ${left.length} processes of it live`)
+        await allEnded(runtime, pids)
       }),
   },
   {

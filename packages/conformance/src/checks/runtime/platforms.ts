@@ -4,7 +4,7 @@ import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
 import { type Artifact, arm64Kernel, artifactOf } from "../../artifact/make.ts"
 import { indexOf, OCI_INDEX } from "../../artifact/platforms.ts"
-import { must } from "../../check.ts"
+import { must, skip } from "../../check.ts"
 import { digestOf, utf8 } from "../../registry/content.ts"
 import { errorOf } from "../../subject/answers.ts"
 import { type Plan, refusedCreate, type Scene } from "./plan.ts"
@@ -26,6 +26,19 @@ async function layoutOf({ folder }: Scene, name: string, entries: readonly Entry
   return layout
 }
 
+/** Skips for a runtime that reads no index, and refuses one as what is no OCI image manifest (OVMS-OCI-002). */
+async function readsIndexes({ runtime, keep }: Scene, manifest: string): Promise<void> {
+  const reply = await runtime.raw("POST", "/instances", { body: { manifest } })
+  if (reply.status < 400) {
+    keep(JSON.parse(reply.text).instance_id)
+    return
+  }
+  const { code, detail } = errorOf("POST /instances", reply)
+  const faults: readonly { requirement?: string }[] = Array.isArray(detail) ? detail : []
+  const isNoManifest = faults.some(({ requirement }) => requirement === "OVMS-OCI-002")
+  if (code === "OVM_ARTIFACT_INVALID" && isNoManifest) skip("the runtime reads no index of machines")
+}
+
 const armed = () => artifactOf({ kernel: arm64Kernel(), document: { architecture: "arm64" } })
 
 export const platformPlans: readonly Plan[] = [
@@ -41,6 +54,7 @@ export const platformPlans: readonly Plan[] = [
         { artifact: first, architecture: "amd64" },
         { artifact: second, architecture: "amd64" },
       ])
+      await readsIndexes(scene, layout)
       for (const overrides of [{}, { platform: "linux/amd64" }]) {
         const { image } = await runtime.status(await create(overrides, layout))
         must(image.digest === first.digest, `of the index it took ${image.digest}, and not ${first.digest}`)
@@ -83,11 +97,16 @@ export const platformPlans: readonly Plan[] = [
   },
   {
     name: "platforms/other-kernel",
-    covers: ["OVMS-IDX-004"],
+    covers: ["OVMS-IDX-004", "OVMS-API-530"],
     async run({ runtime, machine }) {
       const manifest = await machine({ document: { architecture: "arm64" } })
       const body = { manifest, overrides: { platform: "linux/arm64" } }
-      await refusedCreate(runtime, "OVM_KERNEL_INVALID", body)
+      // Where no VMM runs arm64, two refusals apply.
+      const { code, message } = await refusedCreate(runtime, /^OVM_(KERNEL_INVALID|UNSUPPORTED)$/, body)
+      must(
+        code === "OVM_KERNEL_INVALID" || message.includes("/architecture"),
+        `the refusal names neither the kernel nor /architecture: ${message}`,
+      )
     },
   },
 ]

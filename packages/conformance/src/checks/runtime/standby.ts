@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto"
 import { createConnection, type Socket } from "node:net"
-import { must } from "../../check.ts"
-import type { Instance } from "../../subject/runtime.ts"
+import { fail, must, skip } from "../../check.ts"
+import { errorOf } from "../../subject/answers.ts"
+import type { Instance, Runtime } from "../../subject/runtime.ts"
 import { apart } from "./aside.ts"
 import { harnessOf, type Plan, type Scene, TICK_MS } from "./plan.ts"
 
@@ -32,13 +33,21 @@ async function attached({ runtime }: Scene, id: string): Promise<() => Promise<v
   }
 }
 
+/** The ID of a machine that is to be put aside; skips for a runtime that does so with none (OVMS-STA-072). */
+async function askedAside(runtime: Runtime, body: object): Promise<string> {
+  const reply = await runtime.raw("POST", "/start", { body })
+  if (reply.status < 400) return JSON.parse(reply.text).instance_id
+  const { code, message } = errorOf("POST /start", reply)
+  if (code === "OVM_UNSUPPORTED" && reply.text.includes("standbyAfter"))
+    skip("the runtime puts no machine on standby")
+  return fail(`POST /start was refused with ${code}: ${message.slice(0, 300)}`)
+}
+
 /** A machine that is put aside soon, once it has booted: on a host that has much to do it is so before as well. */
-export async function soonAside({ runtime, start }: Scene, overrides: object): Promise<string> {
+export async function soonAside({ runtime, keep }: Scene, overrides: object): Promise<string> {
   const args = `console=ttyS0 tick_ms=${TICK_MS}`
-  const id = await start({
-    manifest: runtime.guest,
-    overrides: { args, standbyAfter: AFTER, ...overrides },
-  })
+  const body = { manifest: runtime.guest, overrides: { args, standbyAfter: AFTER, ...overrides } }
+  const id = keep(await askedAside(runtime, body))
   await runtime.until("the guest has booted", async () => {
     if ((await runtime.logs(id)).includes("GUEST-READY")) return true
     const { reason } = await runtime.status(id)
@@ -73,7 +82,18 @@ function connected(port: number): Promise<Socket | string> {
 
 export const standbyPlans: readonly Plan[] = [
   {
+    name: "standby-or-not",
+    covers: ["OVMS-STA-072"],
+    async run({ runtime, keep }) {
+      const body = { manifest: runtime.guest, overrides: { standbyAfter: 3_600_000 } }
+      const id = keep(await askedAside(runtime, body))
+      const { standby_after: after } = (await runtime.status(id)) as Instance & { standby_after?: number }
+      must(after === 3_600_000, `a machine that is to be put aside has the standby_after ${after}`)
+    },
+  },
+  {
     name: "standby-that-listens",
+    profile: "snapshot",
     covers: ["OVMS-STA-062", "OVMS-STA-063"],
     async run(scene) {
       const { runtime } = scene
@@ -90,6 +110,7 @@ export const standbyPlans: readonly Plan[] = [
   },
   {
     name: "standby-while-somebody-talks",
+    profile: "snapshot",
     covers: ["OVMS-STA-060"],
     waits: true,
     async run(scene) {
@@ -105,6 +126,7 @@ export const standbyPlans: readonly Plan[] = [
   },
   apart({
     name: "standby-that-is-over",
+    profile: "snapshot",
     covers: ["OVMS-STA-064"],
     waits: true,
     async run(scene) {

@@ -1,7 +1,7 @@
 import { readdir, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { must, skip } from "../../check.ts"
-import { alive, processesWith, signal } from "../../subject/processes.ts"
+import { Failure, must, skip } from "../../check.ts"
+import { alive, described, largest, processesWith, signal } from "../../subject/processes.ts"
 import type { Instance, Runtime } from "../../subject/runtime.ts"
 import { apart } from "./aside.ts"
 import { harnessOf, type Plan, type Scene } from "./plan.ts"
@@ -11,12 +11,31 @@ import { harnessOf, type Plan, type Scene } from "./plan.ts"
 const DELETE = "DELETE /instances/{instance_id}"
 const PAUSE = "POST /instances/{instance_id}/pause"
 
+/** How long what is not its VMM may outlive the answer to a delete (OVMS-API-531). */
+const ENDING_MS = 5000
+
 /** The processes that have to do with an instance. */
 export async function processesOf(id: string): Promise<number[]> {
   const all = await processesWith(id)
   return all.length > 0
     ? all
-    : skip("no process on this host has the ID of its instance in its words or place")
+    : skip("no process has the ID of its instance in its command line or in the path of its folder")
+}
+
+/** Nothing of an instance that was deleted lives for long (OVMS-API-531); what does is ended. */
+export async function allEnded(runtime: Runtime, pids: readonly number[]): Promise<void> {
+  let left = await alive(pids)
+  try {
+    await runtime.within("the end of its processes", ENDING_MS, async () => {
+      left = await alive(left)
+      return left.length === 0
+    })
+  } catch (thrown) {
+    if (!(thrown instanceof Failure)) throw thrown
+    throw new Failure(`it was deleted, and of its processes there live ${await described(left)}`)
+  } finally {
+    signal(left, "SIGKILL")
+  }
 }
 
 async function startedAgain({ runtime, signal }: Scene): Promise<void> {
@@ -56,13 +75,15 @@ export const unreachablePlans: readonly Plan[] = [
   },
   apart({
     name: "vmm-that-does-not-answer",
-    covers: ["OVMS-STA-020", "OVMS-STA-021", "OVMS-STA-022", "OVMS-STA-023"],
+    covers: ["OVMS-STA-020", "OVMS-STA-021", "OVMS-STA-022", "OVMS-STA-023", "OVMS-API-531"],
     waits: true,
     async run(scene) {
       const { runtime, boot } = scene
       const id = await boot()
       const pids = await processesOf(id)
-      signal(pids, "SIGSTOP")
+      // What keeps its console, as a process of its own, could not end by itself either.
+      const vmm = [await largest(pids)]
+      signal(vmm, "SIGSTOP")
       try {
         await startedAgain(scene)
         const { state, reachable } = await runtime.status(id)
@@ -73,19 +94,19 @@ export const unreachablePlans: readonly Plan[] = [
         await runtime.refused(PAUSE, "OVM_VMM_UNREACHABLE", id)
         must((await alive(pids)).length === pids.length, "a process of it was ended")
       } finally {
-        signal(pids, "SIGCONT")
+        signal(vmm, "SIGCONT")
       }
       await runtime.until(
         "it is reached again",
         async () => (await runtime.status(id)).reachable === undefined,
       )
       must((await runtime.status(id)).state === "running", "it does not run any more")
-      signal(pids, "SIGSTOP")
+      signal(vmm, "SIGSTOP")
       await startedAgain(scene)
       await runtime.ask(DELETE, id, { query: "force=true" })
-      const left = await alive(pids)
-      signal(left, "SIGKILL")
-      must(left.length === 0, `the instance is gone, and ${left.length} processes of it live`)
+      const left = await alive(vmm)
+      await allEnded(runtime, pids)
+      must(left.length === 0, `it was deleted while its VMM lived, which is ${left}`)
     },
   }),
   apart({
@@ -112,9 +133,7 @@ export const unreachablePlans: readonly Plan[] = [
         })
         await runtime.ask(DELETE, id, { query: "force=true" })
         must(!(await listed(runtime, id)), "it is listed although it was deleted by force")
-        const left = await alive(pids)
-        signal(left, "SIGKILL")
-        must(left.length === 0, `it was deleted, and ${left.length} processes of it live`)
+        await allEnded(runtime, pids)
       } finally {
         await runtime.raw("DELETE", `/volumes/${volume}`)
       }
