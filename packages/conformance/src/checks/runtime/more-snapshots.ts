@@ -135,6 +135,7 @@ export const moreSnapshotPlans: readonly Plan[] = [
   },
   {
     name: "standby",
+    profile: "snapshot",
     covers: ["OVMS-STA-061", "OVMS-STA-063", "OVMS-STA-065", "OVMS-STA-067"],
     async run(scene) {
       const { runtime } = scene
@@ -167,6 +168,7 @@ export const moreSnapshotPlans: readonly Plan[] = [
   },
   {
     name: "standby-that-is-stopped",
+    profile: "snapshot",
     covers: ["OVMS-STA-066", "OVMS-STA-068"],
     async run(scene) {
       const { runtime, folder } = scene

@@ -70,12 +70,12 @@ export const socketPlans: readonly Plan[] = [
   }),
   {
     name: "second-runtime",
-    covers: ["OVMS-API-003"],
+    covers: ["OVMS-API-003", "OVMS-CNF-056"],
     async run({ runtime }) {
       const { status, said } = await harnessOf(runtime).second()
       must(
         status !== 0 && said.includes("OVM_DAEMON_RUNNING"),
-        `a second runtime ended with ${status}: ${said}`,
+        `a second runtime ended with ${status}, and said ${said || "nothing, on standard error either"}`,
       )
       await runtime.ask("GET /health")
     },
