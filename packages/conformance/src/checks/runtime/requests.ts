@@ -150,6 +150,26 @@ export const requestPlans: readonly Plan[] = [
     },
   },
   {
+    name: "two-refusals",
+    covers: ["OVMS-API-530"],
+    async run({ runtime, create }) {
+      const either = /^OVM_(REQUEST_INVALID|INSTANCE_UNKNOWN|STATE_CONFLICT)$/
+      await runtime.refused("DELETE /instances/{instance_id}", either, "nobody", { query: "force=perhaps" })
+      for (const body of [{ name: "one", surplus: 1 }, {}])
+        await runtime.refused("POST /instances/{instance_id}/rename", either, "nobody", { body })
+      const id = await create()
+      const before = await runtime.status(id)
+      const surplus = { query: "surplus=1", body: { name: `${before.name}-2`, surplus: 1 } }
+      await runtime.refused("POST /instances/{instance_id}/rename", either, id, surplus)
+      await runtime.refused("POST /instances/{instance_id}/pause", either, id, { body: { surplus: 1 } })
+      const { name, state } = await runtime.status(id)
+      must(
+        name === before.name && state === before.state,
+        `what was refused has changed it: ${name}, ${state}`,
+      )
+    },
+  },
+  {
     name: "damaged-kernel",
     covers: ["OVMS-API-022", "OVMS-REF-013", "OVMS-SEC-001"],
     async run({ runtime, folder }) {
