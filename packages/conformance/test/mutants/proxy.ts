@@ -72,6 +72,9 @@ const granted = (path: RegExp, value: unknown): Fault => ({
   },
 })
 
+/** What was deleted or stopped, as it was answered. */
+const GONE = new Set<string>()
+const UNKNOWN = { errors: [{ code: "OVM_INSTANCE_UNKNOWN", message: "there is no such instance" }] }
 const TAKEN = { snapshot_ref: `sha256:${"0".repeat(64)}` }
 const PORT = { guest: 80, host: 8080, address: "127.0.0.1", protocol: "tcp" }
 
@@ -260,6 +263,64 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "wakes nobody who is called": inAnswer(STATUS, (info) => {
     if (info.network?.ports) info.network.ports = info.network.ports.map((one: Json) => ({ ...one, host: 9 }))
   }),
+  "deletes its record alone": {
+    instead: ({ method, url }) => {
+      const [, id = ""] = /^\/(?:instances|status)\/([^/?]+)/.exec(url) ?? []
+      if (method === "DELETE" && url.endsWith("?force=true")) GONE.add(id)
+      else if (method !== "GET" || !GONE.has(id)) return
+      return method === "DELETE" ? { status: 204, headers: {}, body: "" } : reply(404, UNKNOWN)
+    },
+    answer: (answer, { method, url }) => {
+      if (method === "GET" && url === "/instances")
+        answer.body = json(answer.body, (list) => {
+          list.instances = list.instances.filter((one: Json) => !GONE.has(one.instance_id))
+        })
+    },
+  },
+  "says stopped and lets it run": {
+    instead: ({ url, body }) => {
+      if (url !== "/stop") return
+      GONE.add(JSON.parse(body).instance_id)
+      return reply(200, { status: "stopped" })
+    },
+    answer: (answer, { url }) => {
+      if (!STATUS.test(url) || !GONE.has(url.slice("/status/".length))) return
+      answer.body = json(answer.body, (info) => {
+        Object.assign(info, { state: "stopped", stop_method: "killed", exit: { reason: "quit" } })
+        for (const name of ["rss", "cpu_time_ms", "disk_read", "disk_written"]) delete info.resources[name]
+      })
+    },
+  },
+  "ignores unknown members of what it only makes": inMade((body) => {
+    delete body.surplus
+    delete body.overrides?.surplus
+  }),
+  "loses lines of consoles": {
+    answer: (answer, { url }) => {
+      if (url.startsWith("/logs/")) answer.body = answer.body.replace(/TICK 7\r?\n/g, "")
+    },
+  },
+  "tells of no exit": {
+    answer: (answer, { url }) => {
+      if (url.startsWith("/events"))
+        answer.body = answer.body.replace(/"exit":\{[^}]*\},|,"exit":\{[^}]*\}/g, "")
+    },
+  },
+  "calls a start that was given up failed": inAnswer(STATUS, (info) => {
+    if (info.stop_method === "cancelled")
+      Object.assign(info, { state: "failed", error: { code: "OVM_INTERRUPTED", message: "it was given up" } })
+  }),
+  "looks at the day of since": {
+    ask: (asked) => {
+      const since = Date.parse(/since=([^&]*)/.exec(asked.url)?.[1] ?? "")
+      if (Math.abs(Date.now() - since) < 80_000_000) asked.url = asked.url.replace(/\?.*$/, "")
+    },
+  },
+  "counts no processor time": {
+    answer: (answer, { url }) => {
+      if (url === "/metrics") answer.body = answer.body.replace(/^ovm_instance_cpu_seconds_total.*\n/gm, "")
+    },
+  },
   "hands on what Ignition was told": {
     answer: (answer, { url }) => {
       if (url.startsWith("/logs/")) answer.body = answer.body.replace("FW_CFG none", "FW_CFG 2 [{}]")

@@ -209,6 +209,14 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["hands on what Ignition was told", "FBC-014", "runtime/snapshot/ignition-is-gone"],
   ["takes commas for ends", "SEC-020", "runtime/texts-that-are-no-options"],
   ["wakes nobody who is called", "STA-062", "runtime/standby-that-listens"],
+  ["deletes its record alone", "CNF-053", "runtime/delete"],
+  ["says stopped and lets it run", "STA-020", "runtime/stop"],
+  ["ignores unknown members of what it only makes", "API-011", "runtime/unknown-member-named"],
+  ["loses lines of consoles", "API-070", "runtime/boots"],
+  ["tells of no exit", "API-230", "runtime/events"],
+  ["calls a start that was given up failed", "STA-003", "runtime/stop-of-the-starting"],
+  ["looks at the day of since", "API-075", "runtime/logs-since"],
+  ["counts no processor time", "API-220", "runtime/metrics"],
 ])
 
 /** ovm, but it takes its policy otherwise (lax.ts). */

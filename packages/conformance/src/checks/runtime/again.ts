@@ -1,4 +1,5 @@
 import { must } from "../../check.ts"
+import { ticks } from "../ticks.ts"
 import type { Plan } from "./plan.ts"
 
 const START = "POST /instances/{instance_id}/start"
@@ -82,14 +83,18 @@ export const againPlans: readonly Plan[] = [
     name: "logs-since",
     covers: ["OVMS-API-075"],
     async run({ runtime, boot }) {
-      const id = await boot("ticks=2 off=1")
-      await runtime.reaches(id, "stopped")
+      const id = await boot()
       const since = (days: number) => `since=${new Date(Date.now() + days * 86_400_000).toISOString()}`
       must((await runtime.logs(id, since(1))) === "", "it says what came before a day that is still to come")
       must(
         (await runtime.logs(id, since(-1))).includes("GUEST-READY"),
         "it leaves out what came since yesterday",
       )
+      // What is there now came before, and by more than the second that is left open.
+      await new Promise((resolve) => setTimeout(resolve, 2500))
+      const [before, now] = [ticks(await runtime.logs(id)), since(0)]
+      await runtime.until("it says what came since", async () => ticks(await runtime.logs(id, now)) > before)
+      must(!(await runtime.logs(id, now)).includes("GUEST-READY"), "it says what came seconds before since")
     },
   },
   {

@@ -1,6 +1,8 @@
 import { must } from "../../check.ts"
+import { alive, largest, processesWith } from "../../subject/processes.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import { ticks } from "../ticks.ts"
+import { endsWhole, leavesNoFile } from "./left.ts"
 import type { Plan, Scene } from "./plan.ts"
 
 /** A guest that ends by itself. */
@@ -41,11 +43,29 @@ export const lifePlans: readonly Plan[] = [
     ],
     async run({ runtime, boot }) {
       const id = await boot("word=suite-7")
-      const text = await runtime.says(id, /TICK 2\r?\n/)
+      const text = await runtime.says(id, /TICK 10\r?\n/)
+      for (let n = 1; n <= 10; n++)
+        must(new RegExp(`TICK ${n}\\r?\\n`).test(text), `the console lacks TICK ${n}, which the guest wrote`)
       must(/CMDLINE \[.*word=suite-7.*\]/.test(text), "the guest does not have the arguments of the start")
       const instance = await runtime.status(id)
       must(instance.state === "running", `a guest that counts is ${instance.state}`)
       must(/^sha256:[0-9a-f]{64}$/.test(instance.image.digest ?? ""), "the image has no digest")
+    },
+  },
+  {
+    name: "running-with-a-vmm",
+    covers: ["OVMS-STA-035"],
+    async run({ runtime, start }) {
+      const id = await start({ manifest: runtime.guest, overrides: { args: "console=ttyS0 tick_ms=50" } })
+      await runtime.until("it is running", async () => {
+        const { state } = await runtime.status(id)
+        must(state === "starting" || state === "running", `what is being started is ${state}`)
+        return state === "running"
+      })
+      const then = await processesWith(id)
+      await runtime.says(id, /TICK 1\r?\n/)
+      const vmm = await largest(await alive(await processesWith(id)))
+      must(vmm === 0 || then.includes(vmm), "it was said to be running before there was a VMM")
     },
   },
   {
@@ -60,14 +80,31 @@ export const lifePlans: readonly Plan[] = [
   },
   {
     name: "stop",
-    covers: ["OVMS-API-041", "OVMS-API-045", "OVMS-STA-003", "OVMS-STA-002", "OVMS-API-064", "OVMS-API-073"],
+    covers: [
+      "OVMS-API-041",
+      "OVMS-API-045",
+      "OVMS-API-080",
+      "OVMS-STA-003",
+      "OVMS-STA-002",
+      "OVMS-STA-020",
+      "OVMS-API-064",
+      "OVMS-API-073",
+      "OVMS-CNF-053",
+    ],
     async run({ runtime, boot }) {
       const id = await boot()
+      const pids = await processesWith(id)
       const body = { instance_id: id, grace_ms: 0 }
       const { status } = await runtime.ask<{ status: string }>("POST /stop", "", { body })
       must(/^(stopping|stopped)$/.test(status), `the stop was answered with ${status}`)
       const ended = await runtime.reaches(id, "stopped")
       must(/^(ended|killed)$/.test(ended.stop_method ?? ""), `stop_method is ${ended.stop_method}`)
+      await endsWhole(runtime, id, pids)
+      const { instances } = await runtime.ask<{ instances: readonly Instance[] }>("GET /instances")
+      must(
+        instances.some((one) => one.instance_id === id),
+        "the list lacks an instance that has ended",
+      )
       must((await runtime.logs(id)).includes("GUEST-READY"), "the console is gone")
       await runtime.ask("POST /stop", "", { body })
       must((await runtime.status(id)).state === "stopped", "what had ended changed its state")
@@ -94,13 +131,16 @@ export const lifePlans: readonly Plan[] = [
   },
   {
     name: "delete",
-    covers: ["OVMS-API-080", "OVMS-API-081", "OVMS-API-082"],
+    covers: ["OVMS-API-080", "OVMS-API-081", "OVMS-API-082", "OVMS-CNF-053"],
     async run(scene) {
       const id = await scene.boot()
       const operation = "DELETE /instances/{instance_id}"
+      const pids = await processesWith(id)
       await scene.runtime.refused(operation, "OVM_STATE_CONFLICT", id)
       await scene.runtime.ask(operation, id, { query: "force=true" })
       await removed(scene, id)
+      await endsWhole(scene.runtime, id, pids)
+      await leavesNoFile(scene.runtime, id)
     },
   },
   {
@@ -150,10 +190,23 @@ export const lifePlans: readonly Plan[] = [
     name: "started-again",
     covers: ["OVMS-API-163", "OVMS-API-166"],
     async run({ runtime, boot }) {
-      const id = await boot("ticks=5 off=1 word=again")
-      await runtime.reaches(id, "stopped")
+      const overrides = { memory: 64 << 20, vcpus: 2, network: { mode: "none" } }
+      const id = await boot("ticks=5 off=1 word=again", overrides)
+      const first = (await runtime.reaches(id, "stopped")).network?.mode
       await runtime.ask("POST /instances/{instance_id}/start", id)
+      await runtime.says(id, /GUEST-READY[^\n]*\n/)
       const text = await runtime.says(id, /CMDLINE \[.*word=again.*\]/)
+      const kib = Number(/ram_kib=(\d+)/.exec(text)?.[1])
+      must(
+        kib > 60 * 1024 && kib <= 64 * 1024,
+        `started again the guest finds ${kib} KiB of RAM, and not 64 MiB`,
+      )
+      const { resources, network } = await runtime.status(id)
+      must(
+        resources.memory === 64 << 20 && resources.vcpus === 2,
+        `started again it has ${resources.vcpus} vCPUs and ${resources.memory} bytes, and not 2 and 64 MiB`,
+      )
+      must(network?.mode === first, `its network was ${first}, and is ${network?.mode} now`)
       must(text.split("GUEST-READY").length === 2, "the console did not begin anew")
       const previous = await runtime.logs(id, "previous=true")
       must(previous.includes("GUEST-OFF"), "the console of the life before is not there with previous=true")

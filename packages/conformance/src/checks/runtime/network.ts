@@ -1,5 +1,5 @@
 import { createConnection, createServer } from "node:net"
-import { must } from "../../check.ts"
+import { must, skip } from "../../check.ts"
 import type { Instance, Runtime } from "../../subject/runtime.ts"
 import { type Plan, refusedCreate } from "./plan.ts"
 
@@ -178,7 +178,12 @@ export const networkPlans: readonly Plan[] = [
   {
     name: "network/names-without-addresses",
     covers: ["OVMS-API-262"],
-    async run({ runtime }) {
+    async run({ runtime, keep }) {
+      // Who refuses every list has not looked at the name.
+      const body = asking(runtime, { mode: "user", allow: ["192.0.2.1"] })
+      const { status, text } = await runtime.raw("POST", "/instances", { body })
+      if (status >= 400) return skip("the runtime has no lists of addresses here: allow is refused")
+      keep(JSON.parse(text).instance_id)
       await refusedCreate(
         runtime,
         "OVM_UNSUPPORTED",

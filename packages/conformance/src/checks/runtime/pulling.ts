@@ -99,12 +99,13 @@ export const pullingPlans: readonly Plan[] = [
   },
   {
     name: "stop-of-the-starting",
-    covers: ["OVMS-API-044"],
+    covers: ["OVMS-API-044", "OVMS-API-045", "OVMS-STA-003"],
     run: (scene) =>
       withRegistry(async (registry) => {
         const id = await pulling(scene, registry)
         await scene.runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
-        await scene.runtime.reaches(id, "stopped", "failed")
+        const { stop_method } = await scene.runtime.reaches(id, "stopped")
+        must(stop_method === "cancelled", `a start was given up, and stop_method is ${stop_method}`)
       }),
   },
   apart({

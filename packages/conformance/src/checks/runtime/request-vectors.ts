@@ -25,6 +25,8 @@ export function requestVectorPlans(vectors: readonly Vector[]): Plan[] {
         const id = place.includes("{") ? await create() : ""
         const query = operation === "exec-control" ? { query: "attachment=suite" } : {}
         const body = bytesOf(input as VectorDocument)
+        // What makes an instance takes the body of a start.
+        if (operation === "start") await runtime.refused("POST /instances", code, "", { body })
         const { message } = await runtime.refused(place, code, id, { body, ...query })
         const named = faults.flatMap(({ pointer }) => pointer.split("/").at(-1) || [])
         const plain = named.map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"))

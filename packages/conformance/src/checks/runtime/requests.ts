@@ -114,14 +114,24 @@ export const requestPlans: readonly Plan[] = [
   {
     name: "unknown-member-named",
     covers: ["OVMS-API-011", "OVMS-API-012", "OVMS-ERR-005"],
-    async run({ runtime }) {
-      const bodies = [
-        { manifest: "a", surplus: 1 },
-        { manifest: "a", overrides: { surplus: 1 } },
+    async run({ runtime, create }) {
+      const manifest = runtime.guest
+      const bodies: readonly [operation: string, body: object, id?: string][] = [
+        ["POST /start", { manifest }],
+        ["POST /start", { manifest, overrides: { surplus: 1 } }],
+        ["POST /instances", { manifest }],
+        ["POST /instances", { manifest, overrides: { surplus: 1 } }],
+        ["POST /explain", { manifest }],
+        ["POST /volumes", { name: "suite-surplus", size: 1 << 20 }],
+        ["POST /stop", { instance_id: await create() }],
+        ["POST /instances/{instance_id}/rename", { name: "suite-surplus" }, await create()],
+        ["POST /instances/{instance_id}/ports", { guest: 80 }, await create()],
+        ["POST /instances/{instance_id}/commit", { name: "localhost/suite-surplus:1" }, await create()],
       ]
-      for (const body of bodies) {
-        const { message } = await runtime.refused("POST /start", "OVM_REQUEST_INVALID", "", { body })
-        must(message.includes("surplus"), `the message does not name the member: ${message}`)
+      for (const [operation, fine, id] of bodies) {
+        const body = "overrides" in fine ? fine : { ...fine, surplus: 1 }
+        const { message } = await runtime.refused(operation, "OVM_REQUEST_INVALID", id, { body })
+        must(message.includes("surplus"), `the message of ${operation} does not name the member: ${message}`)
       }
     },
   },

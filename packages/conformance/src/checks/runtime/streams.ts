@@ -10,6 +10,7 @@ interface Event {
   readonly type: string
   readonly time: string
   readonly instance_id?: string
+  readonly exit?: { readonly reason: string }
 }
 
 /** The events that the runtime has kept, each held against its schema. */
@@ -106,6 +107,9 @@ export const streamPlans: readonly Plan[] = [
       const own = (await events(runtime)).filter(({ instance_id }) => instance_id === id)
       const types = own.map(({ type }) => type).filter((type) => type !== "stopping")
       must(types.join() === "starting,running,stopped,removed", `the events are ${types.join(", ")}`)
+      must(own.find(({ type }) => type === "stopped")?.exit, "the event of its end has no exit")
+      const ids = (await events(runtime)).map(({ id }) => id)
+      must(new Set(ids).size === ids.length, "two events have one id")
       const times = own.map(({ time }) => Date.parse(time))
       must(
         times.every((time, at) => time >= (times[at - 1] ?? 0)),
@@ -123,6 +127,34 @@ export const streamPlans: readonly Plan[] = [
     },
   },
   {
+    name: "follows-events",
+    covers: ["OVMS-API-230", "OVMS-API-231"],
+    async run({ runtime, create }) {
+      let made: Promise<string> | undefined
+      let id: string | undefined
+      const remove = async (one: string) => {
+        await runtime.ask("DELETE /instances/{instance_id}", one)
+        return one
+      }
+      const first = await remove(await create())
+      const { text } = await runtime.raw("GET", "/events", {
+        query: "follow=true",
+        // Told of what is kept, it does what it has to be told of next.
+        onData: (told) => {
+          if (!told.includes(first)) return false
+          made ??= create().then((other) => {
+            id = other
+            return remove(other)
+          })
+          made.catch(() => {})
+          return id !== undefined && told.includes(id)
+        },
+      })
+      must(made !== undefined, "what is kept is not told when it is followed")
+      must(text.includes(await made), "the stream of what comes ended, and did not tell of it")
+    },
+  },
+  {
     name: "metrics",
     covers: ["OVMS-API-220"],
     async run({ runtime, boot }) {
@@ -134,6 +166,8 @@ export const streamPlans: readonly Plan[] = [
         new RegExp(`^ovm_instance_memory_bytes\\{.*${id}.*\\} 33554432$`, "m").test(text),
         "the memory is missing",
       )
+      for (const name of ["ovm_instance_resident_bytes", "ovm_instance_cpu_seconds_total"])
+        must(new RegExp(`^${name}\\{.*${id}.*\\} \\d`, "m").test(text), `there is no ${name} of what runs`)
     },
   },
 ]
