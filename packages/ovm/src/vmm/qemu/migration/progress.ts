@@ -1,6 +1,11 @@
+import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../../../content/interfaces.ts"
 import { OvmError } from "../../../errors.ts"
 import type { Qmp } from "../qmp.ts"
+
+/** How long QEMU may take to put a migration away that has ended. */
+const PUT_AWAY_MS = 10_000
+const LOOK_MS = 5
 
 /** In case an event is lost. */
 const LOOK_AGAIN_MS = 50
@@ -18,6 +23,22 @@ export async function migrationStatus(qmp: Qmp): Promise<{ status: string; reaso
   return {
     status: typeof told.status === "string" ? told.status : "none",
     reason: typeof reason === "string" ? reason : undefined,
+  }
+}
+
+/**
+ * Returns once QEMU would begin another migration: it says of the last one that it has ended, and from QEMU 8 on puts it
+ * away somewhat later. Throws OVM_VMM_TIMEOUT.
+ */
+export async function migrationPutAway(qmp: Qmp): Promise<void> {
+  for (const deadline = performance.now() + PUT_AWAY_MS; ; await sleep(LOOK_MS)) {
+    const known = (await qmp.execute("query-yank")) as readonly { readonly type?: unknown }[]
+    if (!known.some(({ type }) => type === "migration")) return
+    if (performance.now() > deadline)
+      throw new OvmError(
+        "OVM_VMM_TIMEOUT",
+        `QEMU has not put its last migration away within ${PUT_AWAY_MS} ms`,
+      )
   }
 }
 

@@ -17,7 +17,7 @@ import { endStray } from "../../process/stray.ts"
 import { COUNTING, DISK, SnapshotBench } from "../../snapshot-bench.testing.ts"
 import { findQemu } from "../find.ts"
 import { IGNORE_SHARED } from "../migration/format.ts"
-import { waitForMigration } from "../migration/progress.ts"
+import { migrationPutAway, waitForMigration } from "../migration/progress.ts"
 import { listenForStream, type Receiver, SNAPSHOT_SOCKET } from "../migration/receiver.ts"
 import { RAM_ID } from "../model.ts"
 import { connectQmp, type Qmp } from "../qmp.ts"
@@ -241,6 +241,7 @@ describe.skipIf(missing !== "")(`a snapshot that nobody ended ${missing}`, () =>
     })
     // QEMU lost 3 to 4 of a hundred.
     for (let round = 0; round < 200; round++) {
+      await migrationPutAway(qmp)
       await qmp.execute("migrate", { uri: "unix:drain.sock" })
       for (const end = performance.now() + Math.random() * 5; performance.now() < end; ) {}
       await takeBack(qmp, { directory, files: [], running: true })

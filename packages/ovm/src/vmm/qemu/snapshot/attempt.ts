@@ -114,9 +114,9 @@ export async function runState(qmp: Qmp): Promise<string> {
  * refuses that).
  */
 export function untriedNote(version: string): string {
-  return /^7\.2(\.|$)/.test(version)
+  return /^(7\.2|10\.0)(\.|$)/.test(version)
     ? ""
-    : ` (this is QEMU ${version}; snapshots have been tried with 7.2 only)`
+    : ` (this is QEMU ${version}; snapshots have been tried with 7.2 and 10.0 only)`
 }
 
 /** Says of an error what a snapshot adds to it, keeping its code. */

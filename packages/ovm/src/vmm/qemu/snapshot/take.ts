@@ -13,7 +13,7 @@ import {
 import { isAlive } from "../../process/identity.ts"
 import type { InstantSink, SnapshotParts } from "../../snapshot.ts"
 import { IGNORE_SHARED } from "../migration/format.ts"
-import { type MigrationWait, waitForMigration } from "../migration/progress.ts"
+import { type MigrationWait, migrationPutAway, waitForMigration } from "../migration/progress.ts"
 import { listenForStream, type Received, type Receiver, SNAPSHOT_SOCKET } from "../migration/receiver.ts"
 import { RAM_ID } from "../model.ts"
 import type { Qmp } from "../qmp.ts"
@@ -106,6 +106,7 @@ async function migrate(
     "max-bandwidth": BANDWIDTH,
     "downtime-limit": steps[0].downtime,
   })
+  await migrationPutAway(qmp)
   clock.lap("prepare")
   if (stopped) await qmp.execute("stop")
   await qmp.execute("migrate", { uri: `unix:${SNAPSHOT_SOCKET}` })
