@@ -45,6 +45,7 @@ import { bzImagePlans } from "./checks/runtime/bzimage.ts"
 import { committedPlans } from "./checks/runtime/committed.ts"
 import { crowdPlans } from "./checks/runtime/crowds.ts"
 import { defaultPlans } from "./checks/runtime/defaults.ts"
+import { diskVectorPlans } from "./checks/runtime/disk-vectors.ts"
 import { diskPlans } from "./checks/runtime/disks.ts"
 import { endedWhileTakenPlans } from "./checks/runtime/ended-while-taken.ts"
 import { forkPlans } from "./checks/runtime/fork.ts"
@@ -106,7 +107,7 @@ export interface Suite {
 
 export async function loadSuite(): Promise<Suite> {
   const vectors = await loadVectors()
-  const requests = [...requestPlans, ...requestVectorPlans(vectors)]
+  const requests = [...requestPlans, ...requestVectorPlans(vectors), ...diskVectorPlans(vectors)]
   const made = [
     ...madePlans,
     ...namePlans,

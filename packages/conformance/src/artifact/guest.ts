@@ -31,6 +31,7 @@ export function guestArtifact(more: Uint8Array = new Uint8Array(), changes: Chan
     },
     diskless: changes.diskless ?? true,
     ...(changes.disk && { disk: changes.disk }),
+    ...(changes.format !== undefined && { format: changes.format }),
     ...(changes.layer && { layer: changes.layer }),
   })
 }

@@ -48,8 +48,9 @@ export interface Changes {
   readonly document?: object
   readonly diskless?: boolean
   readonly kernelless?: boolean
-  /** The bytes of its disk. */
+  /** The bytes of its disk, and what they are said to be; raw unless told. */
   readonly disk?: Buffer
+  readonly format?: string
   /** Of the OCI manifest and of its kernel's descriptor. */
   readonly oci?: object
   readonly layer?: object
@@ -62,7 +63,7 @@ export interface Changes {
 /** A machine with a kernel and a raw disk of 1 KiB, and what is to be otherwise. */
 export function artifactOf(changes: Changes = {}): Artifact {
   const kernel = changes.kernel ?? kernelOf(0)
-  const disk = changes.disk ?? Buffer.alloc(1024, 7)
+  const { disk = Buffer.alloc(1024, 7), format = "raw" } = changes
   const typed = (name: string) =>
     `application/vnd.${changes.org === undefined ? "" : `${changes.org}.`}ovms.${name}`
   const document = {
@@ -72,16 +73,16 @@ export function artifactOf(changes: Changes = {}): Artifact {
     os: "linux",
     architecture: "amd64",
     ...(!changes.kernelless && { kernel: { ref: digestOf(kernel), args: "console=ttyS0" } }),
-    ...(!changes.diskless && { diskLayers: [{ ref: digestOf(disk), format: "raw", size: disk.length }] }),
+    ...(!changes.diskless && { diskLayers: [{ ref: digestOf(disk), format, size: disk.length }] }),
     ...changes.document,
   }
   const manifest = Buffer.from(JSON.stringify(document))
   const own = described(typed("manifest.v1+json"), manifest, "manifest.json")
   const empty = utf8("{}")
-  const tar = described("application/vnd.oci.image.layer.v1.tar", disk, "disk0.raw")
+  const tar = described("application/vnd.oci.image.layer.v1.tar", disk, `disk0.${format}`)
   const layers = [
     { ...described(typed("kernel.v1"), kernel, "kernel.bin"), ...changes.layer },
-    { ...tar, annotations: { ...tar.annotations, "ovms.format": "raw" } },
+    { ...tar, annotations: { ...tar.annotations, "ovms.format": format } },
   ].slice(0, changes.diskless ? 1 : 2)
   const plain = { mediaType: "application/vnd.oci.empty.v1+json", digest: digestOf(empty), size: 2 }
   const oci = {
