@@ -27,8 +27,8 @@ export async function migrationStatus(qmp: Qmp): Promise<{ status: string; reaso
 }
 
 /**
- * Returns once QEMU would begin another migration: it says of the last one that it has ended, and from QEMU 8 on puts it
- * away somewhat later. Throws OVM_VMM_TIMEOUT.
+ * Returns once QEMU would begin another migration: it says of the last one that it has ended, and QEMU 10 puts it away
+ * somewhat later. Throws OVM_VMM_TIMEOUT.
  */
 export async function migrationPutAway(qmp: Qmp): Promise<void> {
   for (const deadline = performance.now() + PUT_AWAY_MS; ; await sleep(LOOK_MS)) {
