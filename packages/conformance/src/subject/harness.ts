@@ -93,12 +93,12 @@ export class Harness {
       stdio: ["ignore", "ignore", said.fd, ...(given ? [given.descriptor] : [])],
       detached: true,
     })
-    await said.close()
-    this.#child = child
-    await given?.passed()
     let ended = false
     child.on("error", () => (ended = true))
     child.on("exit", () => (ended = true))
+    this.#child = child
+    await said.close()
+    await given?.passed()
     const deadline = performance.now() + START_MS
     while (performance.now() < deadline && !signal.aborted) {
       if (child.exitCode === UNAVAILABLE) skip("the runtime cannot be given such settings")
