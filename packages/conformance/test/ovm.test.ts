@@ -1,8 +1,11 @@
-import { expect, test } from "bun:test"
+import { expect, setDefaultTimeout, test } from "bun:test"
 import { join } from "node:path"
 import { machineMissing, UNPACKED } from "@ovms/testkit/machines.ts"
 import type { Run } from "../src/result.ts"
 import { Bed, report, WRAPPER } from "./bed.ts"
+
+// Each check has a bound of its own, and how many there are at a time is the host's.
+setDefaultTimeout(1_800_000)
 
 // OVMS-CNF-010 to OVMS-CNF-014, OVMS-CNF-030: the reference implementation.
 
