@@ -119,10 +119,6 @@ export async function agentInside(
   }
   instance.assertUsable()
   const { id, state, info, agent } = instance
-  if (state === "starting" && !signal?.aborted)
-    throw new OvmError("OVM_AGENT_UNAVAILABLE", `instance ${id} is still being started`, {
-      hint: `ovm status ${id} shows how far it came`,
-    })
   if (state !== "running")
     throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} is ${state}`, { detail: { state } })
   if (!info.agent || !agent)
