@@ -238,7 +238,7 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
       status: 125,
       stderr: expect.stringMatching(/OVM_UNSUPPORTED.*agent[\s\S]*ovm snapshot/),
     })
-    expect(await run("--wait", "1", "bare:1", "true")).toMatchObject({
+    expect(await run("--wait", "3", "bare:1", "true")).toMatchObject({
       status: 125,
       stderr: expect.stringContaining("OVM_AGENT_UNAVAILABLE"),
     })
