@@ -140,12 +140,17 @@ export class Runtime {
   }
 
   /** Looks until `look` gives something; fails with `what` when the time of the check is over. */
-  async until<T>(what: string, look: () => Promise<T | undefined | false>, limitMs = 60_000): Promise<T> {
+  async until<T>(
+    what: string | (() => Promise<string>),
+    look: () => Promise<T | undefined | false>,
+    limitMs = 60_000,
+  ): Promise<T> {
     const deadline = performance.now() + limitMs
     for (let pause = SHORTEST_PAUSE_MS; ; pause = Math.min(1.5 * pause, LONGEST_PAUSE_MS)) {
       const found = await look()
       if (found !== undefined && found !== false) return found
-      must(!this.signal.aborted && performance.now() < deadline, `${what}: not in time`)
+      if (this.signal.aborted || performance.now() >= deadline)
+        fail(`${typeof what === "string" ? what : await what()}: not in time`)
       await new Promise((resolve) => setTimeout(resolve, pause))
     }
   }
@@ -185,10 +190,10 @@ export class Runtime {
   }
 
   /** The console once it matches; fails as soon as nothing can come any more. */
-  async says(id: string, words: RegExp, limitMs = 60_000): Promise<string> {
-    const deadline = performance.now() + limitMs
-    // What is said of an end is looked at each second, and twice: a machine may be about to be started again.
+  says(id: string, words: RegExp, limitMs?: number): Promise<string> {
+    // What is said of an end is looked at each second, and three times: a machine may be about to be started again.
     let [text, next, ends] = ["", performance.now() + 1000, 0]
+    const wanted = async () => `${words} on the console${await this.#standing(id, text)}`
     const look = async () => {
       text = await this.logs(id)
       if (words.test(text)) return text
@@ -196,15 +201,9 @@ export class Runtime {
       next = performance.now() + 1000
       const { state, restarting_at } = await this.status(id)
       ends = (state === "failed" || state === "stopped") && restarting_at === undefined ? ends + 1 : 0
-      return performance.now() > deadline || ends > 2 ? false : undefined
+      return ends > 2 ? fail(`${await wanted()}: nothing more comes`) : undefined
     }
-    for (let pause = SHORTEST_PAUSE_MS; ; pause = Math.min(1.5 * pause, LONGEST_PAUSE_MS)) {
-      const found = await look()
-      if (found) return found
-      if (found === false || this.signal.aborted || performance.now() > deadline) break
-      await new Promise((resolve) => setTimeout(resolve, pause))
-    }
-    return fail(`${words} is not on the console${await this.#standing(id, text)}`)
+    return this.until(wanted, look, limitMs)
   }
 
   /** How an instance stands whose console did not say what it had to. */
