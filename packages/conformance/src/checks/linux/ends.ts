@@ -18,7 +18,7 @@ export async function rootOfItsDisk(linux: Linux): Promise<void> {
 export async function endsInOrder(linux: Linux, { work }: { readonly work: string }): Promise<void> {
   const { runtime, id } = linux
   const told =
-    "trap 'echo told >/srv/suite/work/told; exit' TERM; : >/srv/suite/work/listens; while :; do sleep 0.1; done"
+    "trap 'echo told >/srv/suite/own/told; exit' TERM; : >/srv/suite/own/listens; while :; do sleep 0.1; done"
   const deaf = "trap '' TERM; while :; do sleep 0.1; done"
   const start = (script: string) => `setsid sh -c "${script}" </dev/null >/dev/null 2>&1 &`
   await inside(linux, `${start(told)} ${start(deaf)} sleep 0.3`)

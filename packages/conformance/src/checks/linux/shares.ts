@@ -23,7 +23,7 @@ export async function folders(folder: string) {
   await symlink("../outside", join(given, "up"))
   await writeFile(join(given, "file"), "of the host\n")
   const shares = [
-    { source: work, target: "/srv/suite/work" },
+    { source: work, target: "/srv/suite/own" },
     { source: given, target: "/srv/suite/given", readOnly: true },
   ]
   return { work, given, outside, shares }
@@ -37,7 +37,7 @@ export async function mountedAsTold(linux: Linux): Promise<void> {
   const { shares = [] } = (await runtime.status(id)) as Sharing
   for (const { mounted, reason } of shares) must(mounted, `a share is not mounted: ${reason}`)
   const mounts = await output(linux, "grep /srv/suite/ /proc/mounts")
-  for (const [at, target] of ["/srv/suite/work", "/srv/suite/given"].entries()) {
+  for (const [at, target] of ["/srv/suite/own", "/srv/suite/given"].entries()) {
     const [, type, words = ""] = new RegExp(` ${target} (\\S+) (\\S+)`).exec(mounts) ?? []
     must(type === shares[at]?.type, `${target} is mounted by ${type}, and said to be by ${shares[at]?.type}`)
     const options = words.split(",")
@@ -51,9 +51,9 @@ export async function nothingLeadsOut(linux: Linux, { work, outside }: Folders):
   await symlink(outside, join(work, "planted"))
   const said = await inside(
     linux,
-    `cd /srv/suite/given; cat link up/secret; ln -s ${outside} ../work/away; cat ../work/away/secret
-    cat ../work/planted/secret; echo x >../work/planted/new; cat ../work/../../../..${outside}/secret
-    echo changed >file; echo new >more; chmod 600 file; mkdir -p ../work/made; echo of the guest >../work/made/file`,
+    `cd /srv/suite/given; cat link up/secret; ln -s ${outside} ../own/away; cat ../own/away/secret
+    cat ../own/planted/secret; echo x >../own/planted/new; cat ../own/../../../..${outside}/secret
+    echo changed >file; echo new >more; chmod 600 file; mkdir -p ../own/made; echo of the guest >../own/made/file`,
   )
   must(!`${said.stdout}${said.stderr}`.includes(SECRET), "a guest reads what is not in the folder")
   const there = await stat(join(outside, "new")).catch(() => undefined)
@@ -65,7 +65,7 @@ export async function nothingLeadsOut(linux: Linux, { work, outside }: Folders):
 /** What one side has written and closed the other one finds a second later. */
 export async function bothSeeTheSame(linux: Linux, { work, given }: Folders): Promise<void> {
   const later = () => new Promise((resolve) => setTimeout(resolve, 1000))
-  await output(linux, "echo from inside >/srv/suite/work/both; cat /srv/suite/given/file")
+  await output(linux, "echo from inside >/srv/suite/own/both; cat /srv/suite/given/file")
   await later()
   must(
     (await readFile(join(work, "both"), "utf8")) === "from inside\n",
@@ -74,6 +74,6 @@ export async function bothSeeTheSame(linux: Linux, { work, given }: Folders): Pr
   await writeFile(join(work, "both"), "from outside, and longer\n")
   await writeFile(join(given, "file"), "of the host, changed\n")
   await later()
-  const found = await output(linux, "cat /srv/suite/work/both /srv/suite/given/file")
+  const found = await output(linux, "cat /srv/suite/own/both /srv/suite/given/file")
   must(found === "from outside, and longer\nof the host, changed", `the guest finds ${JSON.stringify(found)}`)
 }
