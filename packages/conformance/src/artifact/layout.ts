@@ -2,14 +2,12 @@ import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { fail, must } from "../check.ts"
 import { type Descriptor, digestOf, type Manifest, parsed } from "../registry/content.ts"
-import { type Artifact, OCI_MANIFEST } from "./make.ts"
-
-const INDEX = "application/vnd.oci.image.index.v1+json"
+import { type Artifact, OCI_INDEX, OCI_MANIFEST } from "./make.ts"
 
 /** Writes an OCI layout with one artifact, under a tag if it has one. */
 export async function writeLayout(
   folder: string,
-  { oci, blobs, digest, base }: Artifact,
+  { oci, blobs, digest, base }: Pick<Artifact, "oci" | "blobs" | "digest" | "base">,
   tag?: string,
   mediaType = OCI_MANIFEST,
 ): Promise<string> {
@@ -18,7 +16,7 @@ export async function writeLayout(
     await writeFile(blobPath(folder, digestOf(bytes)), bytes)
   const annotations = tag === undefined ? undefined : { "org.opencontainers.image.ref.name": tag }
   const entry = { mediaType, digest, size: oci.length, annotations }
-  const index = { schemaVersion: 2, mediaType: INDEX, manifests: [entry] }
+  const index = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [entry] }
   await writeFile(join(folder, "index.json"), JSON.stringify(index))
   await writeFile(join(folder, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }))
   return folder

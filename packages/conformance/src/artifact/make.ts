@@ -1,6 +1,7 @@
 import { type Descriptor, digestOf, type Repository, utf8 } from "../registry/content.ts"
 
 export const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+export const OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 export const OVMS_MANIFEST = "application/vnd.ovms.manifest.v1+json"
 const TITLE = "org.opencontainers.image.title"
 

@@ -1,8 +1,8 @@
 import { readFile, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { writeLayout } from "../artifact/layout.ts"
-import { arm64Kernel, artifactOf, OCI_MANIFEST, store } from "../artifact/make.ts"
-import { indexOf, OCI_INDEX } from "../artifact/platforms.ts"
+import { arm64Kernel, artifactOf, OCI_INDEX, OCI_MANIFEST, store } from "../artifact/make.ts"
+import { indexOf, type Machines, writeIndex } from "../artifact/platforms.ts"
 import { snapshotOf } from "../artifact/snapshot.ts"
 import { type Check, must } from "../check.ts"
 import { digestOf, parsed, type Repository, utf8 } from "../registry/content.ts"
@@ -15,10 +15,11 @@ import { type Plan, type Scene, withRegistry } from "./with-registry.ts"
 
 const AMD64 = artifactOf()
 const ARM64 = artifactOf({ kernel: arm64Kernel(), document: { architecture: "arm64" } })
-const INDEX = indexOf([
+const MACHINES: Machines = [
   ["amd64", AMD64],
   ["arm64", ARM64],
-])
+]
+const INDEX = indexOf(MACHINES)
 
 function storeIndex(repository: Repository, tag: string): void {
   for (const machine of [AMD64, ARM64]) store(repository, machine)
@@ -29,13 +30,6 @@ async function done({ wrapper, ...call }: Scene, verb: Verb, ...words: readonly 
   const answer = await wrapper.call(verb, words, call)
   must(answer.code === undefined, `${verb} ended with ${answer.code}: ${answer.stderr.trim().slice(0, 300)}`)
   return answer
-}
-
-/** A layout with an index of both machines. */
-async function layoutOfIndex(folder: string): Promise<string> {
-  for (const machine of [AMD64, ARM64]) await writeLayout(folder, machine)
-  const index = { ...AMD64, oci: INDEX, digest: digestOf(INDEX), blobs: [] }
-  return await writeLayout(folder, index, undefined, OCI_INDEX)
 }
 
 const PLANS: readonly Plan[] = [
@@ -56,7 +50,7 @@ const PLANS: readonly Plan[] = [
       must(entries.join() === wanted.join(), `the index has ${entries}, and not ${wanted}`)
       const others = {
         snapshot: await writeLayout(at("snapshot"), snapshotOf(AMD64)),
-        index: await layoutOfIndex(at("index")),
+        index: await writeIndex(at("index"), MACHINES),
         unreadable: await writeLayout(at("unreadable"), artifactOf({ document: { schemaVersion: 2 } })),
         other: await writeLayout(
           at("other"),

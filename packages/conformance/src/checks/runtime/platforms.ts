@@ -1,30 +1,12 @@
-import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
-import { type Artifact, arm64Kernel, artifactOf } from "../../artifact/make.ts"
-import { indexOf, OCI_INDEX } from "../../artifact/platforms.ts"
+import { arm64Kernel, artifactOf } from "../../artifact/make.ts"
+import { writeIndex } from "../../artifact/platforms.ts"
 import { must, skip } from "../../check.ts"
-import { digestOf, utf8 } from "../../registry/content.ts"
+import { utf8 } from "../../registry/content.ts"
 import { errorOf } from "../../subject/answers.ts"
 import { type Plan, refusedCreate, type Scene } from "./plan.ts"
-
-interface Entry {
-  readonly artifact: Artifact
-  readonly architecture: string
-}
-
-/** A layout whose one name stands for an index of these machines. */
-async function layoutOf({ folder }: Scene, name: string, entries: readonly Entry[]): Promise<string> {
-  const layout = join(folder, name)
-  for (const { artifact } of entries) await writeLayout(layout, artifact)
-  const bytes = indexOf(entries.map(({ architecture, artifact }) => [architecture, artifact] as const))
-  await writeFile(join(layout, "blobs/sha256", digestOf(bytes).slice(7)), bytes)
-  const top = JSON.parse(await readFile(join(layout, "index.json"), "utf8"))
-  top.manifests = [{ mediaType: OCI_INDEX, digest: digestOf(bytes), size: bytes.length }]
-  await writeFile(join(layout, "index.json"), JSON.stringify(top))
-  return layout
-}
 
 /** Skips for a runtime that reads no index, and refuses one as what is no OCI image manifest (OVMS-OCI-002). */
 async function readsIndexes({ runtime, keep }: Scene, manifest: string): Promise<void> {
@@ -49,10 +31,10 @@ export const platformPlans: readonly Plan[] = [
       const { runtime, create } = scene
       const first = guestArtifact(utf8("first"))
       const second = guestArtifact(utf8("second"))
-      const layout = await layoutOf(scene, "index", [
-        { artifact: armed(), architecture: "arm64" },
-        { artifact: first, architecture: "amd64" },
-        { artifact: second, architecture: "amd64" },
+      const layout = await writeIndex(join(scene.folder, "index"), [
+        ["arm64", armed()],
+        ["amd64", first],
+        ["amd64", second],
       ])
       await readsIndexes(scene, layout)
       for (const overrides of [{}, { platform: "linux/amd64" }]) {
@@ -69,7 +51,7 @@ export const platformPlans: readonly Plan[] = [
         manifest: runtime.guest,
         overrides: { platform: "linux/arm64" },
       })
-      const lies = await layoutOf(scene, "lies", [{ artifact: armed(), architecture: "amd64" }])
+      const lies = await writeIndex(join(scene.folder, "lies"), [["amd64", armed()]])
       await refusedCreate(runtime, "OVM_ARTIFACT_INVALID", { manifest: lies })
     },
   },
