@@ -1,18 +1,28 @@
 import { readdir } from "node:fs/promises"
-import { alive, processesWith } from "../../subject/processes.ts"
+import { Failure } from "../../check.ts"
+import { alive, described, processesWith, signal } from "../../subject/processes.ts"
 import type { Runtime } from "../../subject/runtime.ts"
 
-/** How long what helped a machine may take to be gone after it (OVMS-CNF-053). */
+/** How long what has to do with a machine may outlive it (OVMS-CNF-053, OVMS-API-531). */
 const GONE_MS = 5000
 
-/** Fails unless no process has to do any more with an instance that has ended; `before` are those that had. */
+/**
+ * Fails unless no process has to do any more with an instance that has ended; `before` are those that had. What lives
+ * is named, and ended.
+ */
 export async function endsWhole(runtime: Runtime, id: string, before: readonly number[]): Promise<void> {
-  const living = async () => alive([...new Set([...before, ...(await processesWith(id))])])
-  await runtime.within(
-    `no process of the instance that ended is left`,
-    GONE_MS,
-    async () => (await living()).length === 0,
-  )
+  let left: readonly number[] = before
+  try {
+    await runtime.within("the end of its processes", GONE_MS, async () => {
+      left = await alive([...new Set([...before, ...(await processesWith(id))])])
+      return left.length === 0
+    })
+  } catch (thrown) {
+    if (!(thrown instanceof Failure)) throw thrown
+    throw new Failure(`it has ended, and of its processes there live ${await described(left)}`)
+  } finally {
+    signal(left, "SIGKILL")
+  }
 }
 
 /** Fails unless nothing in the runtime's folder is called by an instance that was deleted. */

@@ -5,9 +5,10 @@ import { must, skip } from "../../check.ts"
 import { alive, largest, processesWith, signal } from "../../subject/processes.ts"
 import { ticks } from "../ticks.ts"
 import { aside } from "./aside.ts"
+import { endsWhole } from "./left.ts"
 import { harnessOf, type Plan } from "./plan.ts"
 import { snapshotPlan, snapshotted } from "./snapshots.ts"
-import { allEnded, processesOf } from "./unreachable.ts"
+import { processesOf } from "./unreachable.ts"
 
 // What there is of a machine, or of a runtime, beside its VMM, and what becomes of the rest without it.
 
@@ -87,7 +88,7 @@ export const partPlans: readonly Plan[] = [
         await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
         await runtime.reaches(id, "stopped")
         await runtime.ask(DELETE, id)
-        await allEnded(runtime, pids)
+        await endsWhole(runtime, id, pids)
       }),
   },
   {

@@ -8,24 +8,12 @@ import { must, skip } from "../../check.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import { apart } from "./aside.ts"
 import { harnessOf, type Plan } from "./plan.ts"
+import { events } from "./streams.ts"
 
 const STOP = "POST /stop"
 const START = "POST /instances/{instance_id}/start"
 const RESTART = "POST /instances/{instance_id}/restart"
 const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
-
-interface Event {
-  readonly id: string
-  readonly type: string
-  readonly time: string
-  readonly instance_id?: string
-  readonly finished?: string
-}
-
-/** The events that are in an answer. */
-function eventsOf(text: string): Event[] {
-  return [...text.matchAll(/^data: ?(.*)$/gm)].map(([, data = ""]) => JSON.parse(data) as Event)
-}
 
 /** A line of the Prometheus text format, whose labels have nothing that is not escaped. */
 const SAMPLE = /^[a-zA-Z_:][\w:]*(\{([a-zA-Z_]\w*="([^"\\\n]|\\["\\n])*",?)*\})? \S+( \d+)?$/
@@ -122,8 +110,7 @@ export const stopPlans: readonly Plan[] = [
         "it is removed",
         async () => (await runtime.raw("GET", `/status/${id}`)).status === 404,
       )
-      const { text } = await runtime.raw("GET", "/events")
-      const own = eventsOf(text).filter(({ instance_id }) => instance_id === id)
+      const own = (await events(runtime)).filter(({ instance_id }) => instance_id === id)
       const at = (type: string) => Date.parse(own.find((event) => event.type === type)?.time ?? "")
       const seconds = (at("removed") - at("stopped")) / 1000
       must(seconds >= 5 && seconds <= 35, `it was removed ${seconds} s after its end`)
@@ -138,19 +125,19 @@ export const stopPlans: readonly Plan[] = [
       const stays = await boot("", { network: { mode: "user", ports: [{ guest: 80 }, { guest: 81 }] } })
       const ports = JSON.stringify((await runtime.status(stays)).network?.ports)
       const id = await boot("ticks=40 off=1")
-      const told = eventsOf((await runtime.raw("GET", "/events")).text)
+      const told = await events(runtime)
       await harness.kill()
       await new Promise((resolve) => setTimeout(resolve, 4000))
       await harness.start(signal)
       await runtime.reaches(id, "stopped", "failed")
       const ended = await runtime.until("its end is among the events", async () => {
-        const events = eventsOf((await runtime.raw("GET", "/events")).text)
-        for (const event of events)
+        const all = await events(runtime)
+        for (const event of all)
           must(
             told.every((one) => one.id !== event.id || isDeepStrictEqual(one, event)),
             `the id ${event.id} stands for another event than before the restart`,
           )
-        return events.find(({ instance_id, type }) => instance_id === id && /stopped|failed/.test(type))
+        return all.find(({ instance_id, type }) => instance_id === id && /stopped|failed/.test(type))
       })
       const { finished } = (await runtime.status(id)) as Instance & { finished?: string }
       must(

@@ -5,16 +5,18 @@ import { satisfies } from "../../subject/answers.ts"
 import type { Runtime } from "../../subject/runtime.ts"
 import type { Plan } from "./plan.ts"
 
-interface Event {
+/** What checks look at of an event. */
+export interface Event {
   readonly id: string
   readonly type: string
   readonly time: string
   readonly instance_id?: string
+  readonly finished?: string
   readonly exit?: { readonly reason: string }
 }
 
 /** The events that the runtime has kept, each held against its schema. */
-async function events(runtime: Runtime, query?: string): Promise<Event[]> {
+export async function events(runtime: Runtime, query?: string): Promise<Event[]> {
   const { status, text } = await runtime.raw("GET", "/events", query === undefined ? {} : { query })
   must(status === 200, `GET /events was answered with ${status}`)
   return [...text.matchAll(/^data: ?(.*)$/gm)].map(([, data = ""]) => {

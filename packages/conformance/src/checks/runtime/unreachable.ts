@@ -1,9 +1,10 @@
 import { readdir, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { Failure, must, skip } from "../../check.ts"
-import { alive, described, largest, processesWith, signal } from "../../subject/processes.ts"
+import { must, skip } from "../../check.ts"
+import { alive, largest, processesWith, signal } from "../../subject/processes.ts"
 import type { Instance, Runtime } from "../../subject/runtime.ts"
 import { apart } from "./aside.ts"
+import { endsWhole } from "./left.ts"
 import { harnessOf, type Plan, type Scene } from "./plan.ts"
 
 // Machines whose VMM does not answer, and records that cannot be read.
@@ -11,31 +12,12 @@ import { harnessOf, type Plan, type Scene } from "./plan.ts"
 const DELETE = "DELETE /instances/{instance_id}"
 const PAUSE = "POST /instances/{instance_id}/pause"
 
-/** How long what is not its VMM may outlive the answer to a delete (OVMS-API-531). */
-const ENDING_MS = 5000
-
 /** The processes that have to do with an instance. */
 export async function processesOf(id: string): Promise<number[]> {
   const all = await processesWith(id)
   return all.length > 0
     ? all
     : skip("no process has the ID of its instance in its command line or in the path of its folder")
-}
-
-/** Nothing of an instance that was deleted lives for long (OVMS-API-531); what does is ended. */
-export async function allEnded(runtime: Runtime, pids: readonly number[]): Promise<void> {
-  let left = await alive(pids)
-  try {
-    await runtime.within("the end of its processes", ENDING_MS, async () => {
-      left = await alive(left)
-      return left.length === 0
-    })
-  } catch (thrown) {
-    if (!(thrown instanceof Failure)) throw thrown
-    throw new Failure(`it was deleted, and of its processes there live ${await described(left)}`)
-  } finally {
-    signal(left, "SIGKILL")
-  }
 }
 
 async function startedAgain({ runtime, signal }: Scene): Promise<void> {
@@ -105,7 +87,7 @@ export const unreachablePlans: readonly Plan[] = [
       await startedAgain(scene)
       await runtime.ask(DELETE, id, { query: "force=true" })
       const left = await alive(vmm)
-      await allEnded(runtime, pids)
+      await endsWhole(runtime, id, pids)
       must(left.length === 0, `it was deleted while its VMM lived, which is ${left}`)
     },
   }),
@@ -133,7 +115,7 @@ export const unreachablePlans: readonly Plan[] = [
         })
         await runtime.ask(DELETE, id, { query: "force=true" })
         must(!(await listed(runtime, id)), "it is listed although it was deleted by force")
-        await allEnded(runtime, pids)
+        await endsWhole(runtime, id, pids)
       } finally {
         await runtime.raw("DELETE", `/volumes/${volume}`)
       }
