@@ -1,4 +1,5 @@
 import { readdir, readFile } from "node:fs/promises"
+import { signal } from "./processes.ts"
 
 /** Variable of the environment by which processes are known again that have left their group and their parent. */
 export const MARK = "OVMS_CONFORMANCE_MARK"
@@ -22,9 +23,6 @@ export async function marked(mark: string): Promise<readonly number[]> {
 /** Kills them; how many there were. */
 export async function killMarked(mark: string): Promise<number> {
   const pids = await marked(mark)
-  for (const pid of pids)
-    try {
-      process.kill(pid, "SIGKILL")
-    } catch {} // It has ended by itself meanwhile.
+  signal(pids, "SIGKILL")
   return pids.length
 }
