@@ -42,13 +42,16 @@ function lookAt(pid: number, home: string): Left {
   const [, rss] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(join(proc, "status"), "latin1")) ?? []
   return {
     memory: Number(rss) / 1024,
-    descriptors: openIn(pid, join(home, "ovm.sock")),
+    descriptors: openIn(pid, join(home, `.ovm.sock.${pid}`)),
     files: readdirSync(home, { recursive: true }).length,
     processes: pidsBelow(home).length,
   }
 }
 
-/** How many descriptors it has, but for its clients' connections by the socket `path`, which they keep for a while. */
+/**
+ * How many descriptors it has, but for its clients' connections, which they keep for a while. The kernel knows them by
+ * `path`, where the daemon's socket was made before it was moved into its place.
+ */
 function openIn(pid: number, path: string): number {
   const clients = new Set(
     readFileSync("/proc/net/unix", "latin1")
