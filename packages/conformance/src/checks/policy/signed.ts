@@ -4,7 +4,8 @@ import { must } from "../../check.ts"
 import { digestOf, utf8 } from "../../registry/content.ts"
 import { attach, type EvidenceChanges, type Keys, newKeys } from "../../signing/evidence.ts"
 import type { Plan } from "../runtime/plan.ts"
-import { policyPlan, type Stage } from "./stage.ts"
+import { skipWithoutIndexes } from "../runtime/platforms.ts"
+import { DIGEST_ONLY, policyPlan, type Stage } from "./stage.ts"
 
 interface Case {
   readonly changes?: EvidenceChanges
@@ -214,6 +215,9 @@ export const policySignedPlans: readonly Plan[] = [
     const [keys, stranger] = [newKeys(), newKeys()]
     const signed = { type: "signed", keys: believed(keys) }
     const attested = { ...signed, type: "attested", predicateType: TESTED }
+    await stage.policy({ default: DIGEST_ONLY })
+    const unread = await stage.refusal(indexed(stage, keys, "read"))
+    if (unread) skipWithoutIndexes(unread)
     await stage.policy({ default: { requirements: [signed] } })
     await stage.rejects(indexed(stage, stranger, "stranger"))
     await stage.admits(indexed(stage, keys, "signed"))

@@ -5,7 +5,7 @@ import { arm64Kernel, artifactOf } from "../../artifact/make.ts"
 import { writeIndex } from "../../artifact/platforms.ts"
 import { must, skip } from "../../check.ts"
 import { utf8 } from "../../registry/content.ts"
-import { errorOf } from "../../subject/answers.ts"
+import { type ApiError, errorOf } from "../../subject/answers.ts"
 import { type Plan, refusedCreate, type Scene } from "./plan.ts"
 
 /** Skips for a runtime that reads no index, and refuses one as what is no OCI image manifest (OVMS-OCI-002). */
@@ -15,7 +15,11 @@ async function readsIndexes({ runtime, keep }: Scene, manifest: string): Promise
     keep(JSON.parse(reply.text).instance_id)
     return
   }
-  const { code, detail } = errorOf("POST /instances", reply)
+  skipWithoutIndexes(errorOf("POST /instances", reply))
+}
+
+/** Skips where `error`, of an index that is in order, says that it is no OCI image manifest. */
+export function skipWithoutIndexes({ code, detail }: ApiError): void {
   const faults: readonly { requirement?: string }[] = Array.isArray(detail) ? detail : []
   const isNoManifest = faults.some(({ requirement }) => requirement === "OVMS-OCI-002")
   if (code === "OVM_ARTIFACT_INVALID" && isNoManifest) skip("the runtime reads no index of machines")
