@@ -8,6 +8,19 @@ import { type Summary, summary } from "./junit.ts"
 /** Real machines and processes, on a host that may be busy: what hangs is ended, what is slow is not a failure. */
 const PATIENCE_MS = 480_000
 
+/** How often it is asked whether there is something to spare: what was begun then shows by the next time. */
+const LOOK_MS = 2000
+
+/** What is run while those that are always run leave the host something to do. */
+export interface Beside {
+  /** So many files at a time at most. */
+  readonly more: number
+  /** Asked now and then: whether one more is worth it. */
+  readonly spare: () => boolean
+}
+
+const NONE: Beside = { more: 0, spare: () => false }
+
 export interface Outcome extends Summary {
   readonly file: string
   readonly status: number
@@ -30,26 +43,32 @@ export class Lanes {
 
   /**
    * Runs `files`, `count` at a time: in this order, but one lane of several takes them from the end, so that those that
-   * belong together, and take alike of the host, are not all there at once. Beside several lanes a further one has the
-   * files of `waiting`, of which the others take what is left in the end. One at a time, their output comes as it is
+   * belong together, and take alike of the host, are not all there at once. As often as the host has something to
+   * spare, one file of the `more` that there may be is run beside them. One at a time, their output comes as it is
    * written; otherwise that of each is shown whole when it has ended.
    */
-  async run(files: readonly string[], count: number, waiting: readonly string[] = []): Promise<Outcome[]> {
-    const [rest, beside] = count === 1 ? [[...files, ...waiting], []] : [[...files], [...waiting]]
+  async run(files: readonly string[], count: number, { more, spare }: Beside = NONE): Promise<Outcome[]> {
+    const rest = [...files]
     const last = Math.min(count, rest.length) - 1
     const outcomes: Outcome[] = []
-    const lane = async (_: unknown, number: number) => {
-      if (this.ended) return
+    const lane = async (number: number, files: number) => {
       const tmp = join(this.root, `${number}`)
       await mkdir(tmp, { recursive: true })
-      const next = () => {
-        if (number > last) return beside.shift()
-        return (number > 0 && number === last ? rest.pop() : rest.shift()) ?? beside.pop()
-      }
-      for (let file = next(); file !== undefined && !this.ended; file = next())
+      for (let left = files; left > 0 && !this.ended; left--) {
+        const file = number > 0 && number === last ? rest.pop() : rest.shift()
+        if (file === undefined) return
         outcomes.push(await this.one(file, tmp, count === 1))
+      }
     }
-    await Promise.all(Array.from({ length: last + 1 + Math.min(beside.length, 1) }, lane))
+    const free = Array.from({ length: more }, (_, further) => count + further)
+    const beside: Promise<void>[] = []
+    const timer = setInterval(() => {
+      const number = spare() && rest.length > 0 ? free.pop() : undefined
+      if (number !== undefined) beside.push(lane(number, 1).finally(() => free.push(number)))
+    }, LOOK_MS)
+    await Promise.all(Array.from({ length: last + 1 }, (_, number) => lane(number, files.length)))
+    clearInterval(timer)
+    await Promise.all(beside)
     return outcomes
   }
 

@@ -9,16 +9,13 @@ const TESTS = new Glob("**/*{.test,_test,.spec,_spec}.{ts,tsx,mts,cts,js,jsx,mjs
 
 /**
  * A comment of a file, with its reason behind it: `alone`, what other tests would disturb or be disturbed by, once all
- * others have ended; `first`, what takes so long that everybody would wait for it in the end; `waits`, what takes a
- * third of a processor or less, since it mostly waits.
+ * others have ended; `first`, what takes so long that everybody would wait for it in the end.
  */
 const LANE = /^\/\/ Lane: (\S+?)[.:,]? /m
 
 export interface Plan {
   /** Side by side, in this order. */
   readonly together: readonly string[]
-  /** One after the other beside those, in this order. */
-  readonly waiting: readonly string[]
   /** One after the other, after those. */
   readonly alone: readonly string[]
 }
@@ -27,15 +24,15 @@ export interface Plan {
 export async function planOf(root: string, paths: readonly string[]): Promise<Plan> {
   const files = new Set<string>()
   for (const path of paths) for (const file of await filesAt(root, path)) files.add(file)
-  const lanes: Record<string, string[]> = { first: [], together: [], waits: [], alone: [] }
+  const lanes: Record<string, string[]> = { first: [], together: [], alone: [] }
   for (const file of files) {
     const name = LANE.exec(await readFile(join(root, file), "utf8"))?.[1] ?? "together"
     const lane = lanes[name]
     if (!lane) throw new Error(`${file}: there is no lane ${name}`)
     lane.push(file)
   }
-  const { first = [], together = [], waits = [], alone = [] } = lanes
-  return { together: [...first, ...together], waiting: waits, alone }
+  const { first = [], together = [], alone = [] } = lanes
+  return { together: [...first, ...together], alone }
 }
 
 async function filesAt(root: string, path: string): Promise<string[]> {

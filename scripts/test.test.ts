@@ -96,42 +96,6 @@ test("files run side by side, each printed whole, and those that are to be alone
   for (const name of ["b", "c"]) expect(text).toContain(`BEGIN ${name}\nEND ${name}\n`)
 })
 
-test("files that mostly wait have a lane beside the others, and are run where there is but one", async () => {
-  const meets = (lane: string, own: string, ...others: string[]) =>
-    `${lane}
-import { existsSync, writeFileSync } from "node:fs"
-import { until } from ${JSON.stringify(import.meta.resolve("@ovms/testkit/until.ts"))}
-test("${own}", async () => {
-  writeFileSync(import.meta.dir + "/${own}", "")
-  for (const other of ${JSON.stringify(others)})
-    expect(await until(other, () => existsSync(import.meta.dir + "/" + other))).toBe(true)
-  expect(1).toBe(1)
-})`
-  const waits = "// Lane: waits. For a test."
-  // No two lanes have all three at once.
-  const files = {
-    "a.test.ts": meets(waits, "a", "b", "c"),
-    "b.test.ts": meets("", "b", "a"),
-    "c.test.ts": meets("", "c", "a"),
-  }
-  expect((await outcome(files, { LANES: "2" })).last).toBe("3 passed, 0 failed, 0 skipped")
-  const serial = {
-    "a.test.ts": meets(waits, "a"),
-    "b.test.ts": meets("", "b"),
-    "c.test.ts": meets(waits, "c"),
-  }
-  expect((await outcome(serial, { LANES: "1" })).last).toBe("3 passed, 0 failed, 0 skipped")
-  const alone = { "a.test.ts": meets(waits, "a") }
-  expect((await outcome(alone)).last).toBe("1 passed, 0 failed, 0 skipped")
-  // What the lane beside has not come to, the others take.
-  const many = {
-    "a.test.ts": meets(waits, "a", "b"),
-    "b.test.ts": meets(waits, "b", "a"),
-    "c.test.ts": meets("", "c"),
-  }
-  expect((await outcome(many, { LANES: "2" })).last).toBe("3 passed, 0 failed, 0 skipped")
-})
-
 test("what is to be first is, and a lane that there is not is refused", async () => {
   const marked = (lane: string, name: string) => `// Lane: ${lane}, for a test.\ntest("${name}", ${CHECK})`
   const files = { "a.test.ts": `test("one", ${CHECK})`, "b.test.ts": marked("first", "two") }

@@ -1,10 +1,11 @@
-// Runs all tests, or those at and under the paths given, in one lane more than there are processors (or in LANES), with
-// one beside those for files that mostly wait, and ends with the one line that CI reads:
+// Runs all tests, or those at and under the paths given, in one lane more than there are processors and in more while
+// these have time to spare, or in just LANES, and ends with the one line that CI reads:
 // `N passed, N failed, N skipped`. Status 0 only if something ran and nothing failed. However it ends, no process of it
 // is left, nor a file: where it could not see to that itself, the next one does.
 import { availableParallelism, constants } from "node:os"
 import { join } from "node:path"
-import { Lanes, type Outcome } from "./lanes.ts"
+import { Idle } from "./idle.ts"
+import { type Beside, Lanes, type Outcome } from "./lanes.ts"
 import { openRunFolder, removeRunFolder } from "./run-folder.ts"
 import { planOf } from "./test-files.ts"
 
@@ -12,6 +13,18 @@ const ROOT = join(import.meta.dir, "..")
 const FOLDERS = ["packages", "clients", "spec", "scripts", "bench"]
 /** So many of the files are named that took longest. */
 const LONGEST = 10
+/** So many files beside the others for each processor, while all have this part of their time to spare. */
+const MORE = 2
+const SPARE = 0.25
+
+/** How many of `files` are run at a time, and how many more where that leaves the processors something to spare. */
+function lanesFor(files: readonly string[]): [number, Beside?] {
+  const asked = process.env.LANES
+  if (asked !== undefined || files.length === 1) return [Number(asked ?? 1)]
+  const processors = availableParallelism()
+  const idle = new Idle()
+  return [processors + 1, { more: MORE * processors, spare: () => idle.share() >= SPARE }]
+}
 
 /** The first signal ends the runner; what it had started is ended with the folder. */
 function endBySignal(lanes: Lanes): void {
@@ -62,11 +75,8 @@ function removed(): Promise<string[]> {
 try {
   const lanes = new Lanes(ROOT, folder)
   endBySignal(lanes)
-  const plan = await planOf(ROOT, process.argv.length > 2 ? process.argv.slice(2) : FOLDERS)
-  const { together, waiting, alone } = plan
-  const one = together.length + waiting.length === 1
-  const count = one ? 1 : Number(process.env.LANES ?? availableParallelism() + 1)
-  const outcomes = [...(await lanes.run(together, count, waiting)), ...(await lanes.run(alone, 1))]
+  const { together, alone } = await planOf(ROOT, process.argv.length > 2 ? process.argv.slice(2) : FOLDERS)
+  const outcomes = [...(await lanes.run(together, ...lanesFor(together))), ...(await lanes.run(alone, 1))]
   if (!told(outcomes)) process.exitCode = 1
 } finally {
   const left = await removed()

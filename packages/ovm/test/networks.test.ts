@@ -11,7 +11,7 @@ import { lockHolder } from "../src/host/lock-holder.ts"
 import { packNetGuest } from "./net-guest.ts"
 import { finished, PROGRAM, Sandbox } from "./sandbox.ts"
 
-// Lane: waits. For what drops packets, and for what two machines say of each other once a second.
+// Lane: first. It waits for what drops packets, and for what two machines say of each other once a second: minutes.
 // A Linux takes tens of seconds where there is no KVM.
 setDefaultTimeout(900_000)
 

@@ -30,7 +30,6 @@ import type { LocalRuntime } from "./local.ts"
 import { imagesBelow, openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
-// Lane: waits. For a VMM that stands still, and a daemon that gives it time.
 // Real machines, on a host that may be busy.
 setDefaultTimeout(240_000)
 

@@ -13,7 +13,6 @@ import type { LocalRuntime } from "./local.ts"
 import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
-// Lane: waits. For a daemon that notices, and for times that pass.
 // Real machines, on a host that may be busy.
 setDefaultTimeout(240_000)
 

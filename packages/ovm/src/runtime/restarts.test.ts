@@ -14,7 +14,6 @@ import type { LocalRuntime } from "./local.ts"
 import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
-// Lane: waits. For machines that are started again after a while.
 // Real machines, on a host that may be busy.
 setDefaultTimeout(240_000)
 
