@@ -1,12 +1,14 @@
 import type { Check } from "./check.ts"
 import { adapterDiskPlans } from "./checks/adapter/disk.ts"
 import { adapterEndPlans } from "./checks/adapter/ends-early.ts"
+import { adapterHonoursPlans } from "./checks/adapter/honours.ts"
 import { adapterLifePlans } from "./checks/adapter/life.ts"
 import { linePlans } from "./checks/adapter/lines.ts"
 import { onAdapter } from "./checks/adapter/plan.ts"
 import { agentPlans } from "./checks/agent/all.ts"
 import { agentProgramPlans } from "./checks/agent-program/commands.ts"
 import { agentFilePlans } from "./checks/agent-program/files.ts"
+import { agentSurroundingPlans } from "./checks/agent-program/surroundings.ts"
 import { containerInAMachine } from "./checks/build/container-in-a-machine.ts"
 import { dockerfiles } from "./checks/build/dockerfiles.ts"
 import { inAMachine } from "./checks/build/in-a-machine.ts"
@@ -201,8 +203,14 @@ export async function loadSuite(): Promise<Suite> {
       ...networkImpostorPlans,
       ...namesAnewPlans,
     ].map(onRuntime),
-    adapter: [...linePlans, ...adapterLifePlans, ...adapterDiskPlans, ...adapterEndPlans].map(onAdapter),
-    agent: [...agentProgramPlans, ...agentFilePlans],
+    adapter: [
+      ...linePlans,
+      ...adapterLifePlans,
+      ...adapterDiskPlans,
+      ...adapterHonoursPlans,
+      ...adapterEndPlans,
+    ].map(onAdapter),
+    agent: [...agentProgramPlans, ...agentSurroundingPlans, ...agentFilePlans],
     registry: registryChecks,
   }
 }

@@ -24,6 +24,21 @@ const CHANGES: Readonly<Record<string, (line: Line, verb: string) => Line>> = {
     verb === "watch" ? { ...line, result: { running: false, reason: "request" } } : line,
   "calls every end a reset": (line, verb) =>
     verb === "ended" ? { ...line, result: { reason: "guest-reset" } } : line,
+  "guesses how it ended": (line, verb) =>
+    verb === "ended" && !line.result?.reason ? { ...line, result: { reason: "guest-shutdown" } } : line,
+  "calls all that fails away": (line) =>
+    line.error ? { ...line, error: { ...line.error, code: "OVM_VMM_UNREACHABLE" } } : line,
+}
+
+const planned = (more: object) => (line: Line) =>
+  line.verb === "prepare" ? { ...line, plan: { ...line.plan, ...more } } : line
+
+/** What it makes of what it is asked. */
+const REQUESTS: Readonly<Record<string, (line: Line) => Line>> = {
+  "leaves volumes away": planned({ volumes: [] }),
+  "leaves an initrd away": planned({ initrd: undefined }),
+  "has an interface of its own": planned({ network: { mac: "52:54:00:00:00:01" } }),
+  "has an ID of its own": planned({ generationId: "00000000-0000-0000-0000-000000000001" }),
 }
 
 createInterface({ input: real.stdout }).on("line", (text) => {
@@ -33,9 +48,9 @@ createInterface({ input: real.stdout }).on("line", (text) => {
 })
 createInterface({ input: process.stdin })
   .on("line", (text) => {
-    const { id, verb } = JSON.parse(text)
-    verbs.set(id, verb)
-    real.stdin.write(`${text}\n`)
+    const line = JSON.parse(text)
+    verbs.set(line.id, line.verb)
+    real.stdin.write(`${JSON.stringify(REQUESTS[fault]?.(line) ?? line)}\n`)
   })
   .on("close", () => {
     real.stdin.end()

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process"
 import { createReadStream, createWriteStream } from "node:fs"
 import type { Duplex } from "node:stream"
-import { type Frame, Frames, frameOf, number, TYPE } from "../../src/agent/frame.ts"
+import { type Frame, Frames, frameOf, number, TYPE, texts } from "../../src/agent/frame.ts"
 
 const fault = process.env.FAULT ?? ""
 const real = spawn(process.env.MUTANT_REAL ?? "", [], { stdio: ["ignore", "ignore", "ignore", "pipe"] })
@@ -33,6 +33,35 @@ inner.on("data", (bytes: Buffer) => {
     if (payload) back.write(frameOf(frame.type, frame.stream, payload))
   }
 })
-outer.on("data", (bytes) => inner.write(bytes))
+/** What it makes of what it is asked; nothing of a frame that it does not hear. */
+const asked = (change: (words: readonly string[]) => readonly string[]) => (frame: Frame) =>
+  frame.type === TYPE.open
+    ? texts(...change(frame.payload.toString().split("\0").slice(0, -1)))
+    : frame.payload
+
+let deaf = false
+const HEARS: Readonly<Record<string, (frame: Frame) => Buffer | undefined>> = {
+  "has an environment of its own": asked((words) =>
+    words[0] === "exec" ? [...words, "variable=AGENT=1"] : words,
+  ),
+  "has no terminals": asked((words) => words.filter((word) => !word.startsWith("terminal="))),
+  "is deaf after what is new": ({ type, payload }) => {
+    deaf = type !== TYPE.hello && (deaf || type > TYPE.restarted)
+    return deaf ? undefined : payload
+  },
+}
+
+const heard = new Frames()
+const hears = HEARS[fault]
+outer.on("data", (bytes: Buffer) => {
+  if (!hears) {
+    inner.write(bytes)
+    return
+  }
+  for (const { frame } of heard.push(bytes)) {
+    const payload = hears(frame)
+    if (payload) inner.write(frameOf(frame.type, frame.stream, payload))
+  }
+})
 outer.on("close", () => process.exit())
 inner.on("close", () => process.exit())

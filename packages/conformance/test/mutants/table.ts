@@ -266,6 +266,12 @@ export const ADAPTERS: readonly Mutant[] = of([
   ["runs a relative program", "ADP-032", "adapter/boots"],
   ["calls what runs still", "ADP-035", "adapter/pause"],
   ["calls every end a reset", "ADP-040", "adapter/ends-by-guest-panic"],
+  ["guesses how it ended", "ADP-040", "adapter/ends-by-signal"],
+  ["calls all that fails away", "ADP-034", "adapter/never-ran"],
+  ["leaves volumes away", "ADP-053", "adapter/disks-in-their-order"],
+  ["leaves an initrd away", "ADP-053", "adapter/initrd"],
+  ["has an interface of its own", "ADP-053", "adapter/nothing-besides"],
+  ["has an ID of its own", "ADP-055", "adapter/generation-id"],
   ["leaves a process", "ADP-022", "adapter/ends-with-its-input"],
   ["outlives its input", "ADP-015", "adapter/ends-with-its-input"],
 ])
@@ -278,4 +284,7 @@ export const AGENTS: readonly Mutant[] = of([
   ["does not say why", "AGT-021", "agent/what-it-cannot-do"],
   ["calls all programs missing", "AGT-036", "agent/not-to-be-started"],
   ["calls all well", "AGT-064", "agent/read"],
+  ["has an environment of its own", "AGT-134", "agent/environment"],
+  ["has no terminals", "AGT-031", "agent/session-of-its-own"],
+  ["is deaf after what is new", "AGT-133", "agent/what-it-does-not-know"],
 ])

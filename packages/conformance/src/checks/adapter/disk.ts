@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { counterDisk } from "../../artifact/counter.ts"
 import { emptyOverlay } from "../../artifact/qcow2.ts"
 import { must } from "../../check.ts"
-import { planOf, Vmm } from "./machine.ts"
+import { honoured, planOf, Vmm } from "./machine.ts"
 import type { AdapterPlan } from "./plan.ts"
 
 export const adapterDiskPlans: readonly AdapterPlan[] = [
@@ -26,6 +26,7 @@ export const adapterDiskPlans: readonly AdapterPlan[] = [
         { path: middle, format: "qcow2" },
       ]
       const disk = { layers, overlay, size: 1 << 20, ephemeral: false }
+      await honoured(session, { ...plan, disk }, ["kernel", "disk"])
       await Vmm.run(session, { ...plan, disk }, call, async (vmm) => {
         await session.ask("start", vmm.members)
         await vmm.says(/BOOT 1\n/)

@@ -27,6 +27,20 @@ export const adapterEndPlans: readonly AdapterPlan[] = [
       }),
   },
   {
+    name: "never-ran",
+    covers: ["OVMS-ADP-034"],
+    async run({ session, ...call }) {
+      const plan = await planOf(call, "")
+      await writeFile(plan.kernel.path, "no kernel")
+      const { error } = await session.answer(session.send("prepare", { plan }), "prepare")
+      if (error) return
+      await Vmm.run(session, plan, call, async (vmm) => {
+        const code = await session.refused("start", vmm.members)
+        must(code === "OVM_VMM_FAILED", `start of a VMM that took no kernel was answered with ${code}`)
+      })
+    },
+  },
+  {
     name: "start-that-watches",
     covers: ["OVMS-ADP-062"],
     run: async ({ session, ...call }) =>

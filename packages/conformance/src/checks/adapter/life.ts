@@ -1,6 +1,6 @@
 import { must } from "../../check.ts"
 import { ticks } from "../ticks.ts"
-import { booted, planOf, type Vmm } from "./machine.ts"
+import { booted, type Vmm } from "./machine.ts"
 import type { AdapterPlan, AdapterScene } from "./plan.ts"
 
 /** A guest that ends by itself, and what the adapter says of that. */
@@ -71,12 +71,27 @@ export const adapterLifePlans: readonly AdapterPlan[] = [
   {
     name: "panic-seen-by-watch",
     covers: ["OVMS-ADP-036"],
+    run: ({ adapter, session, ...call }) =>
+      booted(session, call, "ticks=20 panic=1", async (vmm) => {
+        session.child.kill("SIGKILL")
+        await vmm.says(/GUEST-PANIC/)
+        await adapter.session(call, async (next) => {
+          // It may have ended by now, of which watch may say so.
+          await next.answer(next.send("watch", vmm.members), "watch")
+          const { reason } = await next.ask("ended", { ...(await vmm.end()) })
+          must(reason === "guest-panic", `the reason is ${reason}, and not guest-panic`)
+        })
+      }),
+  },
+  {
+    name: "ends-by-signal",
+    covers: ["OVMS-ADP-040"],
     run: ({ session, ...call }) =>
-      booted(session, call, "ticks=1 panic=1", async (vmm) => {
-        await vmm.says(/TICK 1\r?\n/)
-        // It may have ended by now, of which watch may say so.
-        await session.answer(session.send("watch", vmm.members), "watch")
-        await vmm.end()
+      booted(session, call, "", async (vmm) => {
+        await session.ask("watch", vmm.members)
+        vmm.child.kill("SIGKILL")
+        const { reason } = await session.ask("ended", { ...(await vmm.end()) })
+        must(reason === undefined || reason === "signal", `of a VMM that was killed the reason is ${reason}`)
       }),
   },
   {
@@ -118,14 +133,5 @@ export const adapterLifePlans: readonly AdapterPlan[] = [
           must(reason === "quit", `the reason is ${reason}, and not quit`)
         })
       }),
-  },
-  {
-    name: "agent",
-    covers: ["OVMS-ADP-052"],
-    async run({ session, ...call }) {
-      const plan = await planOf(call, "", { agent: true })
-      const { agent } = await session.ask("prepare", { plan })
-      must(typeof agent === "string" && !agent.includes("/"), `agent is ${agent}, and no name of a socket`)
-    },
   },
 ]

@@ -61,7 +61,7 @@ export const linePlans: readonly AdapterPlan[] = [
   },
   {
     name: "finds-everything",
-    covers: ["OVMS-ADP-031"],
+    covers: ["OVMS-ADP-031", "OVMS-ADP-054"],
     async run({ session, ...call }) {
       const devices = ["a", "b"].map((name, at) => ({ type: "nonsense", name, required: at === 0 }))
       const plan = await planOf(call, "", { devices, accelerator: "nonsense" })

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { GUEST_MEMORY, guestKernel } from "../../artifact/guest.ts"
-import { type CheckCall, must } from "../../check.ts"
+import { type CheckCall, must, skip } from "../../check.ts"
 import type { Session } from "../../subject/adapter.ts"
 import { within } from "../../subject/within.ts"
 
@@ -24,6 +24,13 @@ export async function planOf({ folder }: CheckCall, args: string, more: object =
     volumes: [],
     ...more,
   }
+}
+
+/** Skips what the adapter finds that its VMM cannot honour, and says so (OVMS-ADP-031). */
+export async function honoured(session: Session, plan: object, members: readonly string[]): Promise<void> {
+  const { findings } = await session.ask("check", { plan })
+  for (const { pointer, reason } of Array.isArray(findings) ? findings : [])
+    if (members.some((member) => String(pointer).includes(member))) skip(`its VMM cannot: ${reason}`)
 }
 
 type LaunchPlan = Omit<Awaited<ReturnType<typeof planOf>>, "kernel"> & { readonly disk?: object }

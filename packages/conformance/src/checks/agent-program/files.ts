@@ -1,4 +1,4 @@
-import { chmod, lstat, mkdir, readFile, readlink, symlink, utimes, writeFile } from "node:fs/promises"
+import { chmod, chown, lstat, mkdir, readFile, readlink, symlink, utimes, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { TYPE } from "../../agent/frame.ts"
 import { tarOf } from "../../agent/tar.ts"
@@ -22,6 +22,9 @@ async function read(host: Host, path: string) {
 }
 
 const NEW = utf8("new content\n")
+/** Whose the files are that a suite may give away. */
+const OTHER = [65_534, 65_533] as const
+const isRoot = () => process.getuid?.() === 0
 
 async function exists(path: string): Promise<boolean> {
   return await lstat(path).then(
@@ -34,15 +37,18 @@ export const agentFilePlans: readonly Check<Agent>[] = [
   hostPlan("read", ["OVMS-AGT-060", "OVMS-AGT-064"], async ({ host, folder }) => {
     const top = join(folder, "top")
     const long = "n".repeat(150)
-    await mkdir(join(top, "inner"), { recursive: true, mode: 0o751 })
+    await mkdir(join(top, "inner"), { recursive: true })
+    await chmod(join(top, "inner"), 0o751)
     await writeFile(join(top, "inner", long), "content")
     await chmod(join(top, "inner", long), 0o640)
     await utimes(join(top, "inner", long), 1_234_567_890, 1_234_567_890)
+    if (isRoot()) await chown(join(top, "inner", long), ...OTHER)
     await symlink("inner/nowhere", join(top, "link"))
     await symlink(top, join(folder, "way"))
     for (const name of ["top", "way"]) {
       const { value, archive } = await read(host, join(folder, name))
       must(value === 0, `a read ended with ${value}`)
+      must(archive.subarray(-512).equals(Buffer.alloc(512)), "at its end there is no block of zeros")
       const entries = new Map(entriesOf(archive).map((entry) => [entry.name.replace(/\/$/, ""), entry]))
       const file = entries.get(`${name}/inner/${long}`)
       must(
@@ -50,6 +56,12 @@ export const agentFilePlans: readonly Check<Agent>[] = [
         `there is no file of the long name in ${[...entries.keys()].join(", ")}`,
       )
       must((file.mode & 0o7777) === 0o640 && file.mtime === 1_234_567_890, "mode or time is another")
+      must(
+        !isRoot() || file.owner === OTHER.join(":"),
+        `a file of ${OTHER.join(":")} is given as ${file.owner}'s`,
+      )
+      const inner = entries.get(`${name}/inner`)
+      must(inner && (inner.mode & 0o7777) === 0o751, "a folder has another mode")
       must(entries.get(`${name}/link`)?.link === "inner/nowhere", "a link was not given as it is")
       must(
         entries.get(name)?.type === "5" && entries.get(`${name}/inner`)?.type === "5",
@@ -65,7 +77,10 @@ export const agentFilePlans: readonly Check<Agent>[] = [
     const archive = tarOf(
       { name: "there", type: "5", mode: 0o755 },
       { name: "there/file", mode: 0o640, content: NEW },
+      { name: "there/same", type: "1", link: "there/file" },
       { name: "there/link", type: "2", link: "file" },
+      { name: "there/new", type: "5", mode: 0o710 },
+      { name: `there/new/${"n".repeat(150)}`, content: NEW, ...(isRoot() && { owner: OTHER }) },
     )
     const { value, err } = await write(host, archive, `path=${folder}`)
     must(value === 0, `a write ended with ${value}: ${err}`)
@@ -74,6 +89,16 @@ export const agentFilePlans: readonly Check<Agent>[] = [
     const { mode, mtimeMs } = await lstat(file)
     must((mode & 0o7777) === 0o640 && mtimeMs === 1_000_000_000_000, "the file has another mode or time")
     must((await readlink(join(folder, "there", "link"))) === "file", "the link leads elsewhere")
+    const [one, same] = await Promise.all(["file", "same"].map((name) => lstat(join(folder, "there", name))))
+    must(one?.ino === same?.ino, "another name of a file is another file")
+    const made = await lstat(join(folder, "there", "new"))
+    must((made.mode & 0o7777) === 0o710, "a folder has another mode")
+    must(made.mtimeMs === 1_000_000_000_000, "a folder has another time")
+    const { uid, gid } = await lstat(join(folder, "there", "new", "n".repeat(150)))
+    must(
+      !isRoot() || (uid === OTHER[0] && gid === OTHER[1]),
+      `a file of ${OTHER.join(":")} is ${uid}:${gid}'s`,
+    )
     must((await readFile(join(folder, "there", "kept"), "utf8")) === "kept", "what was in the folder is gone")
     const nowhere = await write(host, archive, `path=${folder}/no/such/folder`)
     must(nowhere.value !== 0 && nowhere.err !== "", "it wrote into a folder that is not there")
@@ -106,6 +131,7 @@ export const agentFilePlans: readonly Check<Agent>[] = [
       ),
       "a device": tarOf({ name: "device", type: "3" }),
       "an archive that ends before its end": whole.subarray(0, 2048),
+      "an archive without its end": tarOf({ name: "new", content: NEW }).subarray(0, 1024),
     }
     for (const [what, archive] of Object.entries(wrong)) {
       const { value, err } = await write(host, archive, `path=${inside}`)

@@ -1,0 +1,169 @@
+import { once } from "node:events"
+import { constants } from "node:fs"
+import { mkdir, open, readFile, writeFile } from "node:fs/promises"
+import { connect } from "node:net"
+import { basename, dirname, join } from "node:path"
+import { emptyOverlay } from "../../artifact/qcow2.ts"
+import { type CheckCall, fail, must, skip } from "../../check.ts"
+import { honoured, planOf, Vmm } from "./machine.ts"
+import type { AdapterPlan, AdapterScene } from "./plan.ts"
+
+const COVERS = ["OVMS-ADP-053"]
+const MIB = 1 << 20
+const MAC = "52:54:00:12:34:56"
+/** Its bytes in the guest's memory, as two numbers of 64 bits of which the second is said first. */
+const GENERATION = {
+  text: "01020304-0506-0708-090a-0b0c0d0e0f10",
+  said: "100f0e0d0c0b0a090708050601020304",
+}
+
+/** Boots a machine with `more` in its plan, whose members it names, until its console has `words`. */
+async function boots(
+  scene: AdapterScene,
+  args: string,
+  more: object,
+  words: readonly RegExp[],
+): Promise<string> {
+  const { session, ...call } = scene
+  const plan = await planOf(call, args, more)
+  await honoured(session, plan, Object.keys(more))
+  let console = ""
+  await Vmm.run(session, plan, call, async (vmm) => {
+    await session.ask("start", vmm.members)
+    for (const one of words) await vmm.says(one)
+    await vmm.says(/TICK 1\r?\n/)
+    await session.ask("quit", vmm.members)
+    await vmm.end()
+    console = vmm.console
+  })
+  return console
+}
+
+/** A machine's folder may have a longer path than a socket may be connected to by. */
+async function connects(path: string): Promise<void> {
+  const folder = await open(dirname(path), constants.O_DIRECTORY)
+  try {
+    const socket = connect(`/proc/self/fd/${folder.fd}/${basename(path)}`)
+    await once(socket, "connect").catch((error) => fail(`nothing listens at ${path}: ${error.message}`))
+    socket.destroy()
+  } finally {
+    await folder.close()
+  }
+}
+
+/** Boots a machine with a device that the guest knows on PCI alone, and says `none` of elsewhere. */
+async function finds(scene: AdapterScene, args: string, more: object, wanted: string): Promise<void> {
+  const [kind = ""] = wanted.split(" ")
+  const found = await boots(scene, args, more, [new RegExp(`${kind} .*\\r?\\n`)])
+  if (found.includes(`${kind} none`))
+    skip(`the guest finds no such device on PCI, which is all that it knows: ${kind}`)
+  must(new RegExp(wanted).test(found), `what the guest has found is not ${wanted}`)
+}
+
+async function raw(call: CheckCall, name: string, size: number): Promise<string> {
+  const path = join(call.folder, name)
+  await writeFile(path, Buffer.alloc(size))
+  return path
+}
+
+async function diskOf(call: CheckCall, name: string, size: number): Promise<object> {
+  const overlay = join(call.folder, `${name}.qcow2`)
+  await writeFile(overlay, emptyOverlay(size, "no-such-file.raw"))
+  const layers = [{ path: await raw(call, `${name}.raw`, size), format: "raw" }]
+  return { layers, overlay, size, ephemeral: false, ...(name !== "first" && { name }) }
+}
+
+/** One boot for each disk: the guest looks at one alone, which it tries to write to. */
+async function inOrder({ folder, ...scene }: AdapterScene): Promise<void> {
+  const call = { ...scene, folder }
+  const [firstBoot, kept, written] = await Promise.all([
+    raw(call, "boot,a=b", 3 * MIB),
+    raw(call, "kept", 4 * MIB),
+    raw(call, "written", 5 * MIB),
+  ])
+  const more = {
+    disk: await diskOf(call, "first", MIB),
+    disks: [await diskOf(call, "data", 2 * MIB)],
+    firstBoot: { path: firstBoot, size: 3 * MIB },
+    volumes: [
+      { path: kept, serial: "kept", readOnly: true },
+      { path: written, serial: "written", readOnly: false },
+    ],
+  }
+  for (const [at, serial] of ["", "data", "", "kept", "written"].entries()) {
+    const own = join(folder, String(at))
+    await mkdir(own)
+    const size = new RegExp(`DISK sectors=${((at + 1) * MIB) / 512}\\r?\\n`)
+    const words = serial ? [size, new RegExp(`DISK-ID \\[${serial}\\]`)] : [size]
+    await boots({ ...scene, folder: own }, `disk=${at + 1} write=7`, more, words)
+  }
+  for (const path of [firstBoot, kept])
+    must(
+      (await readFile(path)).every((byte) => byte === 0),
+      `the guest wrote to ${path}, which it is to read alone`,
+    )
+  must(
+    (await readFile(written)).includes("written by the guest"),
+    "what the guest wrote is not in its volume",
+  )
+}
+
+/** What a plan asks for, which the guest finds unless `check` has found that it cannot be had. */
+export const adapterHonoursPlans: readonly AdapterPlan[] = [
+  { name: "disks-in-their-order", covers: COVERS, run: inOrder },
+  {
+    name: "initrd",
+    covers: COVERS,
+    async run(scene) {
+      const path = await raw(scene, "-initrd,x=y", 12_345)
+      await boots(scene, "", { initrd: { path } }, [/INITRD addr=\w+ size=12345 /])
+    },
+  },
+  {
+    name: "entropy",
+    covers: COVERS,
+    run: (scene) =>
+      finds(
+        scene,
+        "rng=1",
+        { devices: [{ type: "rng", name: "entropy", required: true }] },
+        "RNG [0-9a-f]{32}",
+      ),
+  },
+  {
+    name: "network",
+    covers: COVERS,
+    run: (scene) => finds(scene, "net=1", { network: { mac: MAC } }, `NIC ${MAC} `),
+  },
+  {
+    name: "generation-id",
+    covers: [...COVERS, "OVMS-ADP-055"],
+    async run(scene) {
+      const said = new RegExp(`VMGENID .* id=${GENERATION.said}`)
+      await boots(scene, "", { generationId: GENERATION.text }, [said])
+    },
+  },
+  {
+    name: "nothing-besides",
+    covers: COVERS,
+    async run(scene) {
+      await boots(scene, "net=1 agent=1", {}, [/NIC none/, /AGENT none/, /DISK none/])
+    },
+  },
+  {
+    name: "agent",
+    covers: ["OVMS-ADP-052"],
+    async run({ session, ...call }) {
+      const plan = await planOf(call, "", { agent: true })
+      await honoured(session, plan, ["agent"])
+      const { agent } = await session.ask("prepare", { plan })
+      must(typeof agent === "string" && !agent.includes("/"), `agent is ${agent}, and no name of a socket`)
+      await Vmm.run(session, plan, call, async (vmm) => {
+        await session.ask("start", vmm.members)
+        await connects(join(plan.directory, agent))
+        await session.ask("quit", vmm.members)
+        await vmm.end()
+      })
+    },
+  },
+]
