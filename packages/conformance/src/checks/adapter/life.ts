@@ -1,6 +1,6 @@
 import { must } from "../../check.ts"
 import { ticks } from "../ticks.ts"
-import { booted, type Vmm } from "./machine.ts"
+import { booted, planOf, Vmm } from "./machine.ts"
 import type { AdapterPlan, AdapterScene } from "./plan.ts"
 
 /** A guest that ends by itself, and what the adapter says of that. */
@@ -81,6 +81,21 @@ export const adapterLifePlans: readonly AdapterPlan[] = [
           const { reason } = await next.ask("ended", { ...(await vmm.end()) })
           must(reason === "guest-panic", `the reason is ${reason}, and not guest-panic`)
         })
+      }),
+  },
+  {
+    name: "others-while-one-waits",
+    covers: ["OVMS-ADP-012"],
+    run: async ({ session, ...call }) =>
+      Vmm.run(session, await planOf(call, ""), call, async (vmm) => {
+        // A VMM that stands still takes no command, so that start cannot be answered.
+        vmm.child.kill("SIGSTOP")
+        const start = session.send("start", vmm.members)
+        await session.ask("capabilities")
+        vmm.child.kill("SIGCONT")
+        const { error } = await session.answer(start, "start")
+        must(!error, `start was answered with ${error?.code}`)
+        await vmm.says(/GUEST-READY/)
       }),
   },
   {
