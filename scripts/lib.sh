@@ -56,7 +56,8 @@ apt_private() {
 }
 
 # unpacked PACKAGE: its files under .cache/deb/PACKAGE, downloaded but not installed: no root is needed, no service
-# starts.
+# starts. Since Debian 13 the name of a library whose interface changed with 64-bit times ends in t64, and files are below
+# usr alone, which links beside it make up for: whoever asks by the old name and path finds it in both.
 unpacked() {
   [ -d "$cache/deb/$1" ] && return
   say "unpacking from Debian: $1"
@@ -64,12 +65,18 @@ unpacked() {
   work=$(mktemp -d "$cache/deb/.new.XXXXXX")
   (
     cd "$work"
-    apt-get -qq -o APT::Sandbox::User= download "$1" >log 2>&1 ||
-      { apt_private update && apt_private download "$1"; } >>log 2>&1 ||
+    downloaded apt-get -qq -o APT::Sandbox::User= download "$1" >log 2>&1 ||
+      { apt_private update && downloaded apt_private download "$1"; } >>log 2>&1 ||
       { cat log >&2; die "apt-get could not download $1"; }
     mkdir root
     dpkg -x ./*.deb root
+    for folder in bin sbin lib lib64; do
+      [ ! -d "root/usr/$folder" ] || [ -e "root/$folder" ] || ln -s "usr/$folder" "root/$folder"
+    done
   ) || { rm -rf "$work"; return 1; }
   mv -T "$work/root" "$cache/deb/$1"
   rm -rf "$work"
 }
+
+# downloaded COMMAND… PACKAGE: by that name or by the one that ends in t64.
+downloaded() { "$@" || "$@t64"; }

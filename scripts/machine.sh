@@ -30,11 +30,12 @@ epoch=1735689600
 uuid=6f766d73-0000-4000-8000-000000000001
 umask 022
 
-# modules_for NAME…: the files of these modules after those that they need.
+# modules_for NAME…: the files of these modules after those that they need; of one that the kernel has in itself, none.
 "$busybox" depmod -b "$cache/deb/$kernel" "$release"
 modules=$cache/deb/$kernel/lib/modules/$release
 modules_for() {
   for name in "$@"; do
+    ! grep -q "/$name\.ko$" "$modules/modules.builtin" || continue
     line=$(grep "/$name\.ko[^/]*:" "$modules/modules.dep") || die "$kernel has no module $name"
     # Dependencies stand after the colon, the deepest last.
     for file in ${line#*:}; do echo "$file"; done | tac
@@ -83,36 +84,53 @@ gzip -9n <"$new/unpacked.img" >"$new/initrd.img"
 # A machine without a disk, for tests of networks.
 archive net virtio_pci virtio_net virtio_console button evdev
 
+# libraries FOLDER PACKAGE…: copies what the programs in FOLDER load out of these packages, and what that loads in turn:
+# which of them it is differs between releases of Debian.
+libraries() {
+  to=$1
+  shift
+  mkdir -p "$to/lib" "$to/lib64"
+  for package in libc6 "$@"; do unpacked "$package"; done
+  for program in "$to"/bin/* "$to"/sbin/*; do [ ! -f "$program" ] || load "$program" libc6 "$@"; done
+  cp -L "$cache/deb/libc6/lib/"*/ld-linux-x86-64.so.2 "$to/lib64"
+}
+
+# load FILE PACKAGE…: the part of it for one file.
+load() {
+  needed=$(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]$/\1/p')
+  shift
+  for library in $needed; do
+    case $library in ld-linux-*) continue ;; esac
+    [ ! -e "$to/lib/$library" ] || continue
+    file=$(cd "$cache/deb" && find "$@" -path "*/lib/*-linux-gnu/$library" | head -n 1)
+    [ -n "$file" ] || die "none of $* has $library"
+    cp -L "$cache/deb/$file" "$to/lib/$library"
+    load "$to/lib/$library" "$@"
+  done
+}
+
 # A machine whose image brings QEMU's guest agent, with the libraries of that, for tests of what it does for ours.
 with=$new/with/guest-agent
-mkdir -p "$with/sbin" "$with/lib" "$with/lib64"
-for package in qemu-guest-agent libc6 libglib2.0-0 libpcre2-8-0 libnuma1 libudev1 liburing2; do unpacked "$package"; done
+mkdir -p "$with/sbin"
+unpacked qemu-guest-agent
 cp "$cache/deb/qemu-guest-agent/usr/sbin/qemu-ga" "$with/sbin/qemu-ga"
-for file in libc6/lib/*/libc.so.6 libc6/lib/*/libm.so.6 libglib2.0-0/usr/lib/*/libglib-2.0.so.0 libnuma1/usr/lib/*/libnuma.so.1 \
-  libglib2.0-0/usr/lib/*/libgmodule-2.0.so.0 libpcre2-8-0/usr/lib/*/libpcre2-8.so.0 libudev1/usr/lib/*/libudev.so.1 \
-  liburing2/usr/lib/*/liburing.so.2; do
-  cp -L "$cache/deb/"$file "$with/lib"
-done
-cp -L "$cache/deb/libc6/lib/"*/ld-linux-x86-64.so.2 "$with/lib64"
+libraries "$with" libglib2.0-0 libatomic1 libcap2 libpcre2-8-0 libnuma1 libudev1 liburing2
 archive guest-agent virtio_pci virtio_blk virtio_console crc32c_generic ext4 button evdev
 
 # A machine of busybox and OpenRC, which reads a disk of its first boot, for tests of the agent as a service there.
 with=$new/with/openrc
-mkdir -p "$with/sbin" "$with/bin" "$with/lib" "$with/lib64" "$with/run" "$with/tmp" "$with/etc/insserv.conf.d"
-for package in openrc librc1 libeinfo1 libpam0g libaudit1 libselinux1 libcap-ng0; do unpacked "$package"; done
+mkdir -p "$with/sbin" "$with/bin" "$with/lib" "$with/run" "$with/tmp" "$with/usr" "$with/etc/insserv.conf.d"
+unpacked openrc
 cp -r "$cache/deb/openrc/lib/rc" "$with/lib"
+# Its own folder is below usr since Debian 13.
+ln -s ../lib "$with/usr/lib"
 cp "$cache/deb/openrc/etc/rc.conf" "$with/etc"
 # Debian's reads what insserv's package has besides.
 touch "$with/etc/fstab" "$with/etc/insserv.conf"
 for level in sysinit boot default shutdown; do mkdir -p "$with/etc/runlevels/$level"; done
 for program in openrc openrc-run supervise-daemon rc-service rc-update; do cp "$cache/deb/openrc/sbin/$program" "$with/sbin"; done
 cp "$cache/deb/openrc/bin/rc-status" "$with/bin"
-for file in libc6/lib/*/libc.so.6 librc1/lib/*/librc.so.1 libeinfo1/lib/*/libeinfo.so.1 libpam0g/lib/*/libpam.so.0 \
-  libpam0g/lib/*/libpam_misc.so.0 libaudit1/lib/*/libaudit.so.1 libselinux1/lib/*/libselinux.so.1 \
-  libcap-ng0/lib/*/libcap-ng.so.0 libpcre2-8-0/usr/lib/*/libpcre2-8.so.0; do
-  cp -L "$cache/deb/"$file "$with/lib"
-done
-cp -L "$cache/deb/libc6/lib/"*/ld-linux-x86-64.so.2 "$with/lib64"
+libraries "$with" librc1 libeinfo1 libpam0g libaudit1 libselinux1 libcap-ng0 libcap2 libpcre2-8-0
 archive openrc virtio_pci virtio_blk virtio_console isofs button evdev
 rm -rf "$new/with"
 
@@ -166,8 +184,10 @@ cp "$parts/machine.json" "$new/machine.json"
 # four bytes are the size of what comes out.
 number() { od -An -v -t "u$2" -j "$1" -N "$2" "$vmlinuz" | tr -d ' '; }
 from=$((($(number 497 1) + 1) * 512 + $(number 584 4)))
-tail -c "+$((from + 1))" "$vmlinuz" | head -c "$(($(number 588 4) - 4))" | xz -d >"$new/vmlinux" ||
-  die "$kernel is not compressed by xz"
+# That of Debian 12 is compressed by xz, that of 13 by zstd.
+case $(od -An -t x1 -j "$from" -N 4 "$vmlinuz") in *28*b5*2f*fd) unpack=zstd ;; *) unpack=xz ;; esac
+tail -c "+$((from + 1))" "$vmlinuz" | head -c "$(($(number 588 4) - 4))" | $unpack -dc >"$new/vmlinux" ||
+  die "$kernel is not compressed by $unpack"
 sed "s/vmlinuz/vmlinux/; s/initrd.img/unpacked.img/; s/no_timer_check/$(cat "$parts/quick")/" "$parts/machine.json" >"$new/unpacked.json"
 rm -rf "$base" "$new/log" "$new"/*.raw
 echo "$stamp" >"$new/.stamp"
