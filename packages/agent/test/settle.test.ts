@@ -1,6 +1,7 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
 import { until } from "@ovms/testkit/until.ts"
 import { Agent } from "../../ovm/src/guest/agent/agent.ts"
+import { freezeGuest } from "../../ovm/src/guest/agent/freeze.ts"
 import type { Resumed } from "../../ovm/src/guest/agent/settle.ts"
 import { data, exit, Impostors } from "./impostor.testing.ts"
 
@@ -94,5 +95,51 @@ test("the source of a snapshot is reseeded before what is asked for later [OVMS-
   await until("it was asked", () => asked.length === 3)
   expect(asked.map(([kind]) => kind)).toEqual(["reseed", "reseed", "exec"])
   expect(asked[0]).not.toEqual(asked[1])
+  agent.close()
+})
+
+/** An agent that is called anew each time that its channel has gone, and what each was asked for. */
+function calledAnew() {
+  const asked: string[] = []
+  const agent = new Agent({
+    connect: async () =>
+      await impostors.connect((stream, texts) => {
+        asked.push(
+          texts
+            .slice(0, 2)
+            .join(" ")
+            .replace(/seed=.*/, "")
+            .trim(),
+        )
+        return texts[0] === "freeze" ? [data(stream, Buffer.from("frozen 1\n"))] : [exit(stream)]
+      }),
+    runs: () => true,
+  })
+  return { agent, asked }
+}
+
+test("one whose streams the VMM has cut is called anew, reseeded, and told then what has happened [OVMS-AGT-054, OVMS-API-421]", async () => {
+  const { agent, asked } = calledAnew()
+  const session = await agent.session(10_000)
+  agent.cut()
+  await session.closed
+  agent.renew()
+  agent.tell("post-snapshot", "web")
+  expect((await agent.session(10_000)) === session).toBe(false)
+  await until("it is told", () => asked.length === 3)
+  expect(asked).toEqual(["reseed", "reseed", "hooks event=post-snapshot"])
+  agent.close()
+})
+
+test("file systems that were frozen until the VMM cut it were so when their guest stood still; not those of one that went [OVMS-API-422]", async () => {
+  const { agent } = calledAnew()
+  const first = await agent.session(10_000)
+  const cut = await freezeGuest(first)
+  agent.cut()
+  expect(await cut.held()).toBe(true)
+  await first.closed
+  const gone = await freezeGuest(await agent.session(10_000))
+  agent.gone("ovm")
+  expect(await gone.held()).toBe(false)
   agent.close()
 })

@@ -56,6 +56,7 @@ export function followAgent(instance: Instance, machine: Machine, unmounted: () 
     ...(instance.resumed && { resumed: resumedIn(instance, machine) }),
   })
   instance.agent = agent
+  machine.onAgentCut?.(() => agent.cut())
   machine.onAgentGone?.((way) => agent.gone(way === "agent" ? "ovm" : "qemu-guest-agent"))
   machine.exited.then(() => agent.close())
 }

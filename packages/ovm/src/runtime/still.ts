@@ -1,13 +1,10 @@
 import type { Call } from "../content/interfaces.ts"
 import { OvmError, toOvmError } from "../errors.ts"
-import { freezeGuest } from "../guest/agent/freeze.ts"
+import { CERTAIN_MS, freezeGuest } from "../guest/agent/freeze.ts"
 import { agentInside } from "./agents.ts"
 import type { Log } from "./ending.ts"
 import type { Instance } from "./instance.ts"
 import { setGuest } from "./set-guest.ts"
-
-/** A freeze lasts for 30 s of the guest, whose clock is no faster than ours, in ms. */
-const CERTAIN_MS = 28_000
 
 /**
  * Has the file systems of a guest that runs written out and frozen, its machine paused while `work` is done, and both

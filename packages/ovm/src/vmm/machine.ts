@@ -80,6 +80,11 @@ export interface Machine extends Partial<Snapshotter> {
    */
   onAgentGone?(listener: (way: AgentWay) => void): void
   /**
+   * Calls `listener`, the last one given, when the VMM ends all streams to the agent, whose guest stands still and
+   * hears of it as soon as it goes on; absent where they outlive whatever is done with the machine.
+   */
+  onAgentCut?(listener: () => void): void
+  /**
    * Plugs in the network of a guest that has gone on from a snapshot and has the way to an agent: until then it has no
    * link. Throws what kept it from being carried, OVM_VMM_FAILED.
    */

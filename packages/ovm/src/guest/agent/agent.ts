@@ -2,13 +2,15 @@ import type { Duplex } from "node:stream"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { type HookEvent, runHooks } from "./hooks.ts"
-import { type AgentProgram, type AgentSession, OwnSession } from "./session.ts"
+import { type AgentProgram, type AgentSession, CUT, OwnSession } from "./session.ts"
 import { type Resumed, reseed, settleGuest } from "./settle.ts"
 
 /** Between two attempts to reach the channel itself. */
 const AGAIN_MS = 200
 /** How long an agent is borne with. */
 const PATIENCE: AgentPatience = { lookMs: 10_000, answerMs: 15_000, settleMs: 300_000, aloneMs: 10_000 }
+/** How long one that is called anew is waited for, to tell its guest what has happened. */
+const TELL_MS = 60_000
 /** Between two looks whether another program has done what it was asked before, now that the agent answers. */
 const LEAVE_MS = 100
 
@@ -116,10 +118,11 @@ export class Agent {
     return this.#session
   }
 
-  /** Has the guest run its own hooks; nobody waits for them. */
+  /** Has the guest run its own hooks; nobody waits for them. One whose streams were cut runs them once it is back. */
   tell(event: HookEvent, name: string): void {
-    if (this.#session)
-      runHooks(this.#session, event, name).then(
+    this.session(TELL_MS)
+      .then((session) => runHooks(session, event, name))
+      .then(
         ({ trouble }) => this.#note(trouble),
         () => {},
       )
@@ -158,6 +161,11 @@ export class Agent {
   gone(program: AgentProgram["name"]): void {
     for (const session of this.#open)
       if (session.who.name === program) session.close("it has closed its end of the channel")
+  }
+
+  /** The VMM has ended all streams to the guest, which stands still: the next one is called as soon as it goes on. */
+  cut(): void {
+    for (const session of this.#open) session.close(CUT)
   }
 
   close(): void {

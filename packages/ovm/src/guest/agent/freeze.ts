@@ -1,15 +1,20 @@
 import { OvmError } from "../../errors.ts"
-import type { AgentSession } from "./session.ts"
+import { type AgentSession, CUT } from "./session.ts"
 import type { AgentStream } from "./stream.ts"
 
 /** How long what is written may stand still, and how long freezing may take: what is under way is written first. */
 const MOST_S = 30
+/** For so long it is held for sure, of the guest's time, whose clock is no faster than ours. */
+export const CERTAIN_MS = 28_000
 /** Kept of what the agent says, in bytes. */
 const MOST_WORDS = 1000
 
 /** File systems of a guest that stand still until this is let go of, or for half a minute. */
 export interface Freeze extends Disposable {
-  /** Ends it. False if it was over before, or its agent has gone. */
+  /**
+   * Ends it. False if it was over before, or its agent has gone; not so if its streams were cut in time, of a guest
+   * that stood still then.
+   */
   held(): Promise<boolean>
 }
 
@@ -19,6 +24,11 @@ export interface Freeze extends Disposable {
  */
 export async function freezeGuest(session: AgentSession): Promise<Freeze> {
   const stream = session.do(["freeze", `seconds=${MOST_S}`])
+  const began = performance.now()
+  let cutInTime = false
+  void session.closed.then((why) => {
+    cutInTime = why === CUT && performance.now() - began < CERTAIN_MS
+  })
   const late = setTimeout(() => stream.kill(), MOST_S * 1000)
   try {
     await frozen(stream)
@@ -33,7 +43,7 @@ export async function freezeGuest(session: AgentSession): Promise<Freeze> {
     const hangs = setTimeout(() => stream.kill(), MOST_S * 1000)
     const ending = await stream.ending.catch(() => undefined)
     clearTimeout(hangs)
-    return ending !== undefined && "status" in ending && ending.status === 0
+    return ending === undefined ? cutInTime : "status" in ending && ending.status === 0
   }
   return { held, [Symbol.dispose]: () => void (stream.over || stream.kill()) }
 }

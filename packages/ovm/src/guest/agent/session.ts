@@ -8,6 +8,8 @@ import { AgentStream } from "./stream.ts"
 const MAGIC = Buffer.from("OVMAGNT1")
 const NONCE = 16
 const FIRST_CALL_MS = 200
+/** Why it is over where the VMM ended its streams while the guest stood still. */
+export const CUT = "its machine was snapshotted or paused, which ends whatever its agent does"
 /** Things that an agent does at once. */
 const MOST_STREAMS = 200
 

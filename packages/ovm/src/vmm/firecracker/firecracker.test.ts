@@ -183,6 +183,26 @@ describe.skipIf(note !== "")(`disks of Firecracker ${note}`, () => {
     await shots.end(machine, clone)
   })
 
+  test("streams to an agent are over once its guest goes on, and with each snapshot, and that is told", async () => {
+    const shots = new SnapshotBench(bench)
+    const plan = bench.planOf("tick_ms=10 hlt=1", { agent: true, resources: { vcpus: 1, memory: MEMORY } })
+    const machine = await bench.vmm.launch(plan)
+    let cuts = 0
+    machine.onAgentCut?.(() => cuts++)
+    await bench.until(machine, "TICK 2\r\n")
+    await machine.pause()
+    expect(cuts).toBe(0)
+    await machine.resume()
+    // Of a version that has the guest wait for it.
+    const paused = machine.record.version.startsWith("1.16.") ? 1 : 0
+    expect(cuts).toBe(paused)
+    await shots.ticks(machine, 3)
+    await shots.take(machine, { ram: bench.path("ram"), state: bench.path("state") })
+    expect(cuts).toBe(paused + 1)
+    await shots.ticks(machine, 3)
+    await shots.end(machine)
+  })
+
   test("a clone has zeros in place of what was told at the first boot, and no path of this host in its state (OVMS-FBC-007)", async () => {
     const shots = new SnapshotBench(bench)
     const path = bench.path("first-boot.iso")

@@ -17,6 +17,7 @@ import { exitOfFirecracker, type LastAsked } from "./result.ts"
 import { takeBackFirecracker } from "./snapshot/attempt.ts"
 import { isWritten, monitorOf, shownNode, writtenFile, writtenFiles } from "./snapshot/disk.ts"
 import { flushStorage } from "./storage.ts"
+import { tellReset } from "./vsock.ts"
 import { losesWire, plugIn } from "./wire.ts"
 
 const GRACE_MS = 10_000
@@ -48,6 +49,7 @@ export class FirecrackerMachine implements Machine {
   #ended = false
   #asked: LastAsked | undefined
   #listener = (): void => {}
+  #onCut = (): void => {}
   /** There after a snapshot that failed left the machine half way. */
   #back: BringBack | undefined
   readonly #over = new AbortController()
@@ -102,6 +104,10 @@ export class FirecrackerMachine implements Machine {
     this.#listener = listener
   }
 
+  onAgentCut(listener: () => void): void {
+    this.#onCut = listener
+  }
+
   async usage(): Promise<Usage | undefined> {
     return await usageOf(this.record)
   }
@@ -116,6 +122,7 @@ export class FirecrackerMachine implements Machine {
   async resume(): Promise<void> {
     await this.settle()
     this.#usable()
+    if (!this.#running && (await tellReset(this.#api, this.record))) this.#onCut()
     await this.#become("Resumed")
     this.#asleep = false
   }
@@ -149,6 +156,7 @@ export class FirecrackerMachine implements Machine {
     const { snapshotFirecracker } = await import("./snapshot/take.ts")
     const source = {
       ...{ record: this.record, api: this.#api, running: this.#running },
+      cut: () => this.#onCut(),
       become: (state: "Paused" | "Resumed") => this.#become(state),
       takeBack: (attempt: Attempt) => this.#takeBack(attempt),
     }
@@ -186,6 +194,7 @@ export class FirecrackerMachine implements Machine {
   }
 
   async #takeBack(attempt: Attempt, onTurned?: SnapshotCall["onTurned"]): Promise<boolean> {
+    if (attempt.running && (await tellReset(this.#api, this.record))) this.#onCut()
     const through = await takeBackFirecracker(this.#api, attempt, onTurned)
     this.#running = attempt.running
     this.#listener()

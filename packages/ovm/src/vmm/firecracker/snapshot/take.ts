@@ -34,6 +34,8 @@ export interface FirecrackerSource {
   readonly record: MachineRecord
   readonly api: Api
   readonly running: boolean
+  /** The guest, which stands still, loses all streams to its agent: Firecracker ends them with each snapshot. */
+  cut(): void
   /** Has the guest stand still, or go on. */
   become(state: "Paused" | "Resumed"): Promise<void>
   /** Brings the machine back to where it was before, unless it is through: true then. */
@@ -79,6 +81,7 @@ export async function snapshotFirecracker(
     refuseAborted(signal)
     laps.lap("prepare")
     if (running) await source.become("Paused")
+    source.cut()
     await create(source, into, model)
     laps.lap("state")
     refuseAborted(signal)
