@@ -55,7 +55,13 @@ export class Machine {
   /** Lets the guest run, and says so only if it does. */
   async go(): Promise<object> {
     const [before, runs] = [this.#trouble, this.#runs]
-    await this.execute("cont")
+    try {
+      await this.execute("cont")
+    } catch (error) {
+      // A short guest may have ended before QEMU has answered, and QEMU with it: it has run.
+      if (this.#monitor?.isClosed) return {}
+      throw error
+    }
     if (before) await sleep(AGAIN_MS)
     // QEMU has told of it before it answers.
     else if (this.#runs > runs) return {}

@@ -25,6 +25,7 @@ export class Monitor {
   readonly #greeted = Promise.withResolvers<void>()
   #count = 0
   #rest = ""
+  #isClosed = false
 
   private constructor(
     private readonly socket: Socket,
@@ -35,6 +36,7 @@ export class Monitor {
     socket.on("error", () => {})
     this.#greeted.promise.catch(() => {})
     socket.once("close", () => {
+      this.#isClosed = true
       this.#greeted.reject(new Refused("OVM_VMM_FAILED", "QEMU has closed its monitor"))
       for (const settle of this.#answers.values()) settle({ error: { desc: "QEMU has closed its monitor" } })
       onEnd()
@@ -56,6 +58,10 @@ export class Monitor {
       if (existsSync(join(directory, "exit"))) throw new Refused("OVM_VMM_FAILED", "QEMU has ended")
     }
     throw new Refused("OVM_VMM_TIMEOUT", "QEMU does not open its monitor")
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
   }
 
   async execute(command: string): Promise<unknown> {

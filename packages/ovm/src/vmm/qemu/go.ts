@@ -1,6 +1,10 @@
 import { OvmError } from "../../errors.ts"
+import { lastWords } from "../process/last-words.ts"
 import type { Qmp } from "./qmp.ts"
 import type { GuestWatch } from "./watch.ts"
+
+/** From the end of QEMU's monitor to its own. */
+const GONE_MS = 1000
 
 interface Told {
   readonly status?: unknown
@@ -36,4 +40,28 @@ export async function letGo(qmp: Qmp, watch: GuestWatch, timeoutMs?: number): Pr
   const status = await lookAt(qmp, watch)
   if (!watch.guest.running && !watch.hopeless)
     throw new OvmError("OVM_VMM_FAILED", `QEMU was told to let the guest run, and it is ${status}`)
+}
+
+/**
+ * letGo of a guest that has not run yet, in `directory`. It may have ended before QEMU has answered, as a short one
+ * does: QEMU 7.2 ends where a guest hands back its result, whatever it has still to say. QEMU that could not start has
+ * not greeted.
+ */
+export async function letBegin(
+  qmp: Qmp,
+  watch: GuestWatch,
+  { directory, timeoutMs }: { readonly directory: string; readonly timeoutMs?: number },
+): Promise<void> {
+  let isUp = false
+  qmp.ready.then(
+    () => {
+      isUp = true
+    },
+    () => {},
+  )
+  try {
+    await letGo(qmp, watch, timeoutMs)
+  } catch (error) {
+    if (!isUp || (await lastWords(directory, GONE_MS)) === undefined) throw error
+  }
 }

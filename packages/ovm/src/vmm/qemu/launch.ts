@@ -9,7 +9,7 @@ import { checkPlan } from "./check.ts"
 import { checkFirmware } from "./check-firmware.ts"
 import { makeSharedMemory } from "./devices.ts"
 import { makeVariables } from "./flashes.ts"
-import { letGo } from "./go.ts"
+import { letBegin } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
 import { modelOf } from "./model.ts"
 import { START_MS, startQemu } from "./start.ts"
@@ -37,7 +37,7 @@ export async function launchQemu(
     { found, plan, options, portsFirst: true },
     call,
     async ({ record, qmp, watch, timings }) => {
-      await letGo(qmp, watch, START_MS)
+      await letBegin(qmp, watch, { directory: plan.directory, timeoutMs: START_MS })
       return new QemuMachine(record, await timings(), qmp, watch)
     },
   )
