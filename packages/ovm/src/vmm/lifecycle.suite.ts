@@ -173,6 +173,22 @@ export function lifecycleSuite(bench: Bench): void {
     }
   })
 
+  test("what was aborted in mid-launch takes nothing from the next machine in its folder", async () => {
+    const directory = bench.path("machine")
+    for (let nth = 0; nth < 8; nth++) {
+      const call = new AbortController()
+      const plan = bench.planOf("tick_ms=10", { directory })
+      const launch = bench.vmm.launch(plan, { signal: call.signal }).catch(() => undefined)
+      // Nobody has spoken to it yet.
+      await until("it is spawned", () => processesIn(directory), { is: ({ length }) => length > 0 })
+      call.abort()
+      await (await launch)?.stop({ graceMs: 0 })
+    }
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=10 button=1", { directory }))
+    await bench.until(machine, "TICK 2")
+    expect(await machine.stop()).toBe("guest")
+  })
+
   test("lets go of a machine and takes it back", async () => {
     const machine = await bench.vmm.launch(bench.planOf("tick_ms=10 button=1"))
     machine.detach()

@@ -85,7 +85,7 @@ export async function startFirecracker<T>(
   let api: Api | undefined
   let patience = GONE_MS
   try {
-    api = await Promise.race([firstContact(directory), aborted.promise]).finally(() =>
+    api = await Promise.race([firstContact(directory, signal), aborted.promise]).finally(() =>
       logOpen?.[Symbol.dispose](),
     )
     patience = ALIVE_MS
@@ -140,16 +140,21 @@ async function spawnHeld(wire: Wire, { folder, jail }: FirecrackerPlace, argv: (
   return { ...kept, log }
 }
 
-/** Tries until it answers or has ended: the socket appears a few ms after the process. */
-async function firstContact(directory: string): Promise<Api> {
+/**
+ * Tries until it answers or has ended: the socket appears a few ms after the process. Once the call is aborted, the
+ * next socket in the directory is another Firecracker's.
+ */
+async function firstContact(directory: string, signal: AbortSignal | undefined): Promise<Api> {
   const began = performance.now()
   for (;;) {
+    if (signal?.aborted) throw interrupted()
     const waited = performance.now() - began
     if (waited > LONGEST_START_MS)
       throw new OvmError("OVM_VMM_TIMEOUT", `Firecracker did not open its API within ${LONGEST_START_MS} ms`)
     // A look costs less than a call that fails, and Firecracker wants the processors now.
     const api = existsSync(join(workplaceOf(directory), API_SOCKET)) ? await Api.dial(directory) : undefined
-    if (api) return api
+    if (api && !signal?.aborted) return api
+    api?.close()
     if ((await readExit(directory)) !== undefined)
       throw new OvmError("OVM_VMM_FAILED", "Firecracker ended before it opened its API")
     await sleep(Math.min(Math.max(RETRY_MS, waited / LOOKS), MOST_RETRY_MS))

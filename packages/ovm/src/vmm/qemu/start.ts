@@ -91,7 +91,7 @@ export async function startQemu<T>(
     // the monitor is asked for everything at once, and nothing is waited for after its first word.
     if (portsFirst && plan.network && link)
       await Promise.race([startLink(link, plan.directory, plan.network), aborted.promise])
-    qmp = await Promise.race([firstContact(plan.directory, watch), aborted.promise])
+    qmp = await Promise.race([firstContact(plan.directory, watch, signal), aborted.promise])
     patience = ALIVE_MS
     qmp.closed.then(() => {
       patience = GONE_MS
@@ -149,10 +149,18 @@ function noPid(directory: string): OvmError {
     : new OvmError("OVM_VMM_FAILED", why)
 }
 
-/** Tries until the monitor answers or QEMU has ended: the socket appears a few ms after the process. */
-async function firstContact(directory: string, watch: GuestWatch): Promise<Qmp> {
+/**
+ * Tries until the monitor answers or QEMU has ended: the socket appears a few ms after the process. Once the call is
+ * aborted, the next socket in the directory is another QEMU's, whose monitor serves one client alone.
+ */
+async function firstContact(
+  directory: string,
+  watch: GuestWatch,
+  signal: AbortSignal | undefined,
+): Promise<Qmp> {
   const began = performance.now()
   for (;;) {
+    if (signal?.aborted) throw interrupted()
     const waited = performance.now() - began
     const left = START_MS - waited
     if (left <= 0)
@@ -160,7 +168,8 @@ async function firstContact(directory: string, watch: GuestWatch): Promise<Qmp> 
     // A look costs less than a call that fails, and QEMU wants the processors now.
     if (existsSync(join(directory, QMP_SOCKET))) {
       const qmp = await dialQmp(directory, { timeoutMs: left, onEvent: watch.onEvent })
-      if (qmp) return qmp
+      if (qmp && !signal?.aborted) return qmp
+      qmp?.close()
     }
     if ((await readExit(directory)) !== undefined)
       throw new OvmError("OVM_VMM_FAILED", "QEMU ended before it opened its monitor")
