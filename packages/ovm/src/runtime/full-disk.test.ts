@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { closeSync, openSync, rmSync, writeSync } from "node:fs"
+import { closeSync, openSync, readdirSync, rmSync, writeSync } from "node:fs"
 import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -128,6 +128,7 @@ describe.skipIf(missing !== "")(`on a full disk ${missing}`, () => {
     fill()
     expect((await refusal(runtime.start({ manifest: "long" }))).code).toBe("OVM_NO_SPACE")
     expect(await runtime.list()).toEqual([])
+    expect(readdirSync(join(root, "instances"))).toEqual([])
     expect(await vmmsBelow(root)).toEqual([])
   })
 

@@ -24,7 +24,13 @@ export class RecordFile {
       // The method of a stop, for one, may become known after the instance was removed.
       if (this.#closed) return
       clearTimeout(this.#again)
-      writeRecord(this.directory, record(), this.first)
+      try {
+        writeRecord(this.directory, record(), this.first)
+      } catch (thrown) {
+        // Whatever could not be written now: what is to be written sometime still is.
+        this.#later()
+        throw thrown
+      }
       this.first = false
       this.#unwritten = undefined
     })
@@ -40,9 +46,12 @@ export class RecordFile {
    */
   async writeSometime(record: () => InstanceRecord): Promise<void> {
     this.#unwritten = record
-    await this.write(record).catch(() => {
-      this.#again = setTimeout(() => void this.writeSometime(record), AGAIN_MS).unref()
-    })
+    await this.write(record).catch(() => {})
+  }
+
+  #later(): void {
+    const record = this.#unwritten
+    if (record) this.#again = setTimeout(() => void this.writeSometime(record), AGAIN_MS).unref()
   }
 
   /** Tries what could not be written once more, before the daemon ends. */

@@ -112,11 +112,19 @@ export const RECORD = "instance.json"
  */
 export const UNRECORDED = "unrecorded"
 
-/** Makes the directory of an instance with these volumes, for its user alone. Throws if it is there already. */
+/**
+ * Makes the directory of an instance with these volumes, for its user alone. Throws if it is there already; after any
+ * other failure it is not.
+ */
 export function createDirectory(directory: string, volumes: readonly VolumeUse[] = []): void {
   mkdirSync(directory, { mode: 0o700 })
-  writeFileSync(join(directory, UNRECORDED), "", { mode: 0o600 })
-  keepVolumes(directory, volumes)
+  try {
+    writeFileSync(join(directory, UNRECORDED), "", { mode: 0o600 })
+    keepVolumes(directory, volumes)
+  } catch (thrown) {
+    rmSync(directory, { recursive: true, force: true })
+    throw thrown
+  }
 }
 
 /** Replaces the record: a reader, or a crash, sees the old one or the new one. `first`: it has had none so far. */
