@@ -281,6 +281,22 @@ describe("an upload", () => {
       expect(registry.errors).toEqual([])
     })
 
+    test("one that comes to be too much in many pieces is refused as one that is at once", async () => {
+      await using registry = await startTest({ uploads: { ...uploads, anonymousBytes: 8 << 20 } })
+      const location = await beginUpload(registry, "a")
+      const body = (async function* () {
+        for (let pieces = 0; pieces < 10; pieces++) yield new Uint8Array(1 << 20)
+      })()
+      await expectError(
+        await registry.call("PATCH", location, { body }),
+        413,
+        "SIZE_INVALID",
+        "--upload-quota",
+      )
+      expect(await files(registry.root)).toBe(0)
+      expect(registry.errors).toEqual([])
+    })
+
     test("a client is its address, this host by whichever, or its network of IPv6", () => {
       const id = (address: string, near = false) => clientOf(undefined, address, near).id
       expect(id("127.0.0.1", true)).toBe(id("127.0.0.2", true))

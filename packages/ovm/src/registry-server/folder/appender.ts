@@ -42,7 +42,7 @@ export class Appender {
 
   async #flush(): Promise<void> {
     await this.#writing
-    if (!this.#block) return
+    if (!this.#block || this.#filled === 0) return
     const block = this.#block.subarray(0, this.#filled)
     this.#writing = this.#write(block)
     // Awaited by the next one: until then nobody looks.
