@@ -1,3 +1,4 @@
+import { renameSync } from "node:fs"
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { OvmError, toOvmError } from "../errors.ts"
@@ -64,9 +65,13 @@ export class VolumeStore {
     await this.#get(name)
     const [user] = usersOf(this.instances, name)
     if (user) throw hadBy(user, name)
-    // Under another name first: what is removed half way is no volume.
+    // Under another name first: what is removed half way is no volume. At once, so that no machine comes to have it.
     const leaving = join(this.folder, `${MAKING}${crypto.randomUUID()}`)
-    await rename(join(this.folder, name), leaving)
+    try {
+      renameSync(join(this.folder, name), leaving)
+    } catch (thrown) {
+      throw (thrown as NodeJS.ErrnoException).code === "ENOENT" ? unknown(name) : toOvmError(thrown)
+    }
     await rm(leaving, { recursive: true })
   }
 
@@ -106,7 +111,7 @@ export class VolumeStore {
   async #get(name: string): Promise<Volume> {
     const found = await this.#find(name)
     if (found) return found
-    throw new OvmError("OVM_VOLUME_UNKNOWN", `there is no volume ${JSON.stringify(name.slice(0, 100))}`)
+    throw unknown(name)
   }
 
   async #find(name: string): Promise<Volume | undefined> {
@@ -159,6 +164,10 @@ function hadBy({ instance: { id, volumes } }: User, name: string): OvmError {
   return new OvmError("OVM_VOLUME_IN_USE", `instance ${id} ${has} the volume ${name}`, {
     detail: { volume: name, instance_id: id },
   })
+}
+
+function unknown(name: string): OvmError {
+  return new OvmError("OVM_VOLUME_UNKNOWN", `there is no volume ${JSON.stringify(name.slice(0, 100))}`)
 }
 
 function inUse(name: string): OvmError {
