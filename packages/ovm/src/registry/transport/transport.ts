@@ -259,9 +259,10 @@ export class Transport {
   #resolve(target: string | URL, base: URL): URL {
     if (!URL.canParse(String(target), base.href)) throw this.#broken("it sent a location that is no URL")
     const url = withTls(new URL(target, base), base)
-    const safe = url.protocol === "https:" || (url.protocol === "http:" && base.protocol === "http:")
-    if (safe && !url.username && !url.password) return url
     const where = `it sent us to ${url.protocol}//${url.host}`
+    if (url.username || url.password)
+      throw this.#broken(`${where} with credentials in the URL, which is not safe to follow`)
+    if (url.protocol === "https:" || (url.protocol === "http:" && base.protocol === "http:")) return url
     if (url.protocol !== "http:") throw this.#broken(`${where}, which is not safe to follow`)
     throw this.#broken(
       `${where}, away from TLS, which is not safe to follow`,
