@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import { spawn } from "node:child_process"
 import { mkdtemp, rm } from "node:fs/promises"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
+import { serveShortGuest } from "../qemu/monitor.testing.ts"
 
 // The adapters of examples/, whose QEMU ends before it has answered `cont`, as it does on a busy host.
 setDefaultTimeout(60_000)
@@ -24,18 +24,7 @@ afterAll(() => rm(directory, { recursive: true }))
 
 /** What an adapter answers to `start` where the monitor ends at `cont`. */
 async function started(program: string): Promise<unknown> {
-  const server = createServer((socket) => {
-    socket.on("error", () => {})
-    socket.write('{"QMP": {"version": {}}}\r\n')
-    socket.on("data", (text) => {
-      for (const line of text.toString().trim().split("\n")) {
-        const { execute, id } = JSON.parse(line)
-        if (execute === "cont") socket.destroy()
-        else socket.write(`{"return": {}, "id": ${id}}\r\n`)
-      }
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(join(directory, "monitor.sock"), resolve))
+  const server = await serveShortGuest(join(directory, "monitor.sock"))
   const path = join(ROOT, "examples/adapters", program)
   const child = spawn(path, { stdio: ["pipe", "pipe", "inherit"], env: { ...process.env, PATH } })
   try {

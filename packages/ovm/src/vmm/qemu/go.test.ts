@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
-import { createServer, type Server } from "node:net"
+import type { Server } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { letBegin } from "./go.ts"
+import { serveShortGuest } from "./monitor.testing.ts"
 import { dialQmp, QMP_SOCKET } from "./qmp.ts"
 import { GuestWatch } from "./watch.ts"
 
@@ -19,18 +20,7 @@ afterAll(() => rm(directory, { recursive: true }))
 
 /** A monitor that may greet, and ends when it is told to let its guest run. QEMU leaves `exit` then, if it ends. */
 async function begun({ greets, exit }: { greets: boolean; exit?: string }): Promise<void> {
-  server = createServer((socket) => {
-    socket.on("error", () => {})
-    if (greets) socket.write('{"QMP": {"version": {}}}\r\n')
-    socket.on("data", (text) => {
-      for (const line of text.toString().trim().split("\n")) {
-        const { execute, id } = JSON.parse(line)
-        if (execute === "cont") socket.destroy()
-        else if (greets) socket.write(`{"return": {}, "id": ${id}}\r\n`)
-      }
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(join(directory, QMP_SOCKET), resolve))
+  server = await serveShortGuest(join(directory, QMP_SOCKET), { greets })
   await rm(join(directory, "exit"), { force: true })
   if (exit !== undefined) await writeFile(join(directory, "exit"), exit)
   try {

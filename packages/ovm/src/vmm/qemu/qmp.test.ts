@@ -2,38 +2,27 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs"
-import { createServer, type Socket } from "node:net"
+import type { Server } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
+import { GREETING, ok, serveMonitor } from "./monitor.testing.ts"
 import { connectQmp, QMP_SOCKET, type QmpEvent } from "./qmp.ts"
 
 // A monitor that misbehaves in ways that QEMU cannot be made to.
 const root = mkdtempSync(join(tmpdir(), "ovm-qmp-"))
 afterAll(() => rmSync(root, { recursive: true }))
 
-const GREETING = '{"QMP": {"version": {}}}\r\n'
 let count = 0
 
 /** Serves one script a connection: the answer to each line that comes in, the first without being asked. */
-async function monitor(
-  greeting: string,
-  answer: (line: { execute: string; id: number }, socket: Socket) => void,
-) {
+async function monitor(greeting: string, answer: Parameters<typeof serveMonitor>[2]) {
   const directory = join(root, String(count++))
   mkdirSync(directory)
-  const server = createServer((socket) => {
-    socket.on("error", () => {})
-    socket.write(greeting)
-    socket.on("data", (text) => {
-      for (const line of text.toString().trim().split("\n")) answer(JSON.parse(line), socket)
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(join(directory, QMP_SOCKET), resolve))
-  servers.push(server)
+  servers.push(await serveMonitor(join(directory, QMP_SOCKET), greeting, answer))
   return directory
 }
-const servers: { close(): void }[] = []
+const servers: Server[] = []
 afterAll(() => {
   for (const server of servers) server.close()
 })
@@ -57,7 +46,6 @@ createServer((socket) => {
 }).listen(${JSON.stringify(QMP_SOCKET)}, () => console.log("up"))
 `
 
-const ok = (line: { id: number }, socket: Socket) => socket.write(`{"return": {}, "id": ${line.id}}\r\n`)
 const timeoutMs = 200
 
 describe("the QMP client", () => {
