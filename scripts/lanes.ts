@@ -51,10 +51,10 @@ export class Lanes {
     const rest = [...files]
     const last = Math.min(count, rest.length) - 1
     const outcomes: Outcome[] = []
-    const lane = async (number: number, files: number) => {
+    const lane = async (number: number, most: number) => {
       const tmp = join(this.root, `${number}`)
       await mkdir(tmp, { recursive: true })
-      for (let left = files; left > 0 && !this.ended; left--) {
+      for (let left = most; left > 0 && !this.ended; left--) {
         const file = number > 0 && number === last ? rest.pop() : rest.shift()
         if (file === undefined) return
         outcomes.push(await this.one(file, tmp, count === 1))

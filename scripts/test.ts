@@ -19,8 +19,8 @@ const SPARE = 0.25
 
 /** How many of `files` are run at a time, and how many more where that leaves the processors something to spare. */
 function lanesFor(files: readonly string[]): [number, Beside?] {
-  const asked = process.env.LANES
-  if (asked !== undefined || files.length === 1) return [Number(asked ?? 1)]
+  const asked = files.length === 1 ? 1 : process.env.LANES
+  if (asked !== undefined) return [Number(asked)]
   const processors = availableParallelism()
   const idle = new Idle()
   return [processors + 1, { more: MORE * processors, spare: () => idle.share() >= SPARE }]
