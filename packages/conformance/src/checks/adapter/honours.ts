@@ -74,16 +74,15 @@ async function diskOf(call: CheckCall, name: string, size: number): Promise<obje
 }
 
 /** One boot for each disk: the guest looks at one alone, which it tries to write to. */
-async function inOrder({ folder, ...scene }: AdapterScene): Promise<void> {
-  const call = { ...scene, folder }
+async function inOrder(scene: AdapterScene): Promise<void> {
   const [firstBoot, kept, written] = await Promise.all([
-    raw(call, "boot,a=b", 3 * MIB),
-    raw(call, "kept", 4 * MIB),
-    raw(call, "written", 5 * MIB),
+    raw(scene, "boot,a=b", 3 * MIB),
+    raw(scene, "kept", 4 * MIB),
+    raw(scene, "written", 5 * MIB),
   ])
   const more = {
-    disk: await diskOf(call, "first", MIB),
-    disks: [await diskOf(call, "data", 2 * MIB)],
+    disk: await diskOf(scene, "first", MIB),
+    disks: [await diskOf(scene, "data", 2 * MIB)],
     firstBoot: { path: firstBoot, size: 3 * MIB },
     volumes: [
       { path: kept, serial: "kept", readOnly: true },
@@ -91,7 +90,7 @@ async function inOrder({ folder, ...scene }: AdapterScene): Promise<void> {
     ],
   }
   for (const [at, serial] of ["", "data", "", "kept", "written"].entries()) {
-    const own = join(folder, String(at))
+    const own = join(scene.folder, String(at))
     await mkdir(own)
     const size = new RegExp(`DISK sectors=${((at + 1) * MIB) / 512}\\r?\\n`)
     const words = serial ? [size, new RegExp(`DISK-ID \\[${serial}\\]`)] : [size]
