@@ -355,24 +355,47 @@ describe.skipIf(Boolean(skip))("machines", () => {
       "unless-stopped",
     ])
     await box.fails(["run", "--rm", "--restart", "always", "brief"], "OVM_USAGE", ["--restart"])
-    const attached = await box.ovm(["run", "--name", "twice", "--restart", "on-failure:1", "rebooting"])
-    expect(attached.status).toBe(10)
-    // Both of its lives.
-    expect(attached.stdout.match(/GUEST-READY/g)).toHaveLength(2)
+    // Whoever shows it is held until both of its lives are over, and shows both.
+    const attached = await heldRun("twice", "on-failure:1", "rebooting")
+    await until("both are over", () => box.json(["status", "twice"]), {
+      is: ({ restarts, restarting_at, state }) => restarts === 1 && state === "stopped" && !restarting_at,
+    })
+    attached.child.kill("SIGCONT")
+    expect((await attached.end).status).toBe(10)
+    expect(attached.lives()).toBe(2)
     expect(await box.json(["status", "twice"])).toMatchObject({ restart: "on-failure:1", restarts: 1 })
     expect(await box.ok(["status", "twice"])).toMatch(/^restarts +1$/m)
     await box.ok(["rm", "twice"])
-    await box.ok(["create", "--name", "forever", "--restart", "always", "brief"])
-    await box.ok(["start", "forever"])
+    const forever = await heldRun("forever", "always", "brief")
     // For seconds by then: longer than the commands take.
-    await until("it waits", () => box.json(["status", "forever"]), {
-      is: ({ restarts = 0, restarting_at }) => restarts >= 5 && restarting_at !== undefined,
+    const before = await until("it waits", () => box.json(["status", "forever"]), {
+      is: ({ restarts = 0, restarting_at }) => restarts >= 6 && restarting_at !== undefined,
     })
+    forever.child.kill("SIGCONT")
+    // Of those that it missed the last two are kept, and shown before there is another one.
+    await until("two lives are shown", () => forever.lives() === 2)
     expect(await box.ok(["ps", "--all"])).toMatch(/forever .*stopped \(restarting\)/)
+    expect(await box.json(["status", "forever"])).toMatchObject({ restarts: before.restarts })
     await box.ok(["stop", "forever"])
+    expect((await forever.end).status).toBe(0)
     expect(await box.ok(["wait", "forever"])).toBe("guest-shutdown")
     await box.ok(["rm", "forever"])
   })
+
+  /** `ovm run`, stopped by SIGSTOP as soon as there is an instance of it. */
+  async function heldRun(name: string, policy: string, image: string) {
+    const instances = () => readdir(join(box.home, "instances")).catch(() => [])
+    const there = new Set(await instances())
+    const child = box.begin(["run", "--name", name, "--restart", policy, image])
+    const end = finished(child)
+    let shown = ""
+    child.stdout?.on("data", (chunk) => {
+      shown += chunk
+    })
+    while ((await instances()).every((id) => there.has(id))) await Bun.sleep(1)
+    child.kill("SIGSTOP")
+    return { child, end, lives: () => shown.match(/GUEST-READY/g)?.length ?? 0 }
+  }
 
   // OVMS-STA-014
   test("a daemon that is killed while it starts one again leaves one that can be started again", async () => {

@@ -1,10 +1,11 @@
-import type { Call } from "../content/interfaces.ts"
+import type { Bytes, Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
 import { hasEnded } from "../runtime/states.ts"
 import { refuseBadEnd } from "./end.ts"
 import { hasLeft, isRestarting, waitFor } from "./instances.ts"
 import { onSignals } from "./interrupt.ts"
+import { consoleBefore, consoleOfLife, hasMissed } from "./lives.ts"
 import { warnOfPorts } from "./offered.ts"
 import { isTerminal, printBytes, printError } from "./output.ts"
 
@@ -29,10 +30,11 @@ export async function showConsole(
   { show = (info) => printConsole(runtime, info), between = () => {}, ...call }: ShowOptions = {},
 ): Promise<InstanceInfo> {
   let signals = 0 as number
+  let shown: InstanceInfo | undefined
   // A brief life may be over before it is looked at: it is between two lives from its first look on, then.
   const isBegun = (info: InstanceInfo) => {
     if (isRestarting(info)) between()
-    return info.state !== "starting" && !isRestarting(info)
+    return info.state !== "starting" && !(isRestarting(info) && info.started === shown?.started)
   }
   const info = await onSignals(
     (count) => {
@@ -42,11 +44,12 @@ export async function showConsole(
     async () => {
       const timer = setInterval(tellStandstill(runtime, id), LOOK_MS)
       try {
-        for (let shown: InstanceInfo | undefined; ; ) {
+        for (;;) {
           const before = await waitFor(runtime, id, isBegun, call)
           // One that was going to be started again, and is not.
           if (shown && shown.started === before.started && hasEnded(before.state)) return before
           if (!shown) warnOfPorts(before)
+          if (hasMissed(shown, before)) await printAll(await consoleBefore(runtime, id, call))
           shown = before
           await show(before)
           const info = await waitFor(runtime, id, hasLeft(before), call)
@@ -63,9 +66,13 @@ export async function showConsole(
   return info
 }
 
-/** What an instance writes in this life of it, to its end. */
-export async function printConsole(runtime: Runtime, { instance_id }: InstanceInfo): Promise<void> {
-  for await (const chunk of await runtime.logs(instance_id, { follow: true })) await printBytes(chunk)
+/** What an instance writes in the life that `info` is of, to its end. */
+export async function printConsole(runtime: Runtime, info: InstanceInfo): Promise<void> {
+  await printAll(await consoleOfLife(runtime, info, { follow: true }))
+}
+
+async function printAll(bytes: Bytes): Promise<void> {
+  for await (const chunk of bytes) await printBytes(chunk)
 }
 
 /** A console that says nothing any more does not say why. */

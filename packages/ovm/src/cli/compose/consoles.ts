@@ -3,6 +3,7 @@ import { toOvmError } from "../../errors.ts"
 import type { InstanceInfo, Runtime } from "../../runtime/interfaces.ts"
 import { hasEnded } from "../../runtime/states.ts"
 import { isRestarting, waitFor } from "../instances.ts"
+import { consoleBefore, consoleOfLife, hasMissed } from "../lives.ts"
 import { isTerminal, printBytes } from "../output.ts"
 import { Harmless } from "../terminal/harmless.ts"
 import type { Member } from "./labels.ts"
@@ -49,13 +50,19 @@ async function printLives(
   const { prefix, signal, shown, ...what } = options
   const { instance_id: id } = info
   const call = signal ? { signal } : {}
+  const print = async (bytes: Bytes) => {
+    for await (const line of lines(bytes)) await printBytes(Buffer.from(`${prefix(machine)}  | ${line}\n`))
+  }
   for (let life: InstanceInfo | undefined; ; ) {
     const now = await waitFor(runtime, id, ({ state }) => !what.follow || state !== "starting", call)
     if (life && now.started === life.started) return
+    if (life && hasMissed(life, now)) await print(await consoleBefore(runtime, id, call))
     // Of a later life all of it is new.
-    const bytes = await runtime.logs(id, life ? { follow: true, ...call } : { ...what, ...call })
+    const bytes = await (life
+      ? consoleOfLife(runtime, now, { follow: true, ...call })
+      : runtime.logs(id, { ...what, ...call }))
     shown.lives++
-    for await (const line of lines(bytes)) await printBytes(Buffer.from(`${prefix(machine)}  | ${line}\n`))
+    await print(bytes)
     if (!what.follow) return
     life = now
     await waitFor(

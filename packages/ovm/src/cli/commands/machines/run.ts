@@ -9,6 +9,7 @@ import { nameFor } from "../../digits.ts"
 import { endOf } from "../../end.ts"
 import { defineExecOptions, type ExecOptions, endAsInside, mainCommand } from "../../exec-options.ts"
 import { printExplanation } from "../../explain.ts"
+import { isRestarting } from "../../instances.ts"
 import { interruptible } from "../../interrupt.ts"
 import { removed, tellKept } from "../../kept.ts"
 import { launch } from "../../launch.ts"
@@ -117,6 +118,8 @@ async function showUntilEnd(runtime: Runtime, id: string, left: AbortController)
   // Between two lives as well: whoever waits for the next one can leave, or have none.
   using keyboard = new TerminalKeys(left, stop)
   const show = async (info: InstanceInfo) => {
+    // The keyboard stays ours between two lives.
+    if (isRestarting(info)) return await printConsole(runtime, info)
     await attachTerminal(runtime, info, keyboard).catch((thrown) => {
       // It may have ended by now, be somebody else's to type into, or have no input: it can be watched all the same.
       if (!isRefusal(thrown)) throw thrown
