@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../errors.ts"
 import type { Machine } from "../vmm/machine.ts"
 import type { Log } from "./ending.ts"
@@ -5,6 +6,9 @@ import { keepUp } from "./follow.ts"
 import type { Instance } from "./instance.ts"
 import type { PauseAnswer } from "./interfaces.ts"
 import { refuseSuspended } from "./suspended.ts"
+
+/** Within this an end is found by which a machine did not do what it was told to, in ms. */
+const FOUND_MS = 1000
 
 /**
  * Has the guest of an instance stand still or go on, which is what `work` does, and makes that its state. Throws
@@ -16,15 +20,34 @@ export async function setGuest(
   log: Log,
 ): Promise<PauseAnswer> {
   const { id, machine, state, snapshotting } = instance
-  if (!machine || (state !== "running" && state !== "paused"))
-    throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} is ${state}`, { detail: { state } })
+  if (!machine || !isUp(instance)) throw conflict(instance)
   instance.assertUsable()
   if (snapshotting)
     throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} is being snapshotted or committed`, {
       detail: { state },
     })
   await refuseSuspended(instance)
-  await work(machine)
+  await work(machine).catch(async (thrown) => {
+    throw (await ends(instance)) ? conflict(instance) : thrown
+  })
   await keepUp(instance, machine.guest, (event, fields) => log(event, instance, fields))
   return { status: instance.state }
+}
+
+function isUp({ state }: Instance): boolean {
+  return state === "running" || state === "paused"
+}
+
+function conflict({ id, state }: Instance): OvmError {
+  return new OvmError("OVM_STATE_CONFLICT", `instance ${id} is ${state}`, { detail: { state } })
+}
+
+/** Whether it ended in the middle, or is being ended: it is as if it had been asked after that (OVMS-API-141). */
+async function ends(instance: Instance): Promise<boolean> {
+  if (isUp(instance)) {
+    const late = new AbortController()
+    await Promise.race([instance.ended, sleep(FOUND_MS, undefined, { signal: late.signal }).catch(() => {})])
+    late.abort()
+  }
+  return !isUp(instance)
 }
