@@ -9,9 +9,10 @@ const TESTS = new Glob("**/*{.test,_test,.spec,_spec}.{ts,tsx,mts,cts,js,jsx,mjs
 
 /**
  * A comment of a file, with its reason behind it: `alone`, what other tests would disturb or be disturbed by, once all
- * others have ended; `first`, what takes so long that everybody would wait for it in the end.
+ * others have ended; `first`, what takes so long that everybody would wait for it in the end, the longest before the
+ * others: `first, 18 min`, on two processors that all tests share.
  */
-const LANE = /^\/\/ Lane: (\S+?)[.:,]? /m
+const LANE = /^\/\/ Lane: (\w+)(?:, (\d+) min)?\W/m
 
 export interface Plan {
   /** Side by side, in this order. */
@@ -25,14 +26,17 @@ export async function planOf(root: string, paths: readonly string[]): Promise<Pl
   const files = new Set<string>()
   for (const path of paths) for (const file of await filesAt(root, path)) files.add(file)
   const lanes: Record<string, string[]> = { first: [], together: [], alone: [] }
+  const minutes = new Map<string, number>()
   for (const file of files) {
-    const name = LANE.exec(await readFile(join(root, file), "utf8"))?.[1] ?? "together"
+    const [, name = "together", long = 0] = LANE.exec(await readFile(join(root, file), "utf8")) ?? []
     const lane = lanes[name]
     if (!lane) throw new Error(`${file}: there is no lane ${name}`)
     lane.push(file)
+    minutes.set(file, Number(long))
   }
   const { first = [], together = [], alone = [] } = lanes
-  return { together: [...first, ...together], alone }
+  const long = (file: string) => minutes.get(file) ?? 0
+  return { together: [...first.sort((a, b) => long(b) - long(a)), ...together], alone }
 }
 
 async function filesAt(root: string, path: string): Promise<string[]> {

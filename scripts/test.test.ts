@@ -93,15 +93,22 @@ test("files run side by side, each printed whole, and those that are to be alone
   }
   const { last, text } = await outcome(files, { LANES: "2" })
   expect(last).toBe("3 passed, 0 failed, 0 skipped")
-  for (const name of ["b", "c"]) expect(text).toContain(`BEGIN ${name}\nEND ${name}\n`)
+  expect(text.match(/(BEGIN|END) \w/g)?.join(", ")).toMatch(/^BEGIN (\w), END \1, BEGIN (\w), END \2$/)
 })
 
-test("what is to be first is, and a lane that there is not is refused", async () => {
-  const marked = (lane: string, name: string) => `// Lane: ${lane}, for a test.\ntest("${name}", ${CHECK})`
-  const files = { "a.test.ts": `test("one", ${CHECK})`, "b.test.ts": marked("first", "two") }
+test("what is to be first is, the longest before the others, and a lane that there is not is refused", async () => {
+  const marked = (lane: string, name: string) => `// Lane: ${lane}. For a test.\ntest("${name}", ${CHECK})`
+  const files = {
+    "a.test.ts": `test("last", ${CHECK})`,
+    "b.test.ts": marked("first", "third"),
+    "c.test.ts": marked("first, 9 min", "second"),
+    "d.test.ts": marked("first, 10 min", "first"),
+  }
   const { last, text } = await outcome(files, { LANES: "1" })
-  expect(last).toBe("2 passed, 0 failed, 0 skipped")
-  expect(text.indexOf("(pass) two")).toBeLessThan(text.indexOf("(pass) one"))
+  expect(last).toBe("4 passed, 0 failed, 0 skipped")
+  expect(Array.from(text.matchAll(/\(pass\) (\w+)/g), ([, name]) => name)).toEqual([
+    ...["first", "second", "third", "last"],
+  ])
   const refused = await outcome({ "a.test.ts": marked("last", "one") })
   expect(refused).toMatchObject({ status: 1, text: "" })
   expect(refused.errors).toMatch(/a\.test\.ts: there is no lane last/)
