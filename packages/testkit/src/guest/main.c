@@ -28,13 +28,19 @@ static void delay_hlt(u64 ms, u64 hz) {      /* PIT channel 0 through the 8259 *
     u64 end = jiffies + ms * hz / 1000;
     while (jiffies < end) __asm__ volatile("sti; hlt; cli" ::: "memory");
 }
+/* Polling looks at more than the clock: what is to be looked at all the time keeps it from idling, as does a clock that is too slow. */
+static int has_ports(void) { return inw(PM1_STATUS) != 0xffff; }
+static int idles(const char *cmd, u64 ms) {
+    const char *said = find(cmd, "hlt=");
+    if (said) return *said == '1';
+    return has_ports() && ms >= 10 && !find(cmd, "busy=") && !find(cmd, "agent=") && !find(cmd, "net=") && !find(cmd, "answer=");
+}
 /*
  * VM generation ID: 16 bytes in guest RAM. Firecracker's DSDT has a device "VM_Gen_Counter" whose ADDR package holds their address;
  * QEMU has an SSDT with a dword VGIA, and they are 40 bytes behind that (QEMU: docs/specs/vmgenid).
  */
 static u64 aml_int(const u8 **p) { u8 o = *(*p)++; u64 v = 0; int n = o == 0x0a ? 1 : o == 0x0b ? 2 : o == 0x0c ? 4 : o == 0x0e ? 8 : 0; if (!n) return o == 1; for (int i = 0; i < n; i++) v |= (u64) * (*p)++ << (8 * i); return v; }
 static const u8 *memfind(const u8 *p, u64 n, const char *k) { for (; n; n--, p++) { u64 i = 0; while (k[i] && i < n && p[i] == (u8)k[i]) i++; if (!k[i]) return p; } return 0; }
-static int has_ports(void) { return inw(PM1_STATUS) != 0xffff; }
 static volatile u64 *vmgenid(void) {
     if (!has_ports()) return 0;
     const u8 *r = memfind((u8 *)0xe0000, 0x20000, "RSD PTR "), *x, *d = 0, *e;
@@ -87,7 +93,7 @@ void main(void) {
     answer(cmd);
     int button = find(cmd, "button=1") != 0;
     if (button) outw(PM1_ENABLE, POWER_BUTTON);
-    u64 ms = num(find(cmd, "tick_ms="), 500), max = num(find(cmd, "ticks="), 0), say = num(find(cmd, "say="), 1); int hlt = find(cmd, "hlt=1") != 0;
+    u64 ms = num(find(cmd, "tick_ms="), 500), max = num(find(cmd, "ticks="), 0), say = num(find(cmd, "say="), 1); int hlt = idles(cmd, ms);
     u64 hz = ms < 1000 ? 100 : 20, reload = 1193182 / hz;   /* idle kernels of today do not wake a hundred times a second */
     if (hlt) {
         for (int i = 0; i < 256; i++) gate(i, irq_ignore);

@@ -153,7 +153,7 @@ export const stopPlans: readonly Plan[] = [
     covers: ["OVMS-API-291", "OVMS-API-292"],
     waits: true,
     async run({ runtime, boot, keep }) {
-      const overrides = { cpuQuota: 0.3, args: "console=ttyS0 tick_ms=100" }
+      const overrides = { cpuQuota: 0.3, args: "console=ttyS0 tick_ms=100 hlt=0" }
       const reply = await runtime.raw("POST", "/start", { body: { manifest: runtime.guest, overrides } })
       const plain = (await runtime.status(await boot())).resources as object
       must(!("cpu_quota" in plain), "cpu_quota is there although nothing is bounded")
