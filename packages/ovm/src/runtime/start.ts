@@ -3,6 +3,7 @@ import { type OvmError, toOvmError } from "../errors.ts"
 import { openPorts } from "../network/open-ports.ts"
 import { rounded } from "../rounded.ts"
 import type { Machine } from "../vmm/machine.ts"
+import { clearTraces } from "../vmm/process/traces.ts"
 import { type Admission, accept, assertRoomToRun } from "./admission.ts"
 import {
   firstRequest,
@@ -136,6 +137,8 @@ export class Starts {
       planned = await this.#plannedAgain(machine, life, call)
       await ending.quiet(before)
       await openPorts(planned?.plan.network?.forwards ?? [], { patienceMs: CLOSING_MS })
+      // Whoever reads the console after the answer reads of this life.
+      clearTraces(life.directory)
       await before.retire()
       await life.change({})
       this.carry(life, received, async () => planned ?? (await this.#pulled(life, firstRequest(machine))))

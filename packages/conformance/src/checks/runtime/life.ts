@@ -194,6 +194,9 @@ export const lifePlans: readonly Plan[] = [
       const id = await boot("ticks=5 off=1 word=again", overrides)
       const first = (await runtime.reaches(id, "stopped")).network?.mode
       await runtime.ask("POST /instances/{instance_id}/start", id)
+      // By the answer: whoever follows the console then is to see the new life's.
+      const previous = await runtime.logs(id, "previous=true")
+      must(previous.includes("GUEST-OFF"), "the console of the life before is not there with previous=true")
       await runtime.says(id, /GUEST-READY[^\n]*\n/)
       const text = await runtime.says(id, /CMDLINE \[.*word=again.*\]/)
       const kib = Number(/ram_kib=(\d+)/.exec(text)?.[1])
@@ -208,8 +211,6 @@ export const lifePlans: readonly Plan[] = [
       )
       must(network?.mode === first, `its network was ${first}, and is ${network?.mode} now`)
       must(text.split("GUEST-READY").length === 2, "the console did not begin anew")
-      const previous = await runtime.logs(id, "previous=true")
-      must(previous.includes("GUEST-OFF"), "the console of the life before is not there with previous=true")
     },
   },
   {

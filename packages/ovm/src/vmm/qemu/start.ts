@@ -14,6 +14,7 @@ import { startLink } from "../process/added-ports.ts"
 import { readExit } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
+import { isHeld } from "../process/held.ts"
 import { startedIn } from "../process/identity.ts"
 import { lastWords } from "../process/last-words.ts"
 import { spawnLinked } from "../process/linked.ts"
@@ -39,6 +40,8 @@ const MOST_RETRY_MS = 20
  * to end.
  */
 const GONE_MS = 5_000
+/** Between two looks whether there still is a QEMU, or a keeper that would say how it ended. */
+const THERE_MS = 250
 const ALIVE_MS = 100
 
 /** A QEMU whose monitor listens, with the guest stopped. What it is asked, it answers once it has started. */
@@ -159,9 +162,11 @@ async function firstContact(
   signal: AbortSignal | undefined,
 ): Promise<Qmp> {
   const began = performance.now()
-  for (;;) {
+  for (let looked = 0; ; ) {
     if (signal?.aborted) throw interrupted()
     const waited = performance.now() - began
+    const there = waited - looked < THERE_MS || isHeld(directory) !== false
+    if (waited - looked >= THERE_MS) looked = waited
     const left = START_MS - waited
     if (left <= 0)
       throw new OvmError("OVM_VMM_TIMEOUT", `QEMU did not open its monitor within ${START_MS} ms`)
@@ -173,6 +178,8 @@ async function firstContact(
     }
     if ((await readExit(directory)) !== undefined)
       throw new OvmError("OVM_VMM_FAILED", "QEMU ended before it opened its monitor")
+    if (!there)
+      throw new OvmError("OVM_VMM_FAILED", "QEMU and its keeper were killed before it opened its monitor")
     // The longer it takes, the busier is the host, with other starts as a rule.
     await sleep(Math.min(Math.max(RETRY_MS, waited / LOOKS), MOST_RETRY_MS))
   }
