@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto"
-import { readFile, writeFile } from "node:fs/promises"
+import { readFile, rename, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { must } from "../../check.ts"
 import { utf8 } from "../../registry/content.ts"
@@ -74,7 +74,8 @@ export const runtimeAdapterPlans: readonly Plan[] = [
         const snapshot = { body: { instance_id: id, tag: "suite" } }
         await runtime.refused("POST /snapshot", "OVM_UNSUPPORTED", "", snapshot)
         // An end of its own: what the adapter is told is its exit status.
-        await writeFile(join(directory, "end"), "7")
+        await writeFile(join(directory, "end.new"), "7")
+        await rename(join(directory, "end.new"), join(directory, "end"))
         const { exit } = await runtime.reaches(id, "stopped")
         must(exit?.reason === "result" && exit.status === 7, `its end is told as ${JSON.stringify(exit)}`)
       }),
