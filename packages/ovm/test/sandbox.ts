@@ -168,10 +168,10 @@ export class Sandbox implements AsyncDisposable {
     }
   }
 
-  /** The console of an instance, as soon as it has `words` on it. */
-  async console(id: string, words: string): Promise<string> {
-    return await until(`${JSON.stringify(words)} on the console of ${id}`, () => this.ok(["logs", id]), {
-      is: (text) => text.includes(words),
+  /** The console of an instance, as soon as it has `words` on it: what comes behind them may be there in part. */
+  async console(id: string, words: string | RegExp): Promise<string> {
+    return await until(`${words} on the console of ${id}`, () => this.ok(["logs", id]), {
+      is: (text) => (typeof words === "string" ? text.includes(words) : words.test(text)),
     })
   }
 

@@ -45,12 +45,12 @@ static int start(void) {
         outl(port + FEATURES, MULTIPORT);
         for (u32 q = 0; q < QUEUES; q++) {
             outw(port + QUEUE_SELECT, q); sizes[q] = inw(port + QUEUE_SIZE);
-            if (sizes[q] > MOST) return 0;
+            if (sizes[q] > MOST || (q == PORT_OUT && !sizes[q])) return 0;
             if (sizes[q]) outl(port + QUEUE_PAGE, (u64)&queues[q] >> 12);
         }
         outb(port + STATUS, ACKNOWLEDGE_DRIVER | DRIVER_OK);
         for (u32 q = CONTROL_IN; q < QUEUES; q += 2)
-            for (u32 n = 0; n < PIECES; n++) offer(q, n, pieces[q][n], PIECE, DEVICE_WRITES);
+            for (u32 n = 0; sizes[q] && n < PIECES; n++) offer(q, n, pieces[q][n], PIECE, DEVICE_WRITES);
         tell(DEVICE_READY);
         return 1;
     }
