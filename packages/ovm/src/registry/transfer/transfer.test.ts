@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { randomBytes } from "node:crypto"
-import { cp, mkdtemp, readdir, readFile, rm } from "node:fs/promises"
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Pipe, startPipe } from "@ovms/testkit/pipe.ts"
@@ -47,21 +47,31 @@ async function transfer(
 }
 
 const CHILD = `
-  const { openLayout } = await import(${JSON.stringify(join(import.meta.dir, "../../content/layout/store.ts"))})
-  const { copyGraph } = await import(${JSON.stringify(join(import.meta.dir, "../../content/copy.ts"))})
-  const { HttpStore } = await import(${JSON.stringify(join(import.meta.dir, "../http-store.ts"))})
-  const { Transport } = await import(${JSON.stringify(join(import.meta.dir, "../transport/transport.ts"))})
+  import { openLayout } from ${JSON.stringify(join(import.meta.dir, "../../content/layout/store.ts"))}
+  import { copyGraph } from ${JSON.stringify(join(import.meta.dir, "../../content/copy.ts"))}
+  import { HttpStore } from ${JSON.stringify(join(import.meta.dir, "../http-store.ts"))}
+  import { Transport } from ${JSON.stringify(join(import.meta.dir, "../transport/transport.ts"))}
   const COPY = ${JSON.stringify(COPY)}
   ${transfer.toString()}
   const call = JSON.parse(process.argv.at(-1))
   await transfer(...call).then(() => process.exit(0), () => process.exit(1))`
 
+/** Writes it as one file into `folder`: each of the processes would read and translate a hundred else. */
+async function bundled(folder: string): Promise<string> {
+  const source = join(folder, "child.ts")
+  await writeFile(source, CHILD)
+  await Bun.build({ entrypoints: [source], outdir: folder, target: "bun" })
+  return join(folder, "child.js")
+}
+
 describe.skipIf(registryMissing !== undefined)("whatever happens to pulls and pushes", () => {
   let real: RegistryServer
   let folder: string
+  let program: string
   let image: Descriptor
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "ovm-transfer-"))
+    program = await bundled(folder)
     real = await startRegistry()
     await using store = await openLayout(join(folder, "source"), { create: true })
     const layers = await Promise.all(
@@ -87,7 +97,7 @@ describe.skipIf(registryMissing !== undefined)("whatever happens to pulls and pu
       direct: random() < 0.7,
     }
     const call = [{ ...wanted, host: pipe.host }, IMPATIENT, options]
-    const child = Bun.spawn([process.execPath, "-e", CHILD, JSON.stringify(call)], {
+    const child = Bun.spawn([process.execPath, program, JSON.stringify(call)], {
       stdio: ["ignore", "ignore", "ignore"],
     })
     const fatal = random() < 0.8 ? pipe.down + pipe.up + random() * 560_000 : Number.POSITIVE_INFINITY
