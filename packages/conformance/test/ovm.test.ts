@@ -4,7 +4,7 @@ import { machineMissing, UNPACKED } from "@ovms/testkit/machines.ts"
 import type { Run } from "../src/result.ts"
 import { Bed, report, WRAPPER } from "./bed.ts"
 
-// Lane: first. All of the suite: minutes.
+// Lane: first, 9 min. All of the suite.
 // Each check has a bound of its own, and how many there are at a time is the host's.
 setDefaultTimeout(1_800_000)
 

@@ -11,7 +11,7 @@ import { tarMember } from "../src/content/archive/member.ts"
 import { TAR_END } from "../src/content/archive/tar.ts"
 import { finished, PROGRAM, type Result, Sandbox } from "./sandbox.ts"
 
-// Lane: first. A Linux is booted in nearly each of its tests: minutes.
+// Lane: first, 3 min. A Linux is booted in nearly each of its tests.
 // A Linux takes tens of seconds where there is no KVM.
 setDefaultTimeout(300_000)
 

@@ -11,7 +11,7 @@ import { lockHolder } from "../src/host/lock-holder.ts"
 import { packNetGuest } from "./net-guest.ts"
 import { finished, PROGRAM, Sandbox } from "./sandbox.ts"
 
-// Lane: first. It waits for what drops packets, and for what two machines say of each other once a second: minutes.
+// Lane: first, 4 min. It waits for what drops packets, and for what two machines say of each other once a second.
 // A Linux takes tens of seconds where there is no KVM.
 setDefaultTimeout(900_000)
 

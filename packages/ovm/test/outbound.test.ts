@@ -6,7 +6,7 @@ import { PORT, World, worldMissing } from "@ovms/testkit/world.ts"
 import { packNetGuest } from "./net-guest.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 
-// Lane: first. It waits 20 s each time for what does not answer: minutes.
+// Lane: first, 3 min. It waits 20 s each time for what does not answer.
 // A Linux takes tens of seconds where there is no KVM.
 setDefaultTimeout(400_000)
 

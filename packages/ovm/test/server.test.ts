@@ -9,7 +9,7 @@ import { SERVER, serverMissing } from "@ovms/testkit/machines.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { expectFailure, expectSuccess, finished, Sandbox } from "./sandbox.ts"
 
-// Lane: first. A Debian server is booted three times.
+// Lane: first, 25 min. A Debian server is made, and booted three times.
 // Half a minute of an emulated CPU a boot, and as much for cloud-init: on a busy host many times that.
 const BOOT_MS = 1_200_000
 /** What one request may wait at most. */
@@ -135,7 +135,7 @@ function prompt(box: Sandbox): Promise<string> {
   return until("a login prompt", () => box.ok(["logs", "web"]), {
     is: (text) => text.includes("web-1 login:"),
     deadlineMs: BOOT_MS,
-    everyMs: 1000,
+    everyMs: 4000,
   })
 }
 

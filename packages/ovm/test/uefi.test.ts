@@ -14,6 +14,8 @@ import {
 import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
 
+// Lane: first, 5 min. Firmware is booted again and again, that of arm64 too.
+
 // A program for UEFI that counts its boots in a variable of the firmware.
 
 setDefaultTimeout(600_000)

@@ -4,7 +4,7 @@ import { findQemu } from "../qemu/find.ts"
 import { vmmSuite } from "../vmm.suite.ts"
 import { ADAPTER } from "./exec.testing.ts"
 
-// Lane: first. A common suite of real machines: a minute.
+// Lane: first, 2 min. A common suite of real machines.
 // Real processes, on a host that may be busy.
 setDefaultTimeout(240_000)
 

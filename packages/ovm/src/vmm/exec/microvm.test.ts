@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { findQemu } from "../qemu/find.ts"
 import { vmmSuite } from "../vmm.suite.ts"
 
-// Lane: first. A common suite of real machines: half a minute.
+// Lane: first, 1 min. A common suite of real machines.
 // Real processes, on a host that may be busy.
 setDefaultTimeout(240_000)
 

@@ -20,7 +20,7 @@ import { checkFirecracker } from "./check.ts"
 import { firecracker } from "./index.ts"
 import { storageFault } from "./storage.ts"
 
-// Lane: first. A common suite of real machines: minutes where KVM is emulated in software.
+// Lane: first, 5 min. A common suite of real machines, where KVM is emulated in software.
 // Real processes, on a host that may be busy.
 setDefaultTimeout(240_000)
 

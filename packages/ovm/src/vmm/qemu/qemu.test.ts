@@ -17,7 +17,7 @@ import { QemuMachine } from "./machine.ts"
 import { connectQmp, type Qmp } from "./qmp.ts"
 import { GuestWatch } from "./watch.ts"
 
-// Lane: first. A common suite of real machines: minutes.
+// Lane: first, 8 min. A common suite of real machines.
 // Real processes, on a host that may be busy.
 setDefaultTimeout(240_000)
 
