@@ -14,7 +14,8 @@ build: setup ## dist/ovm, one file that needs neither Node nor Bun; packages/cli
 	@scripts/build-conformance.sh
 
 # The Debian server is made by the first test that needs it, while others run.
-test: build peers machine ## all tests; ends with the number of passed, failed and skipped ones
+test: setup ## all tests; ends with the number of passed, failed and skipped ones
+	@$(MAKE) --no-print-directory -j3 build peers machine
 	@OVM_BIN=$(CURDIR)/dist/ovm node_modules/.bin/bun scripts/test.ts $(TESTS)
 
 demo: build machine ## from files to a running machine, by way of a registry

@@ -18,11 +18,11 @@ lock() {
   flock 9
 }
 
-# quietly COMMAND…: its output is shown only if it fails.
+# quietly COMMAND…: its output, in the file $quiet_log, is shown only if it fails.
+quiet_log=$cache/last-$(basename "$0" .sh).log
 quietly() {
-  said=$cache/last-$(basename "$0" .sh).log
-  if "$@" >"$said" 2>&1; then return; fi
-  cat "$said" >&2
+  if "$@" >"$quiet_log" 2>&1; then return; fi
+  cat "$quiet_log" >&2
   return 1
 }
 

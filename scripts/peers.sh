@@ -6,9 +6,10 @@ lock peers
 peers=${OVM_PEERS:-$cache/peers}
 mkdir -p "$peers/bin"
 
-while read -r name version how from script; do
-  case " ${*:-$name} " in *" $name "*) ;; *) continue ;; esac
-  case $name in "" | "#"*) continue ;; esac
+# made NAME VERSION HOW FROM SCRIPT: one of them, as its line says.
+made() {
+  name=$1 version=$2 how=$3 from=$4 script=${5:-}
+  quiet_log=$cache/last-$name.log
   home=$peers/$name-$version
   if [ ! -x "$home/$name" ]; then
     mkdir -p "$home"
@@ -36,11 +37,11 @@ while read -r name version how from script; do
         ;;
       cargo)
         # Debian 12 has neither the program nor a Rust that is new enough: who cannot have it skips its tests.
-        have cargo || { say "$name is not built: there is no cargo"; continue; }
+        have cargo || { say "$name is not built: there is no cargo"; return 0; }
         say "building $name $version"
         quietly env CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_STRIP=true CARGO_TARGET_DIR="$cache/cargo-$name" \
           cargo install --locked --root "$home/cargo" --version "$version" "$from" ||
-          { rm -rf "$cache/cargo-$name" "$home/cargo"; say "$name is not built: this cargo does not do it"; continue; }
+          { rm -rf "$cache/cargo-$name" "$home/cargo"; say "$name is not built: this cargo does not do it"; return 0; }
         rm -rf "$cache/cargo-$name"
         mv "$home/cargo/bin/$name" "$home/$name"
         rm -rf "$home/cargo"
@@ -53,4 +54,17 @@ while read -r name version how from script; do
     esac
   fi
   ln -sfn "../$name-$version/$name" "$peers/bin/$name"
+}
+
+others=
+while read -r name version how from script; do
+  case " ${*:-$name} " in *" $name "*) ;; *) continue ;; esac
+  case $name in "" | "#"*) continue ;; esac
+  case $how in
+    # Much of this takes one processor, or waits: meanwhile Go has the others.
+    cargo | pip) made "$name" "$version" "$how" "$from" "$script" & others="$others $!" ;;
+    *) made "$name" "$version" "$how" "$from" "$script" ;;
+  esac
 done <"$root/scripts/peers.list"
+
+for one in $others; do wait "$one"; done
