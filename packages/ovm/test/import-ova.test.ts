@@ -190,6 +190,16 @@ describe.skipIf(Boolean(skip))("OVAs", () => {
     await refused("OVM_DISK_INVALID", ["d9"])
     await ova(good.replace('ovf:fileRef="f1"', 'ovf:capacity="1048576"'), ["disk.vmdk"])
     await refused("OVM_DISK_INVALID", ["without a disk to boot from"])
+    const hardware = "<VirtualHardwareSection>"
+    for (const quantity of ["-1", "1e9", "1.5"]) {
+      const vcpus = item(3, { VirtualQuantity: quantity })
+      await ova(good.replace(hardware, `${hardware}${vcpus}`), ["disk.vmdk"])
+      await refused("OVM_DISK_INVALID", ["VirtualQuantity", quantity])
+    }
+    // Each of them is held against all before it by a parser of XML.
+    const many = Array.from({ length: 100_000 }, (_, index) => `a${index}=""`).join(" ")
+    await ova(good.replace(hardware, `${hardware}<Item ${many}/>`), ["disk.vmdk"])
+    await refused("OVM_DISK_INVALID", ["too many attributes"])
     expect(raw).toBe(box.path("disk.raw"))
   })
 })

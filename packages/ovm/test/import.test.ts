@@ -170,7 +170,11 @@ describe.skipIf(Boolean(skip))("import and export", () => {
       "archive.zip",
       Buffer.concat([Buffer.from("PK\x03\x04\x14\0\0\0\0\0"), Buffer.alloc(100, 1)]),
     )
-    for (const file of ["twice.gz", "cut.gz", "cut.xz", "short", "empty", "cut.qcow2", "archive.zip"])
+    const zstd = spawnSync("zstd", ["-c"], { input: await readFile(raw), maxBuffer: 1 << 26 }).stdout
+    await box.file("cut.zst", zstd.subarray(0, zstd.length - 1))
+    await box.file("frame.zst", Buffer.concat([zstd, zstd.subarray(0, zstd.length >> 1)]))
+    const cut = ["cut.gz", "cut.xz", "cut.zst", "frame.zst"]
+    for (const file of ["twice.gz", ...cut, "short", "empty", "cut.qcow2", "archive.zip"])
       await box.fails(["import", file, "-t", "bad:1"], "OVM_DISK_INVALID", [file])
     await box.fails(["import", "nowhere", "-t", "bad:1"], "OVM_FILE_UNREADABLE", ["nowhere"])
     // The disk is whole; it is this process that may not write it.
@@ -178,6 +182,43 @@ describe.skipIf(Boolean(skip))("import and export", () => {
       const { status, stderr } = await box.shell(`ulimit -f 16; ovm import ${file} -t bad:1`)
       expect([file, status, stderr]).toEqual([file, 9, expect.stringMatching(/file too large/i)])
     }
+    expect(left()).toEqual([])
+  })
+
+  test("a disk whose tables lead out of its file is cut off [OVMS-IMP-004]", async () => {
+    const made = { vdi: ["vdi"], vmdk: ["vmdk"], vpc: ["vpc", "subformat=fixed,force_size=on"] } as const
+    const whole = async (format: keyof typeof made) => {
+      const [driver, ...options] = made[format]
+      convert(driver, `whole.${format}`, ...options)
+      return await readFile(box.path(`whole.${format}`))
+    }
+    const refused = async (name: string, bytes: Uint8Array, word: string) => {
+      await box.file(name, bytes)
+      await box.fails(["import", name, "-t", "bad:1"], "OVM_DISK_INVALID", [name, word])
+    }
+    const vdi = await whole("vdi")
+    await refused("cut.vdi", vdi.subarray(0, vdi.length - 1), "cut off")
+    await refused("map.vdi", vdi.subarray(0, 513), "block map")
+    const child = Buffer.from(vdi)
+    child.writeUInt32LE(4, 0x4c)
+    await refused("child.vdi", child, "differs")
+    const vmdk = await whole("vmdk")
+    await refused("cut.vmdk", vmdk.subarray(0, vmdk.length - 512), "cut off")
+    const directory = Number(vmdk.readBigUInt64LE(56)) * 512
+    const table = Buffer.from(vmdk)
+    table.writeUInt32LE(0xffff0000, directory)
+    await refused("table.vmdk", table, "grain table")
+    const far = Buffer.from(vmdk)
+    far.writeBigUInt64LE(2n ** 40n, 56)
+    await refused("directory.vmdk", far, "grain directory")
+    // Not raw disks, either.
+    await refused("later.vmdk", Buffer.from(vmdk).fill(9, 4, 5), "version 9")
+    const qcow2 = Buffer.alloc(1024)
+    qcow2.write("QFI\xfb\0\0\0\x04", "latin1")
+    await refused("later.qcow2", qcow2, "version 4")
+    const vhd = await whole("vpc")
+    await refused("cut.vhd", vhd.subarray(512), "cut off")
+    for (const format of Object.keys(made)) await imported(`whole.${format}`)
     expect(left()).toEqual([])
   })
 

@@ -2,6 +2,7 @@ import { invalid, withDisk } from "../disk/file.ts"
 import { foreignOf } from "../disk/foreign/foreign.ts"
 import type { Foreign } from "../disk/foreign/sample.ts"
 import { qcow2Fault } from "./qcow2.ts"
+import { vdiFault } from "./vdi.ts"
 import { vhdFault } from "./vhd.ts"
 import { vmdkFault } from "./vmdk.ts"
 
@@ -39,6 +40,7 @@ const FAULTS: Partial<Readonly<Record<SourceFormat, typeof qcow2Fault>>> = {
   qcow2: qcow2Fault,
   vmdk: vmdkFault,
   vpc: vhdFault,
+  vdi: vdiFault,
 }
 
 /** What the file `path` is compressed with, told by its bytes. */

@@ -9,6 +9,7 @@ import { fillBounded } from "./fill.ts"
 import { notInstalled } from "./not-installed.ts"
 import type { Packing } from "./source.ts"
 import { CONVERSION } from "./to-qcow2.ts"
+import { ZstdFrames } from "./zstd-frames.ts"
 
 /**
  * Unpacks the file `from` into the new file `to`, with zeros as holes. Throws OVM_DISK_INVALID for what is damaged or
@@ -44,12 +45,15 @@ export async function* unpacked(from: string, packing: Packing, call: Call = {})
 async function* byLibrary(from: string, packing: "gzip" | "zstd", { signal }: Call): Bytes {
   const source = createReadStream(from)
   const stream = packing === "gzip" ? createGunzip() : createZstdDecompress()
+  const frames = new ZstdFrames()
+  if (packing === "zstd") source.on("data", (chunk) => frames.push(chunk as Buffer))
   source.on("error", (error) => stream.destroy(error))
   stream.on("close", () => source.destroy())
   const stop = () => stream.destroy(new OvmError("OVM_INTERRUPTED", "interrupted"))
   signal?.addEventListener("abort", stop, { once: true })
   try {
     yield* source.pipe(stream) as AsyncIterable<Buffer>
+    if (!frames.whole) throw new Error("unexpected end of file")
   } finally {
     signal?.removeEventListener("abort", stop)
     stream.destroy()

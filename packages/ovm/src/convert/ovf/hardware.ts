@@ -20,10 +20,7 @@ export function hardwareOf(system: Element, configuration: string | undefined): 
   const section = childrenOf(system, "VirtualHardwareSection")[0]
   const items = section ? childrenOf(section, ...ITEMS).filter((item) => isFor(item, configuration)) : []
   const ofType = (type: number) => items.filter((item) => typeOf(item) === type)
-  const count = (type: number) =>
-    ofType(type)
-      .map((item) => number(item, "VirtualQuantity"))
-      .at(-1)
+  const count = (type: number) => ofType(type).map(quantityOf).at(-1)
   const [vcpus, quantity] = [count(TYPES.processor), count(TYPES.memory)]
   const memoryItem = ofType(TYPES.memory).at(-1)
   const unit = (memoryItem && childText(memoryItem, "AllocationUnits")) || "byte * 2^20"
@@ -59,6 +56,17 @@ function typeOf(item: Element): number | undefined {
 function number(item: Element, name: string): number | undefined {
   const text = /^\d{1,15}$/.exec(childText(item, name) ?? "")?.[0]
   return text === undefined ? undefined : Number(text)
+}
+
+/** One that is there and no number would be another machine. */
+function quantityOf(item: Element): number | undefined {
+  const text = childText(item, "VirtualQuantity")
+  const quantity = number(item, "VirtualQuantity")
+  if (text && quantity === undefined)
+    throw new Error(
+      `a VirtualQuantity of its hardware is ${JSON.stringify(text.slice(0, 80))}, and no number`,
+    )
+  return quantity
 }
 
 /** By controller, as these come, then by the place there, then as they come. */

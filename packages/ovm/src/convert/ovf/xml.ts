@@ -12,7 +12,9 @@ export interface Element {
 }
 
 const OPTIONS = { xmlns: true, strictEntities: true }
-const [MOST_DEPTH, MOST_ELEMENTS] = [64, 50_000]
+const [MOST_DEPTH, MOST_ELEMENTS, MOST_ATTRIBUTES] = [64, 50_000, 256]
+/** Of the text, at a time, in characters: the parser holds each attribute of an element against all before it. */
+const STEP = 4096
 
 /**
  * The root element of a document. Throws an Error that says why it is none, or has a document type: whose entities
@@ -44,7 +46,12 @@ export function parseXml(text: string): Element {
   parser.ontext = put
   parser.oncdata = put
   parser.onclosetag = () => void open.pop()
-  parser.write(text).close()
+  for (let at = 0; at < text.length; at += STEP) {
+    parser.write(text.slice(at, at + STEP))
+    const { attribList = [] } = parser as { readonly attribList?: readonly unknown[] }
+    if (attribList.length > MOST_ATTRIBUTES) stop("it has an element of too many attributes")
+  }
+  parser.close()
   return root ?? stop("it has no element")
 }
 

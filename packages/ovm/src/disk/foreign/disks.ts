@@ -14,7 +14,7 @@ export const DISKS: readonly Kind[] = [
   {
     name: QCOW2,
     help: () => "declare it as what it is: --format qcow2, or no format",
-    is: ({ head }) => has(head, 0, QFI) && [2, 3].includes(be32(head, 4)),
+    is: ({ head }) => has(head, 0, QFI) && be32(head, 4) >= 2,
   },
   disk("a qcow disk of version 1", "qcow", ({ head }) => has(head, 0, QFI) && be32(head, 4) === 1),
   disk("a QED disk", "qed", ({ head }) => has(head, 0, "QED\0") && isPowerOfTwo(le32(head, 4), 12, 26)),
@@ -26,7 +26,7 @@ export const DISKS: readonly Kind[] = [
   ),
   disk("a VMDK disk", "vmdk", isVmdk),
   disk("a VHDX disk", "vhdx", ({ head }) => has(head, 0, "vhdxfile")),
-  disk("a VDI disk", "vdi", ({ head }) => has(head, 64, "\x7f\x10\xda\xbe") && le32(head, 68) >>> 16 <= 1),
+  disk("a VDI disk", "vdi", ({ head }) => has(head, 64, "\x7f\x10\xda\xbe")),
   disk("a VHD disk", "vpc", isVhd),
   disk(
     "an Apple disk image (DMG)",
@@ -38,7 +38,7 @@ export const DISKS: readonly Kind[] = [
 ]
 
 function isVmdk({ head }: Sample): boolean {
-  if (has(head, 0, "KDMV")) return le32(head, 4) >= 1 && le32(head, 4) <= 3
+  if (has(head, 0, "KDMV")) return true
   if (has(head, 0, "COWD")) return le32(head, 4) === 1
   // The descriptor alone, whose data lies in files beside it.
   return /^(?:\s*\n|[ \t])*# Disk DescriptorFile\s*\n/i.test(head.toString("latin1", 0, 512))
@@ -53,9 +53,7 @@ function isVhd({ head, tail }: Sample): boolean {
 }
 
 function isFooter(bytes: Buffer): boolean {
-  return (
-    has(bytes, 0, "conectix") && be32(bytes, 12) === 0x10000 && be32(bytes, 60) >= 2 && be32(bytes, 60) <= 4
-  )
+  return has(bytes, 0, "conectix") && be32(bytes, 12) === 0x10000
 }
 
 function isPowerOfTwo(value: number, least: number, most: number): boolean {

@@ -210,7 +210,6 @@ describe("what may be a raw disk is one, without a word", () => {
     ["zstd with its reserved bit", "\x28\xb5\x2f\xfd\x08"],
     ["lz4 of version 2", "\x04\x22\x4d\x18\x80\x40"],
     ["zip of a method that is none", "PK\x03\x04\x14\0\0\0\xff\xff"],
-    ["VMDK of version 9", "KDMV\x09\0\0\0"],
     ["QED with odd clusters", "QED\0\x01\x02\x03\0"],
     ["VHD's word alone", "conectix"],
     ["DMG's word alone", "koly"],
@@ -222,6 +221,19 @@ describe("what may be a raw disk is one, without a word", () => {
       expect((await looks(file("raw", latin(head), Buffer.alloc(2048)))).name).toBeUndefined()
       expect((await looks(file("raw", Buffer.alloc(512 * 9), latin(head)))).name).toBeUndefined()
     })
+
+  test("a disk of a version that nobody reads is no raw one (OVMS-DSK-040)", async () => {
+    const footer = Buffer.alloc(512)
+    footer.write("conectix")
+    footer.writeUInt32BE(0x10000, 12)
+    footer.writeUInt32BE(5, 60)
+    const made: [string, Uint8Array][] = [
+      ["a VMDK disk", latin("KDMV\x09\0\0\0")],
+      ["a VDI disk", latin(`${"\0".repeat(64)}\x7f\x10\xda\xbe\x01\0\x02\0`)],
+      ["a VHD disk", footer],
+    ]
+    for (const [name, head] of made) expect((await looks(file("later", head))).name).toBe(name)
+  })
 
   test("a CD-ROM and a file system without partitions", async () => {
     expect(
