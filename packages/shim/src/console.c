@@ -43,8 +43,9 @@ void console_take(struct console *console, const char *bytes, size_t length) {
     if (!open_segment(console)) return;
     size_t room = console->segment - console->size;
     size_t wanted = length < room ? length : room;
+    // Whoever finds a byte finds when it came.
+    times_note(&console->times, console->start + console->size, console->size);
     size_t written = write_some(console->fd, bytes, wanted);
-    if (written > 0) times_note(&console->times, console->start + console->size, console->size);
     console->size += written;
     if (written < wanted) return;
     bytes += written;

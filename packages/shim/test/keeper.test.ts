@@ -76,6 +76,16 @@ test("a gigabyte without a newline costs neither memory nor disk", async () => {
   expect(keptConsole(directory).start).toBe((1 << 30) - 2 * MIB)
 })
 
+test("whoever finds a byte of the console finds when it came", async () => {
+  const size = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0
+  for (let round = 0; round < 80; round++) {
+    const { directory, ended } = workshop.start(["printf", "x"])
+    while (size(join(directory, "console.0")) === 0);
+    expect(size(join(directory, "times.0"))).toBeGreaterThan(0)
+    await ended
+  }
+})
+
 /** Bytes of its console; a segment may go meanwhile. */
 function sizeOf(directory: string): number {
   const names = readdirSync(directory).filter((name) => /^console\.\d+$/.test(name))

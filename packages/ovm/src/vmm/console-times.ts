@@ -67,8 +67,9 @@ export function momentOf(moments: readonly Moment[], offset: number): number | u
  * before it. 0 where nobody noted times.
  */
 export async function sinceOffset(directory: string, ms: number): Promise<number> {
+  // What comes from here on has its note by the time that notes are read.
+  const end = await tailOffset(directory, 0)
   const moments = await momentsIn(directory)
   if (moments.length === 0) return 0
-  const first = moments.find((moment) => moment.ms >= ms)
-  return first ? first.offset : await tailOffset(directory, 0)
+  return moments.find((moment) => moment.ms >= ms)?.offset ?? end
 }

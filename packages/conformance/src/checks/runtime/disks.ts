@@ -263,11 +263,12 @@ export const diskPlans: readonly Plan[] = [
       const { runtime, machine } = scene
       harnessOf(runtime)
       const devices = [{ type: "ivshmem", name: "frames", size: 1 << 20 }]
-      const { id, text } = await said(
+      const { id } = await said(
         scene,
         await machine({ document: { devices } }),
         "shared=1 shared_say=hello-suite",
       )
+      const text = await runtime.says(id, /SHARED [^\n]*\n/)
       must(text.includes("SHARED [hello-suite]"), "the guest finds no shared memory")
       const path = ((await runtime.status(id)) as Told).devices?.[0]?.path
       must(path, "devices has no path of the memory")
