@@ -124,10 +124,15 @@ export const stopPlans: readonly Plan[] = [
       const harness = harnessOf(runtime)
       const stays = await boot("", { network: { mode: "user", ports: [{ guest: 80 }, { guest: 81 }] } })
       const ports = JSON.stringify((await runtime.status(stays)).network?.ports)
-      const id = await boot("ticks=40 off=1")
+      let [id, ms] = ["", 0]
+      // On a busy host it may have ended before the runtime has.
+      for (const ticks of [40, 160]) {
+        ;[id, ms] = [await boot(`ticks=${ticks} off=1`), ticks * 100]
+        if ((await runtime.status(id)).state === "running") break
+      }
       const told = await events(runtime)
       await harness.kill()
-      await new Promise((resolve) => setTimeout(resolve, 4000))
+      await new Promise((resolve) => setTimeout(resolve, ms))
       await harness.start(signal)
       await runtime.reaches(id, "stopped", "failed")
       const ended = await runtime.until("its end is among the events", async () => {
