@@ -67,6 +67,7 @@ const SYSTEM: Record<string, readonly [code: ErrorCode, reason: string]> = {
   EROFS: ["OVM_PERMISSION_DENIED", "read-only file system"],
   ENOENT: ["OVM_FILE_UNREADABLE", "no such file or directory"],
   EISDIR: ["OVM_FILE_UNREADABLE", "is a directory"],
+  ERR_FS_EISDIR: ["OVM_FILE_UNREADABLE", "is a directory"],
   ENOTDIR: ["OVM_FILE_UNREADABLE", "not a directory"],
   ENAMETOOLONG: ["OVM_FILE_UNREADABLE", "the name is too long"],
   ELOOP: ["OVM_FILE_UNREADABLE", "too many levels of symbolic links"],

@@ -13,7 +13,7 @@ import { type Activated, activatedSocket, serveActivated } from "./activated.ts"
 import type { GrpcServer, serveGrpc } from "./grpc/serve.ts"
 import { keepSocket } from "./kept-socket.ts"
 import { LogStreams } from "./log-streams.ts"
-import { privateFolder } from "./private-folder.ts"
+import { privateFolder, refuseAnothers } from "./private-folder.ts"
 import { serve } from "./server.ts"
 
 /** A client that looks whether there is a daemon has the lock for a moment. */
@@ -41,6 +41,7 @@ export async function runDaemon({ grpc, ...options }: DaemonOptions): Promise<vo
   process.umask(0o077)
   const activated = activatedSocket()
   mkdirSync(paths.root, { recursive: true, mode: 0o700 })
+  refuseAnothers(paths.root)
   using _ = await holdRoot(paths)
   for (const folder of [paths.root, paths.store, paths.instances, paths.cache])
     if (existsSync(folder)) privateFolder(folder)

@@ -14,13 +14,19 @@ export function privateFolder(path: string): void {
   }
   const found = statSync(path, { throwIfNoEntry: false })
   if (!found?.isDirectory()) throw new OvmError("OVM_FILE_UNREADABLE", `${path}: not a directory`)
-  if (found.uid !== process.geteuid?.())
-    throw new OvmError("OVM_PERMISSION_DENIED", `${path} is a folder of another user`)
+  refuseAnothers(path)
   try {
     if ((found.mode & 0o7777) !== 0o700) chmodSync(path, 0o700)
   } catch (thrown) {
     throw toOvmError(thrown)
   }
+}
+
+/** Throws OVM_PERMISSION_DENIED for a folder of another user, in which nothing has been made or changed so far. */
+export function refuseAnothers(path: string): void {
+  const uid = statSync(path, { throwIfNoEntry: false })?.uid
+  if (uid !== undefined && uid !== process.geteuid?.())
+    throw new OvmError("OVM_PERMISSION_DENIED", `${path} is a folder of another user`)
 }
 
 /**

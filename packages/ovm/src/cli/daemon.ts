@@ -12,6 +12,7 @@ import {
 } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { findRuntime } from "../api/find.ts"
+import { refuseAnothers } from "../api/private-folder.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { textIfPresent } from "../files/present.ts"
@@ -56,11 +57,13 @@ export async function useDaemonOfInstances(call: Call = {}): Promise<Runtime | u
 
 /**
  * Starts a daemon, with these options, in a session of its own and returns when it answers. Throws
- * OVM_DAEMON_UNREACHABLE.
+ * OVM_DAEMON_UNREACHABLE, and OVM_PERMISSION_DENIED for a root of another user.
  */
 export async function startDaemon(call: Call = {}, options: readonly string[] = []): Promise<Runtime> {
   const place = paths()
   mkdirSync(place.root, { recursive: true, mode: 0o700 })
+  // Its log, made by root, would keep the folder's user out of it.
+  refuseAnothers(place.root)
   const log = openLog(place.log)
   const before = sizeOf(place.log)
   const { file, args } = ownCommand("daemon", ...options)
@@ -106,7 +109,10 @@ function hasRecords(place: Paths): boolean {
   }
 }
 
-/** A daemon without a log, as where its disk has no room for one, is better than none: ending and removing need it. */
+/**
+ * A daemon without a log, as where its disk has no room for one, is better than none: ending and removing need it.
+ * Throws for a root that can only be read, where there can be none, and nowhere to say so.
+ */
 function openLog(log: string): number | "ignore" {
   try {
     if (sizeOf(log) > LOG_LIMIT) renameSync(log, `${log}.1`)
@@ -115,7 +121,8 @@ function openLog(log: string): number | "ignore" {
       constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK,
       0o600,
     )
-  } catch {
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === "EROFS") throw toOvmError(thrown)
     return "ignore"
   }
 }

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs"
+import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from "node:fs"
 import { OvmError } from "../errors.ts"
 import { asyncFs } from "./async.ts"
 import { refuseOthers } from "./regular.ts"
@@ -11,6 +11,11 @@ const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK
 export function isAbsent(error: unknown): boolean {
   const { code } = (error instanceof OvmError ? (error.cause ?? error) : error) as NodeJS.ErrnoException
   return code === "ENOENT" || code === "ENOTDIR"
+}
+
+/** True if there is something of that name, also a link to what is not there. Throws for a folder that is kept shut. */
+export function hasEntry(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined
 }
 
 /** What `work` gives, or undefined if the file that it wants is not there. */

@@ -1,5 +1,18 @@
 import { OvmError } from "../errors.ts"
 import { isObject } from "../objects.ts"
+import { hasEntry, ifPresent } from "./present.ts"
+import { readRegular } from "./regular.ts"
+
+/**
+ * The bytes of a settings file, `limit` of them at most; undefined if there is none. A link to nothing is not the same:
+ * what an operator has set must not be left out in silence. Throws what readRegular throws.
+ */
+export async function settingsBytes(path: string, limit: number): Promise<Uint8Array | undefined> {
+  const bytes = await ifPresent(readRegular(path, limit))
+  if (bytes === undefined && hasEntry(path))
+    throw new OvmError("OVM_FILE_UNREADABLE", `${path}: it is a link to a file that is not there`)
+  return bytes
+}
 
 /** What is wrong with the settings in the file `path`; `field` is "" for all of it. `more`: as an OvmError takes it. */
 export function settingsError(

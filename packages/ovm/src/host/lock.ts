@@ -16,13 +16,17 @@ export interface LockCall {
   readonly existing?: boolean
 }
 
+/** A named pipe in the place of the file, which can be locked as well, keeps nobody waiting. */
+const EXISTING = constants.O_RDONLY | constants.O_NONBLOCK
+const MADE = constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK
+
 /**
  * Locks the file `path`, which is made if absent and must never be deleted, against other processes and other
  * holders in this one. Throws OVM_STORE_BUSY naming the file after `timeoutMs` (10 s unless told), OVM_LOCK_UNSUPPORTED
  * at once.
  */
 export async function lock(path: string, mode: LockMode, call: LockCall = {}): Promise<Lock> {
-  const fd = openSync(path, call.existing ? constants.O_RDONLY : constants.O_RDWR | constants.O_CREAT, 0o600)
+  const fd = openSync(path, call.existing ? EXISTING : MADE, 0o600)
   try {
     await wait(fd, path, mode, call)
   } catch (error) {
@@ -34,7 +38,7 @@ export async function lock(path: string, mode: LockMode, call: LockCall = {}): P
 
 /** Locks `path`, which must exist, without waiting; undefined if someone holds it. Throws ENOENT if it is absent. */
 export function tryLock(path: string, mode: LockMode): Lock | undefined {
-  const fd = openSync(path, constants.O_RDONLY)
+  const fd = openSync(path, EXISTING)
   let taken = false
   try {
     taken = flock(fd, mode, path)

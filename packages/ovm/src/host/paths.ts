@@ -24,7 +24,7 @@ export interface Paths {
 
 /**
  * `OVM_HOME` isolates everything, the socket too; root has /var/lib and /run; others follow the XDG base directories.
- * Throws OVM_USAGE for somebody without a home who names no other place.
+ * Throws OVM_USAGE for somebody without a home who names no other place, and for a place whose name is not UTF-8.
  */
 export function paths(env: Record<string, string | undefined> = process.env): Paths {
   if (env.OVM_HOME) return layout(resolve(env.OVM_HOME), resolve(env.OVM_HOME), resolve(env.OVM_HOME))
@@ -66,6 +66,12 @@ function absolute(path: string | undefined): string | undefined {
 }
 
 function layout(root: string, run: string, config: string): Paths {
+  // What is no UTF-8 comes as U+FFFD: the path of another folder, which others may come to as well.
+  for (const path of [root, run, config])
+    if (path.includes("\uFFFD"))
+      throw new OvmError("OVM_USAGE", `${path} is no place for data: its name is not UTF-8`, {
+        hint: "OVM_HOME=FOLDER",
+      })
   return {
     root,
     store: join(root, "store"),

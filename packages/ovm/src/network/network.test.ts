@@ -101,8 +101,11 @@ test("a port in use is refused by its name, TCP and UDP, and where it is asked f
 })
 
 test("an address that is not this host's is refused", async () => {
-  const foreign = { ...LOCAL, address: "192.0.2.77", host: 8080, guest: 80 }
-  expect((await refusal(openPorts([foreign]))).code).toBe("OVM_UNSUPPORTED")
+  // The last one is an address of an interface that is not said.
+  for (const address of ["192.0.2.77", "2001:db8::77", "fe80::1"]) {
+    const foreign = { ...LOCAL, address, host: 8080, guest: 80 }
+    expect((await refusal(openPorts([foreign]))).code).toBe("OVM_UNSUPPORTED")
+  }
 })
 
 test("a free port that was chosen a moment ago is given to nobody else, though it is not open yet", async () => {

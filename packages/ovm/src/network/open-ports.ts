@@ -61,7 +61,8 @@ function refused(forward: PortForward, code: string | undefined, cause: unknown)
       cause,
       hint: `a port from ${FIRST_FREE} on; or, as root, have every user open lower ones: ${LOWER}=${forward.host}`,
     })
-  if (code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT")
+  // EINVAL: a link-local address, which without its interface is none, or one of a group.
+  if (code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT" || code === "EINVAL")
     return new OvmError("OVM_UNSUPPORTED", `${what}: this host does not have that address`, { cause })
   return new OvmError("OVM_HOST_FAILED", `${what}: ${code ?? String(cause)}`, { cause })
 }

@@ -1,7 +1,5 @@
 import type { OvmError } from "../errors.ts"
-import { ifPresent } from "../files/present.ts"
-import { readRegular } from "../files/regular.ts"
-import { settingsError, settingsIn } from "../files/settings-file.ts"
+import { settingsBytes, settingsError, settingsIn } from "../files/settings-file.ts"
 import { isObject } from "../objects.ts"
 import { UIDS, type UidRange } from "../vmm/firecracker/jail/settings.ts"
 import { DEFAULTS, type Defaults, LIMITS, type Limits, type MachineLimits, MOST_GRACE_MS } from "./limits.ts"
@@ -65,7 +63,7 @@ const MACHINE_RANGES: Readonly<Record<keyof MachineLimits, Range>> = {
  * file and the field, OVM_FILE_UNREADABLE, OVM_TOO_LARGE.
  */
 export async function readDaemonSettings(path: string): Promise<DaemonSettings> {
-  const bytes = await ifPresent(readRegular(path, FILE_LIMIT))
+  const bytes = await settingsBytes(path, FILE_LIMIT)
   return bytes === undefined
     ? { limits: LIMITS, defaults: DEFAULTS }
     : parse(new TextDecoder().decode(bytes), path)

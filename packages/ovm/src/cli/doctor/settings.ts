@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs"
 import { toOvmError } from "../../errors.ts"
+import { hasEntry } from "../../files/present.ts"
 import type { Paths } from "../../host/paths.ts"
 import { readSettings } from "../../registry/transport/settings.ts"
 import { readDaemonSettings } from "../../runtime/settings.ts"
@@ -23,8 +23,8 @@ async function checkFile(
   path: string,
   read: (path: string) => Promise<unknown>,
 ): Promise<Finding> {
-  if (!existsSync(path)) return { check, state: "ok", message: `none (${path})` }
   try {
+    if (!hasEntry(path)) return { check, state: "ok", message: `none (${path})` }
     await read(path)
     return { check, state: "ok", message: path }
   } catch (thrown) {

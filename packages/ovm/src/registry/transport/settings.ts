@@ -1,8 +1,7 @@
 import { dirname, resolve } from "node:path"
 import { type OvmError, toOvmError } from "../../errors.ts"
-import { ifPresent } from "../../files/present.ts"
 import { readRegular } from "../../files/regular.ts"
-import { settingsError, settingsIn } from "../../files/settings-file.ts"
+import { settingsBytes, settingsError, settingsIn } from "../../files/settings-file.ts"
 import { isObject } from "../../objects.ts"
 import { isHost, isRepository } from "../reference.ts"
 import { certificatesIn, usualAuthorities } from "./authorities.ts"
@@ -47,7 +46,7 @@ const LIMIT = 1024 * 1024
 export async function readSettings(path: string): Promise<Settings> {
   let text: string | undefined
   try {
-    const bytes = await ifPresent(readRegular(path, LIMIT))
+    const bytes = await settingsBytes(path, LIMIT)
     if (bytes === undefined) return new Settings()
     text = new TextDecoder().decode(bytes)
   } catch (error) {

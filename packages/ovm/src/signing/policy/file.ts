@@ -1,5 +1,6 @@
-import { lstatSync, statSync } from "node:fs"
+import { statSync } from "node:fs"
 import type { OvmError } from "../../errors.ts"
+import { hasEntry } from "../../files/present.ts"
 import { readRegularSync } from "../../files/regular.ts"
 
 /** The identity of what is not there. */
@@ -15,12 +16,8 @@ export function fileIdentity(path: string): string {
     // A link to nothing, or a folder that may not be looked into, may hide a policy: that is not the same as there
     // being none.
     if (code === "ENOTDIR") return ABSENT
-    return code === "ENOENT" && !isLink(path) ? ABSENT : String(code)
+    return code === "ENOENT" && !hasEntry(path) ? ABSENT : String(code)
   }
-}
-
-function isLink(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined
 }
 
 /** All bytes of a regular file; or, as the end of a sentence, why they cannot be had. */

@@ -1,8 +1,8 @@
 import { statSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
-import { textIfPresent } from "../../files/present.ts"
-import { openRegular } from "../../files/regular.ts"
+import type { OvmError } from "../../errors.ts"
+import { openRegular, readRegularSync } from "../../files/regular.ts"
 import { bootId } from "../../host/boot-id.ts"
 import type { Exit, MachineRecord } from "../machine.ts"
 import { removeGroups } from "./group-of-vmm.ts"
@@ -10,6 +10,8 @@ import { type Identity, isAlive } from "./identity.ts"
 import { isInhabited } from "./stray.ts"
 import { EXIT_FILE, STDERR_FILE } from "./traces.ts"
 
+/** Bytes of the status, of which a keeper needs a dozen. */
+const EXIT_LIMIT = 64
 /** Bytes of the VMM's last words that go into messages. */
 const MESSAGE_LIMIT = 2048
 /** How long the keeper may take from the VMM's end to the exit file: it only has to write out what is in two pipes. */
@@ -32,8 +34,15 @@ export function wasSignalled(directory: string, status: number): boolean {
   return status > 128 && statusIn(directory)?.[2] === undefined
 }
 
+/** What no keeper can have left, such as a folder, is none: it must not keep the instance from being removed. */
 function statusIn(directory: string): RegExpExecArray | null {
-  return STATUS.exec(textIfPresent(join(directory, EXIT_FILE)) ?? "")
+  try {
+    return STATUS.exec(Buffer.from(readRegularSync(join(directory, EXIT_FILE), EXIT_LIMIT)).toString())
+  } catch (thrown) {
+    const { code } = thrown as OvmError
+    if (code === "OVM_FILE_UNREADABLE" || code === "OVM_TOO_LARGE") return null
+    throw thrown
+  }
 }
 
 /** When the keeper left it; undefined if there is none. */

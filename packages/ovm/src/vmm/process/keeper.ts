@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process"
 import { closeSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { OvmError } from "../../errors.ts"
+import { OvmError, toOvmError } from "../../errors.ts"
 import type { Bounds } from "../../host/cgroup-bounds.ts"
 import { sealedFile } from "../../host/libc.ts"
 import { pidNamespace } from "../../host/pid-namespace.ts"
@@ -45,7 +45,8 @@ export interface Kept {
  * Starts `argv` under a keeper in `directory`, so that nothing depends on this process: in a session of its own, with
  * no environment but PATH and a lower priority than this process has (docs/design/0034-keeper.md). Returns once the
  * keeper is spawned, which says nothing about the VMM. `consoleLimit` is in bytes. Throws OVM_VMM_FAILED if not even
- * the keeper could be started, and what makeGroups throws.
+ * the keeper could be started, OVM_NO_SPACE and OVM_HOST_FAILED if that is the host's fault, and what makeGroups
+ * throws.
  */
 export async function spawnKept(
   argv: readonly string[],
@@ -77,8 +78,9 @@ export async function spawnKept(
     rmSync(join(directory, HELD_FILE), { force: true })
     removeGroups(directory)
     if (cause instanceof OvmError) throw cause
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new OvmError("OVM_VMM_FAILED", `${argv[0]} could not be started: ${reason}`, { cause })
+    const found = toOvmError(cause)
+    const code = found.class === "host" ? found.code : "OVM_VMM_FAILED"
+    throw new OvmError(code, `${argv[0]} could not be started: ${found.message}`, { cause })
   }
 }
 
