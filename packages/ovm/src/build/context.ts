@@ -1,8 +1,9 @@
-import { lstat, readdir, readFile, readlink, realpath, stat } from "node:fs/promises"
+import { lstat, readdir, readlink, realpath, stat } from "node:fs/promises"
 import { join, normalize, sep } from "node:path"
 import { sha256 } from "../content/digest.ts"
 import { OvmError } from "../errors.ts"
 import { readChunks } from "../files/chunks.ts"
+import { bytesIfPresent } from "../files/present.ts"
 import { Wrong } from "./faults.ts"
 import { type Ignored, ignoredBy } from "./ignore.ts"
 import { isPattern, patternOf } from "./patterns.ts"
@@ -37,6 +38,20 @@ export interface ContextSource {
   readonly entries: readonly ContextEntry[]
 }
 
+/** Of .dockerignore: bytes. */
+const MOST_IGNORED = 1024 * 1024
+
+/** What is in the first of them that is there: one that cannot be read would leave nothing out. */
+async function firstOf(files: readonly string[]): Promise<string> {
+  for (const file of files) {
+    const bytes = await bytesIfPresent(file)
+    if (bytes && bytes.length > MOST_IGNORED)
+      throw new OvmError("OVM_TOO_LARGE", `${file} is above the limit of ${MOST_IGNORED} bytes`)
+    if (bytes) return bytes.toString("utf8")
+  }
+  return ""
+}
+
 /** The folder that a build is given. */
 export class Context {
   private constructor(
@@ -45,15 +60,12 @@ export class Context {
     private readonly ignored: Ignored,
   ) {}
 
-  /** `ignoreFiles`: the first that is there says what is left out. Throws OVM_FILE_UNREADABLE. */
+  /** `ignoreFiles`: the first that is there says what is left out. Throws OVM_FILE_UNREADABLE, OVM_TOO_LARGE. */
   static async open(folder: string, ignoreFiles: readonly string[]): Promise<Context> {
     const found = await stat(folder).catch(() => undefined)
     if (!found?.isDirectory())
       throw new OvmError("OVM_FILE_UNREADABLE", `${folder} is no folder to build from`)
-    let text = ""
-    for (const file of ignoreFiles.toReversed())
-      text = (await readFile(file, "utf8").catch(() => undefined)) ?? text
-    return new Context(await realpath(folder), ignoredBy(text))
+    return new Context(await realpath(folder), ignoredBy(await firstOf(ignoreFiles)))
   }
 
   /** What `text` stands for, several things where it is a pattern. Throws Wrong for what is not there or leads out. */

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
+import { spawnSync } from "node:child_process"
 import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -201,4 +202,19 @@ test("an ADD unpacks an archive, and a COPY does not [OVMS-BLD-045]", async () =
   expect(marks).toEqual([[true, undefined], [undefined]])
   const [added, copied] = await Promise.all(["ADD", "COPY"].map((word) => plan(`FROM m\n${word} packed /x/`)))
   expect(added?.key).not.toBe(copied?.key ?? "")
+})
+
+test("variables that would grow without end are refused by their line [OVMS-BLD-011]", async () => {
+  const four = (name: string) => `$${name}`.repeat(4)
+  const grow = Array.from({ length: 20 }, (_, index) => `ARG A${index + 1}="${four(`A${index}`)}"`)
+  const lines = ["ARG A0=aaaaaaaaaa", ...grow, "FROM x:1"]
+  expect((await refused(lines.join("\n")))[0]).toMatch(/^line 8: .*131072/)
+})
+
+test("a .dockerignore that cannot be read is refused, and not taken for none", async () => {
+  const [pipe, directory] = [join(folder, "pipe"), join(folder, "site")]
+  expect(spawnSync("mkfifo", [pipe]).status).toBe(0)
+  for (const file of [pipe, directory])
+    await expect(Context.open(folder, [file])).rejects.toMatchObject({ code: "OVM_FILE_UNREADABLE" })
+  await rm(pipe)
 })

@@ -24,6 +24,9 @@ export function splitWords(text: string, mark: string): readonly string[] {
   return word === "" ? words : [...words, word]
 }
 
+/** Of a value, in characters: Linux takes no longer text in an environment. */
+const MOST_VALUE = 128 * 1024
+
 /** A word without its quotes, with what its variables stand for (Docker's "Environment replacement"). */
 export function expand(word: string, lookup: VariableLookup, mark: string): string {
   return new Expansion(word, lookup, mark).all()
@@ -55,6 +58,7 @@ class Expansion {
       else if (character === "$") made += this.#variable()
       else if (character === this.mark) made += this.text[this.#at++] ?? ""
       else made += character
+      this.#bounded(made)
     }
     if (end !== "" && this.text[this.#at++] !== end) throw new Wrong(`${this.text} lacks a ${end}`)
     return made
@@ -79,9 +83,16 @@ class Expansion {
         made += next
         this.#at++
       } else made += character
+      this.#bounded(made)
     }
     this.#at++
     return made
+  }
+
+  /** Variables of variables grow without end. */
+  #bounded(made: string): void {
+    if (made.length > MOST_VALUE)
+      throw new Wrong(`${this.text.slice(0, 80)} stands for more than ${MOST_VALUE} characters`)
   }
 
   #variable(): string {
