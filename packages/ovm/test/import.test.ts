@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { spawnSync } from "node:child_process"
-import { existsSync, readdirSync } from "node:fs"
+import { existsSync, readdirSync, statSync } from "node:fs"
 import { readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { DISK_BOOTS, writeBootDisk } from "@ovms/testkit/bios.ts"
@@ -66,6 +66,12 @@ describe.skipIf(Boolean(skip))("import and export", () => {
       await writeFile(box.path("packed"), packed)
       expect([program, (await imported("packed")).digest]).toEqual([program, digest])
     }
+    // More than a file may have that is taken in, and nothing on it.
+    expect(spawnSync("qemu-img", ["create", "-q", "-f", "qcow2", box.path("large"), "300G"]).status).toBe(0)
+    await box.ok(["import", "large", "-t", "large:1"])
+    await box.ok(["export", "large:1", "--format", "raw", "-o", "large.raw"])
+    expect(statSync(box.path("large.raw"))).toMatchObject({ size: 300 * 2 ** 30 })
+    await rm(box.path("large.raw"))
     const piped = await box.shell("cat stream | ovm import - -t disk:1 --json")
     expect(JSON.parse(piped.stdout).digest).toBe(digest)
     expect(left()).toEqual([])

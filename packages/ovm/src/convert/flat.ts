@@ -1,6 +1,7 @@
 import type { Call } from "../content/interfaces.ts"
 import { chainNode } from "../disk/chain-node.ts"
 import type { ChainFile } from "../disk/chain-reader.ts"
+import { MAX_VIRTUAL_SIZE } from "../disk/inspect.ts"
 import { CONVERSION, tool } from "./to-qcow2.ts"
 
 /** Formats that a disk can be handed on in, and QEMU's names and options for them. */
@@ -12,6 +13,9 @@ export const FORMATS = {
   vhdx: ["vhdx", "subformat=dynamic"],
   vdi: ["vdi", ""],
 } as const satisfies Record<string, readonly [driver: string, options: string]>
+
+/** Of the file: a raw one is as large as the disk, however little is on it. */
+const OUT = { ...CONVERSION, file: MAX_VIRTUAL_SIZE }
 
 export type DiskFileFormat = keyof typeof FORMATS
 
@@ -30,7 +34,7 @@ export async function flattenTo(
   await tool(
     ["convert", "-q", "-O", driver, ...chosen, source, to.path],
     layers.at(-1)?.path ?? "",
-    CONVERSION,
+    OUT,
     call,
   )
 }
