@@ -72,6 +72,11 @@ describe.skipIf(Boolean(skip))("import and export", () => {
     await box.ok(["export", "large:1", "--format", "raw", "-o", "large.raw"])
     expect(statSync(box.path("large.raw"))).toMatchObject({ size: 300 * 2 ** 30 })
     await rm(box.path("large.raw"))
+    // A pipe stays one; a device would, too.
+    const named = await box.shell(
+      "mkfifo pipe; ovm export disk:1 --format raw -o pipe & timeout 60 cmp pipe disk.raw && wait && test -p pipe",
+    )
+    expect(named).toMatchObject({ status: 0, stdout: "" })
     const piped = await box.shell("cat stream | ovm import - -t disk:1 --json")
     expect(JSON.parse(piped.stdout).digest).toBe(digest)
     expect(left()).toEqual([])

@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs"
-import { open, rename } from "node:fs/promises"
+import { open, rename, stat } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
 import type { Command } from "commander"
 import { type DiskFileFormat, FORMATS, flattenTo } from "../../../convert/flat.ts"
@@ -8,6 +8,7 @@ import { onlyDisk } from "../../../convert/out/only-disk.ts"
 import { Workplace } from "../../../convert/workplace.ts"
 import type { ChainFile } from "../../../disk/chain-reader.ts"
 import { OvmError } from "../../../errors.ts"
+import { ifPresent } from "../../../files/present.ts"
 import { paths } from "../../../host/paths.ts"
 import { machineOut } from "../../export/machine.ts"
 import { interruptible } from "../../interrupt.ts"
@@ -93,10 +94,13 @@ async function writeDisk(
   { output, signal }: Output,
 ): Promise<void> {
   const target = resolve(output)
-  using place = output === "-" ? await workplace(signal) : await Workplace.beside(dirname(target))
+  // A pipe or device is written to as it is.
+  const replaces = output !== "-" && (await ifPresent(stat(target)))?.isFile() !== false
+  using place = replaces ? await Workplace.beside(dirname(target)) : await workplace(signal)
   const path = place.file()
   await flattenTo(layers, { path, format }, { signal })
-  if (output !== "-") await settle(path, target)
+  if (replaces) await settle(path, target)
+  else if (output !== "-") await writeOutput(target, createReadStream(path) as AsyncIterable<Buffer>)
   else for await (const chunk of createReadStream(path)) await printBytes(chunk)
 }
 
