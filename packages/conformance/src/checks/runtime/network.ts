@@ -2,6 +2,7 @@ import { createConnection, createServer } from "node:net"
 import { must, skip } from "../../check.ts"
 import type { Instance, Runtime } from "../../subject/runtime.ts"
 import { type Plan, refusedCreate } from "./plan.ts"
+import { takePort } from "./take-port.ts"
 
 const PORTS = "POST /instances/{instance_id}/ports"
 const LESS_PORTS = "DELETE /instances/{instance_id}/ports"
@@ -209,13 +210,9 @@ export const networkPlans: readonly Plan[] = [
 
 /** Fails unless this port can be had within a minute. */
 async function withPort(port: number): Promise<void> {
-  const server = createServer()
-  const free = await new Promise<boolean>((resolve) => {
-    server.once("error", () => resolve(false))
-    server.listen(port, "127.0.0.1", () => resolve(true))
-  })
-  server.close()
-  must(free, `the port ${port} is still taken although the machine has ended`)
+  const server = await takePort(port)
+  server?.close()
+  must(server, `the port ${port} is still taken although the machine has ended`)
 }
 
 /** Whether a connection to this port is still there after a moment. */

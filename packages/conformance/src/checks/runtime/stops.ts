@@ -1,5 +1,4 @@
 import { mkdir } from "node:fs/promises"
-import { createServer } from "node:net"
 import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { guestArtifact } from "../../artifact/guest.ts"
@@ -9,6 +8,7 @@ import type { Instance } from "../../subject/runtime.ts"
 import { apart } from "./aside.ts"
 import { harnessOf, type Plan } from "./plan.ts"
 import { events } from "./streams.ts"
+import { takePort } from "./take-port.ts"
 
 const STOP = "POST /stop"
 const START = "POST /instances/{instance_id}/start"
@@ -58,8 +58,7 @@ export const stopPlans: readonly Plan[] = [
       const port = (await runtime.status(id)).network?.ports?.[0]?.host ?? 0
       await runtime.ask(STOP, "", { body: { instance_id: id, grace_ms: 0 } })
       const before = await runtime.reaches(id, "stopped")
-      const taken = createServer()
-      await new Promise<void>((resolve) => taken.listen(port, "127.0.0.1", resolve))
+      const taken = await runtime.until("its port is free once it has ended", () => takePort(port))
       try {
         await runtime.refused(START, "OVM_PORT_IN_USE", id)
         const after = await runtime.status(id)
