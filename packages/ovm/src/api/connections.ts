@@ -8,12 +8,15 @@ export interface ConnectionLimits {
   readonly requestMs: number
   /** How long a client may take none of what is sent to it. */
   readonly stalledMs: number
+  /** Requests that one connection may have waiting for their answers: one is some 20 KiB, and 32 bytes to send. */
+  readonly waiting: number
 }
 
 export const CONNECTION_LIMITS: ConnectionLimits = {
   connections: 1024,
   requestMs: 30_000,
   stalledMs: 30_000,
+  waiting: 1024,
 }
 
 /**
@@ -23,6 +26,8 @@ export const CONNECTION_LIMITS: ConnectionLimits = {
 export class Connections {
   /** When each is cut off; infinite while something is done for it. */
   readonly #until = new Map<Socket, number>()
+  /** How many requests of each wait for their answers. */
+  readonly #waiting = new WeakMap<Socket, number>()
   #timer: ReturnType<typeof setInterval> | undefined
 
   constructor(private readonly limits: ConnectionLimits) {}
@@ -40,6 +45,19 @@ export class Connections {
     this.#until.set(socket, performance.now() + this.limits.requestMs)
     socket.once("close", () => this.#forget(socket))
     this.#timer ??= setInterval(() => this.#sweep(), Math.min(1000, this.limits.requestMs))
+  }
+
+  /** One more of its requests waits, until `answered`. False if that is too many: it is cut off (OVMS-LIM-023). */
+  asks(socket: Socket): boolean {
+    const waiting = (this.#waiting.get(socket) ?? 0) + 1
+    this.#waiting.set(socket, waiting)
+    if (waiting <= this.limits.waiting) return true
+    this.drop(socket)
+    return false
+  }
+
+  answered(socket: Socket): void {
+    this.#waiting.set(socket, (this.#waiting.get(socket) ?? 1) - 1)
   }
 
   /** The next request, or the end, has to come within `ms`. */

@@ -11,7 +11,7 @@ import { Policy } from "../signing/policy/policy.ts"
 import { type Server, serve } from "./server.ts"
 
 // Small numbers stand for large ones: the limits are a parameter.
-const LIMITS = { connections: 40, requestMs: 1500, stalledMs: 1500 }
+const LIMITS = { connections: 40, requestMs: 1500, stalledMs: 1500, waiting: 10 }
 
 setDefaultTimeout(240_000)
 
@@ -78,6 +78,30 @@ test("a connection that asks for nothing, or for ever, is cut off; meanwhile oth
       deadlineMs: 10_000,
     })
   clearInterval(dripping)
+  expect(await health()).toBe(200)
+})
+
+// OVMS-LIM-023
+test("who has more requests wait than may is cut off, and not who takes the answers to as many", async () => {
+  const question = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+  const patient = createConnection(socket)
+  let taken = ""
+  patient.on("data", (bytes) => {
+    taken += bytes
+  })
+  for (let asked = LIMITS.waiting; asked <= 5 * LIMITS.waiting; asked += LIMITS.waiting) {
+    patient.write(question.repeat(LIMITS.waiting))
+    await until("they are answered", () => taken.match(/HTTP\/1\.1 200/g)?.length === asked)
+  }
+  expect(patient.closed).toBe(false)
+  patient.destroy()
+  const flood = connection(question.repeat(100 * LIMITS.waiting))
+  let answered = 0
+  flood.on("data", (bytes) => {
+    answered += bytes.toString().split("HTTP/1.1 200").length - 1
+  })
+  await until("the one that floods is cut off", () => flood.closed)
+  expect(answered).toBeLessThan(50 * LIMITS.waiting)
   expect(await health()).toBe(200)
 })
 

@@ -50,8 +50,12 @@ export async function serve(
   using path = shortPath(own)
   const connections = new Connections(limits)
   const server = createServer({ requireHostHeader: false, maxHeaderSize: 16 << 10 })
-  const answer = (incoming: IncomingMessage, outgoing: ServerResponse) =>
+  const answer = (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    const client = incoming.socket
+    if (!connections.asks(client)) return
+    outgoing.once("close", () => connections.answered(client))
     void serveOne({ runtime, streams, connections, limits, log }, incoming, outgoing)
+  }
   server.on("connection", (client: Socket) => connections.admit(client))
   server.on("request", answer)
   // Whatever a client expects, it gets an answer.
