@@ -3,7 +3,8 @@ import { join, normalize, sep } from "node:path"
 import { sha256 } from "../content/digest.ts"
 import { OvmError } from "../errors.ts"
 import { readChunks } from "../files/chunks.ts"
-import { bytesIfPresent } from "../files/present.ts"
+import { ifPresent } from "../files/present.ts"
+import { readRegular } from "../files/regular.ts"
 import { Wrong } from "./faults.ts"
 import { type Ignored, ignoredBy } from "./ignore.ts"
 import { isPattern, patternOf } from "./patterns.ts"
@@ -44,10 +45,8 @@ const MOST_IGNORED = 1024 * 1024
 /** What is in the first of them that is there: one that cannot be read would leave nothing out. */
 async function firstOf(files: readonly string[]): Promise<string> {
   for (const file of files) {
-    const bytes = await bytesIfPresent(file)
-    if (bytes && bytes.length > MOST_IGNORED)
-      throw new OvmError("OVM_TOO_LARGE", `${file} is above the limit of ${MOST_IGNORED} bytes`)
-    if (bytes) return bytes.toString("utf8")
+    const bytes = await ifPresent(readRegular(file, MOST_IGNORED))
+    if (bytes) return new TextDecoder().decode(bytes)
   }
   return ""
 }

@@ -1,4 +1,4 @@
-import { oldestOffset, readConsole } from "./console.ts"
+import { endOffset, oldestOffset, readConsole } from "./console.ts"
 
 const NEWLINE = 0x0a
 
@@ -7,6 +7,7 @@ const NEWLINE = 0x0a
  * its end is one. The oldest kept byte if there are fewer.
  */
 export async function tailOffset(directory: string, lines: number): Promise<number> {
+  if (lines === 0) return await endOffset(directory)
   const oldest = await oldestOffset(directory)
   const begins = [oldest]
   let at = oldest
@@ -18,5 +19,5 @@ export async function tailOffset(directory: string, lines: number): Promise<numb
   }
   // What begins at the end is no line yet.
   if (begins.at(-1) === at) begins.pop()
-  return lines === 0 ? at : (begins.at(-lines) ?? begins[0] ?? at)
+  return begins.at(-lines) ?? begins[0] ?? at
 }

@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { toOvmError } from "../errors.ts"
 import { ifPresent } from "../files/present.ts"
 import { openRegular } from "../files/regular.ts"
-import { tailOffset } from "./console-tail.ts"
+import { endOffset } from "./console.ts"
 import { TIMES_PREFIX } from "./process/traces.ts"
 
 /** Bytes a note: where in the whole stream, and when, in ms since 1970, both as little-endian numbers of 8 bytes. */
@@ -68,7 +68,7 @@ export function momentOf(moments: readonly Moment[], offset: number): number | u
  */
 export async function sinceOffset(directory: string, ms: number): Promise<number> {
   // What comes from here on has its note by the time that notes are read.
-  const end = await tailOffset(directory, 0)
+  const end = await endOffset(directory)
   const moments = await momentsIn(directory)
   if (moments.length === 0) return 0
   return moments.find((moment) => moment.ms >= ms)?.offset ?? end

@@ -1,5 +1,5 @@
 import { type FSWatcher, watch } from "node:fs"
-import { type FileHandle, readdir } from "node:fs/promises"
+import { type FileHandle, readdir, stat } from "node:fs/promises"
 import { join } from "node:path"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { toOvmError } from "../errors.ts"
@@ -88,6 +88,13 @@ export async function assertReadable(directory: string): Promise<void> {
 /** The first byte that is still kept, in the whole stream. Throws what reading throws. */
 export async function oldestOffset(directory: string): Promise<number> {
   return (await startsIn(directory))[0] ?? 0
+}
+
+/** Behind the last byte that is kept, in the whole stream. Throws what reading throws. */
+export async function endOffset(directory: string): Promise<number> {
+  const start = (await startsIn(directory)).at(-1)
+  if (start === undefined) return 0
+  return start + ((await ifPresent(stat(pathOf(directory, start))))?.size ?? 0)
 }
 
 /** Opens the segment that holds `position`, or the first one after it; undefined if that is the one already open. */
