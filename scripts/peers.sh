@@ -6,9 +6,8 @@ lock peers
 peers=${OVM_PEERS:-$cache/peers}
 mkdir -p "$peers/bin"
 
-# made NAME VERSION HOW FROM SCRIPT: one of them, as its line says.
+# made: the one whose line is in $name, $version, $how, $from and $script.
 made() {
-  name=$1 version=$2 how=$3 from=$4 script=${5:-}
   quiet_log=$cache/last-$name.log
   home=$peers/$name-$version
   if [ ! -x "$home/$name" ]; then
@@ -62,8 +61,8 @@ while read -r name version how from script; do
   case $name in "" | "#"*) continue ;; esac
   case $how in
     # Much of this takes one processor, or waits: meanwhile Go has the others.
-    cargo | pip) made "$name" "$version" "$how" "$from" "$script" & others="$others $!" ;;
-    *) made "$name" "$version" "$how" "$from" "$script" ;;
+    cargo | pip) made & others="$others $!" ;;
+    *) made ;;
   esac
 done <"$root/scripts/peers.list"
 

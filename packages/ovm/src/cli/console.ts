@@ -68,7 +68,7 @@ export async function showConsole(
 
 /** What an instance writes in the life that `info` is of, to its end. */
 export async function printConsole(runtime: Runtime, info: InstanceInfo): Promise<void> {
-  await printAll(await consoleOfLife(runtime, info, { follow: true }))
+  await printAll(await consoleOfLife(runtime, info))
 }
 
 async function printAll(bytes: Bytes): Promise<void> {

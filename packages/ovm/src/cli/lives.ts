@@ -1,23 +1,21 @@
 import type { Bytes, Call } from "../content/interfaces.ts"
-import type { InstanceInfo, LogsOptions, Runtime } from "../runtime/interfaces.ts"
+import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
 import { waitFor } from "./instances.ts"
 
 // A machine that is started again may begin a life or two while somebody is about to show the one before.
 
 /**
- * What a machine writes in the life that `info` is of, to its end if `options` have it followed, whatever has begun
- * since. Throws what `runtime.logs` throws.
+ * What a machine writes in the life that `info` is of, to its end, whatever has begun since. Throws what `runtime.logs`
+ * throws.
  */
 export async function consoleOfLife(
   runtime: Runtime,
-  info: InstanceInfo,
-  { signal, ...options }: Omit<LogsOptions, "previous">,
+  { instance_id: id, started }: InstanceInfo,
+  call: Call = {},
 ): Promise<Bytes> {
-  const { instance_id: id, started } = info
-  const call = signal ? { signal } : {}
   const left = new AbortController()
-  const either = signal ? AbortSignal.any([signal, left.signal]) : left.signal
-  const bytes = await runtime.logs(id, { ...options, signal: either })
+  const signal = call.signal ? AbortSignal.any([call.signal, left.signal]) : left.signal
+  const bytes = await runtime.logs(id, { follow: true, signal })
   if ((await runtime.status(id, call)).started === started) return bytes
   left.abort()
   return await consoleBefore(runtime, id, call)

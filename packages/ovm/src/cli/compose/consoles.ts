@@ -58,9 +58,7 @@ async function printLives(
     if (life && now.started === life.started) return
     if (life && hasMissed(life, now)) await print(await consoleBefore(runtime, id, call))
     // Of a later life all of it is new.
-    const bytes = await (life
-      ? consoleOfLife(runtime, now, { follow: true, ...call })
-      : runtime.logs(id, { ...what, ...call }))
+    const bytes = await (life ? consoleOfLife(runtime, now, call) : runtime.logs(id, { ...what, ...call }))
     shown.lives++
     await print(bytes)
     if (!what.follow) return
