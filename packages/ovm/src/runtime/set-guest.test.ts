@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
+import { availableVmms } from "../vmm/available.ts"
+import { type Identity, isSuspended, startedIn } from "../vmm/process/identity.ts"
+import type { Vmm } from "../vmm/vmm.ts"
 import type { LocalRuntime } from "./local.ts"
 import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
@@ -16,20 +19,37 @@ setDefaultTimeout(120_000)
 let root: string
 let runtime: LocalRuntime
 
-/** One whose VMM is stopped: what it is told to do it does not answer. */
-async function mute(): Promise<{ readonly id: string; readonly pid: number }> {
+/** Its VMM is stopped as soon as it is told to pause or resume: it does not answer. */
+function deaf(vmm: Vmm): Vmm {
+  const launch: Vmm["launch"] = async (plan, call) => {
+    const machine = await vmm.launch(plan, call)
+    const told = (verb: "pause" | "resume") => {
+      const work = machine[verb].bind(machine)
+      return () => {
+        process.kill(machine.record.pid, "SIGSTOP")
+        return work()
+      }
+    }
+    return Object.assign(machine, { pause: told("pause"), resume: told("resume") })
+  }
+  return Object.assign(Object.create(vmm), { launch })
+}
+
+/** One that is told to, and has not answered; and what becomes of that. */
+async function told(verb: "pause" | "resume") {
   const { instance_id: id } = await runtime.start({ manifest: "steady" })
   await until("it runs", () => runtime.status(id), { is: ({ state }) => state === "running" })
-  const pid = Number((await readFile(join(root, "instances", id, "pid"), "utf8")).split(" ")[0])
-  process.kill(pid, "SIGSTOP")
-  return { id, pid }
+  const vmm = (await startedIn(join(root, "instances", id))) as Identity
+  const refused = refusal(runtime[verb](id))
+  await until("its VMM is stopped", () => isSuspended(vmm))
+  return { id, pid: vmm.pid, refused }
 }
 
 describe.skipIf(guestMissing !== "")(`a guest that is told to stand still or go on ${guestMissing}`, () => {
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), "ovm-set-guest-"))
     await packGuest(join(root, "store"), "steady:latest", "tick_ms=50")
-    runtime = await openRuntime(root)
+    runtime = await openRuntime(root, { vmms: availableVmms(join(root, "cache")).map(deaf) })
   })
   afterAll(async () => {
     for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
@@ -41,16 +61,13 @@ describe.skipIf(guestMissing !== "")(`a guest that is told to stand still or go 
   test.each(["pause", "resume"] as const)(
     "%s: one that is stopped, or ends, before it has answered is refused as one that has ended",
     async (verb) => {
-      const stopped = await mute()
-      const before = refusal(runtime[verb](stopped.id))
+      const stopped = await told(verb)
       await runtime.stop({ instance_id: stopped.id, grace_ms: 0 })
-      expect(await before).toMatchObject({ code: "OVM_STATE_CONFLICT" })
+      expect(await stopped.refused).toMatchObject({ code: "OVM_STATE_CONFLICT" })
 
-      const killed = await mute()
-      const meanwhile = refusal(runtime[verb](killed.id))
-      await Bun.sleep(50)
+      const killed = await told(verb)
       process.kill(killed.pid, "SIGKILL")
-      expect(await meanwhile).toMatchObject({ code: "OVM_STATE_CONFLICT", detail: { state: "failed" } })
+      expect(await killed.refused).toMatchObject({ code: "OVM_STATE_CONFLICT", detail: { state: "failed" } })
       await until("both have ended", () => runtime.list(), {
         is: (all) => all.every(({ state }) => hasEnded(state)),
       })
