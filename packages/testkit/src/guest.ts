@@ -18,6 +18,9 @@ export const guestMissing =
     ? ""
     : "(skipped: gcc and ld are not installed)"
 
+/** What it says of a disk that has not kept what it wrote, on a console that may end in the middle of a word. */
+export const DISK_FAULT = /DISK-(?!ID |I?$|ID$)/
+
 /** Path of the bare-metal guest (guest/README.md), an ELF kernel; built the first time that it is asked for. */
 export function buildGuest(): Promise<string> {
   return built("guest.elf", SOURCES, [...COMPILE, ...LINK], async (folder) => {
