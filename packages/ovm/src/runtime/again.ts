@@ -13,7 +13,7 @@ import type { Lineage } from "./record.ts"
 import { wasCutOff } from "./restart-policy.ts"
 import { assertBoundable } from "./share.ts"
 import { planShares } from "./shared-folders.ts"
-import { hasEnded } from "./states.ts"
+import { hasEnded, isUp } from "./states.ts"
 import { disksNow, furtherTops } from "./written-disks.ts"
 
 /** An instance of which it is known which volumes it has. */
@@ -60,8 +60,7 @@ function withVolumes(instance: Instance): Startable {
 export function restartable(instance: Instance): Bootable {
   instance.assertUsable()
   const { info, lineage, removing, snapshotting, state } = instance
-  const lives = state === "running" || state === "paused"
-  if (lineage && !removing && !snapshotting && lives) return withVolumes(instance) as Bootable
+  if (lineage && !removing && !snapshotting && isUp(state)) return withVolumes(instance) as Bootable
   throw new OvmError("OVM_STATE_CONFLICT", `instance ${info.instance_id} is ${state}`, { detail: { state } })
 }
 

@@ -6,6 +6,7 @@ import type { Images } from "../images/images.ts"
 import type { OpenImage } from "../images/open.ts"
 import { parseReference } from "../registry/reference.ts"
 import { startable } from "./again.ts"
+import { conflict } from "./conflict.ts"
 import { variablesWritten } from "./disks.ts"
 import type { Log } from "./ending.ts"
 import type { Instance } from "./instance.ts"
@@ -98,10 +99,4 @@ function standing(instance: Instance): Lineage {
   if (snapshotting) throw conflict(instance, "is being snapshotted or committed")
   if (!lineage) throw conflict(instance, "has no image on record")
   return lineage
-}
-
-function conflict(instance: Instance, why: string): OvmError {
-  return new OvmError("OVM_STATE_CONFLICT", `instance ${instance.id} ${why}`, {
-    detail: { state: instance.state },
-  })
 }

@@ -1,6 +1,7 @@
 import type { Guest, Machine } from "../vmm/machine.ts"
 import type { Instance } from "./instance.ts"
 import type { InstanceInfo } from "./interfaces.ts"
+import { isUp } from "./states.ts"
 
 /** How long a guest may stand still for a snapshot before that is its state, in ms: as a rule it takes some 10. */
 const GLANCE_MS = 300
@@ -37,7 +38,7 @@ export async function keepUp(instance: Instance, guest: Guest, log: Log): Promis
     log("running", {})
     return await instance.become("running", { warnings })
   }
-  if (state !== "running" && state !== "paused") return
+  if (!isUp(state)) return
   const reason = reasonOf(instance, guest)
   if (state === "paused" && info.reason === reason) return
   log("paused", { reason, ...(guest.message && { message: guest.message }) })

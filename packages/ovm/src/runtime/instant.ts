@@ -5,11 +5,13 @@ import { OvmError } from "../errors.ts"
 import type { Machine } from "../vmm/machine.ts"
 import { endsWithin } from "../vmm/process/ends-within.ts"
 import type { Frozen, InstantSink, SnapshotCall, SnapshotParts, Snapshotter } from "../vmm/snapshot.ts"
+import { conflict } from "./conflict.ts"
 import { furtherWritable } from "./disks.ts"
 import { frozen } from "./frozen.ts"
 import type { Instance } from "./instance.ts"
 import { type Lineage, syncRecord } from "./record.ts"
 import { hold } from "./scratch.ts"
+import { isUp } from "./states.ts"
 import { refuseTpm } from "./tpm.ts"
 import { turnedBack, turning } from "./turning.ts"
 
@@ -196,17 +198,10 @@ function refuseVolumes({ request }: Instance): void {
 function snapshotterOf(instance: Instance): Machine & Snapshotter {
   const { machine, state } = instance
   instance.assertUsable()
-  if (state !== "running" && state !== "paused") throw conflict(instance, `is ${state}`)
+  if (!isUp(state)) throw conflict(instance, `is ${state}`)
   if (instance.snapshotting) throw conflict(instance, "is being snapshotted or committed already")
   if (machine?.snapshot && machine.overlay) return machine as Machine & Snapshotter
   throw new OvmError("OVM_UNSUPPORTED", `${instance.info.vmm?.name ?? "this VMM"} takes no snapshots`, {
     detail: [{ pointer: "snapshot", reason: "the VMM's adapter takes no snapshots" }],
-  })
-}
-
-export function conflict(instance: Instance, reason: string, cause?: unknown): OvmError {
-  return new OvmError("OVM_STATE_CONFLICT", `instance ${instance.id} ${reason}`, {
-    detail: { state: instance.state },
-    cause,
   })
 }

@@ -8,6 +8,7 @@ import type { InstantSink } from "../vmm/snapshot.ts"
 import { furtherWritable } from "./disks.ts"
 import type { Instance } from "./instance.ts"
 import type { Lineage } from "./record.ts"
+import { isUp } from "./states.ts"
 import { writtenDisk } from "./written-disks.ts"
 
 /** Between two tries to let a guest go on, in ms. */
@@ -92,7 +93,7 @@ async function keepTrying(instance: Instance): Promise<void> {
 async function tryLetGo(instance: Instance): Promise<boolean> {
   const { machine, state } = instance
   try {
-    if (machine && (state === "running" || state === "paused")) await machine.resume()
+    if (machine && isUp(state)) await machine.resume()
     await rm(heldFile(instance), { force: true })
     return true
   } catch {

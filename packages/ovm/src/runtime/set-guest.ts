@@ -1,10 +1,11 @@
-import { setTimeout as sleep } from "node:timers/promises"
-import { OvmError } from "../errors.ts"
 import type { Machine } from "../vmm/machine.ts"
+import { endsWithin } from "../vmm/process/ends-within.ts"
+import { conflict } from "./conflict.ts"
 import type { Log } from "./ending.ts"
 import { keepUp } from "./follow.ts"
 import type { Instance } from "./instance.ts"
 import type { PauseAnswer } from "./interfaces.ts"
+import { isUp } from "./states.ts"
 import { refuseSuspended } from "./suspended.ts"
 
 /** Within this an end is found by which a machine did not do what it was told to, in ms. */
@@ -19,35 +20,20 @@ export async function setGuest(
   work: (machine: Machine) => Promise<void>,
   log: Log,
 ): Promise<PauseAnswer> {
-  const { id, machine, state, snapshotting } = instance
-  if (!machine || !isUp(instance)) throw conflict(instance)
+  const { machine, state, snapshotting } = instance
+  if (!machine || !isUp(state)) throw conflict(instance, `is ${state}`)
   instance.assertUsable()
-  if (snapshotting)
-    throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} is being snapshotted or committed`, {
-      detail: { state },
-    })
+  if (snapshotting) throw conflict(instance, "is being snapshotted or committed")
   await refuseSuspended(instance)
   await work(machine).catch(async (thrown) => {
-    throw (await ends(instance)) ? conflict(instance) : thrown
+    throw (await ends(instance)) ? conflict(instance, `is ${instance.state}`) : thrown
   })
   await keepUp(instance, machine.guest, (event, fields) => log(event, instance, fields))
   return { status: instance.state }
 }
 
-function isUp({ state }: Instance): boolean {
-  return state === "running" || state === "paused"
-}
-
-function conflict({ id, state }: Instance): OvmError {
-  return new OvmError("OVM_STATE_CONFLICT", `instance ${id} is ${state}`, { detail: { state } })
-}
-
 /** Whether it ended in the middle, or is being ended: it is as if it had been asked after that (OVMS-API-141). */
 async function ends(instance: Instance): Promise<boolean> {
-  if (isUp(instance)) {
-    const late = new AbortController()
-    await Promise.race([instance.ended, sleep(FOUND_MS, undefined, { signal: late.signal }).catch(() => {})])
-    late.abort()
-  }
-  return !isUp(instance)
+  if (isUp(instance.state)) await endsWithin(instance.ended, FOUND_MS)
+  return !isUp(instance.state)
 }

@@ -23,6 +23,11 @@ export function hasEnded(state: State): boolean {
   return NEXT[state].length === 0
 }
 
+/** True where there is a guest that can be told to stand still or to go on. */
+export function isUp(state: State): boolean {
+  return state === "running" || state === "paused"
+}
+
 /** Throws OVM_STATE_CONFLICT unless `to` may follow `from`. */
 export function assertTransition(from: State, to: State): void {
   if (!NEXT[from].includes(to))

@@ -4,6 +4,7 @@ import { endStray } from "../../vmm/process/stray.ts"
 import type { Instance } from "../instance.ts"
 import { takable, takeInstant } from "../instant.ts"
 import { letGoOn, removeScratch, sinkOf } from "../scratch.ts"
+import { isUp } from "../states.ts"
 import { refuseSuspended } from "../suspended.ts"
 
 /**
@@ -44,7 +45,7 @@ export async function putAside(instance: Instance): Promise<void> {
 }
 
 function assertIdle({ id, state, talkedAt }: Instance, since: number): void {
-  if (talkedAt <= since && (state === "running" || state === "paused")) return
+  if (talkedAt <= since && isUp(state)) return
   throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} was wanted while it was put aside`)
 }
 

@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
-import type { Exit } from "../machine.ts"
 
 /** Whether a machine that is being stopped has ended within `ms`. Throws OVM_INTERRUPTED once `signal` comes. */
-export async function endsWithin(exited: Promise<Exit>, ms: number, signal?: AbortSignal): Promise<boolean> {
+export async function endsWithin(
+  exited: Promise<unknown>,
+  ms: number,
+  signal?: AbortSignal,
+): Promise<boolean> {
   const timer = new AbortController()
   const late = sleep(ms, false, { signal: signal ? AbortSignal.any([timer.signal, signal]) : timer.signal })
   late.catch(() => {})
