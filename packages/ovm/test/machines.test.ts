@@ -373,7 +373,8 @@ describe.skipIf(Boolean(skip))("machines", () => {
     })
     forever.child.kill("SIGCONT")
     // Of those that it missed the last two are kept, and shown before there is another one.
-    await until("two lives are shown", () => forever.lives() === 2)
+    // It may have got to see the first one before it was held.
+    await until("two lives are shown", () => forever.lives() >= 2)
     expect(await box.ok(["ps", "--all"])).toMatch(/forever .*stopped \(restarting\)/)
     expect(await box.json(["status", "forever"])).toMatchObject({ restarts: before.restarts })
     await box.ok(["stop", "forever"])
