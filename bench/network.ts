@@ -74,13 +74,15 @@ async function send(port: number): Promise<number> {
 const folder = mkdtempSync(join(tmpdir(), "ovm-bench-"))
 const passt = findPasst()
 if (!passt) throw new Error("passt is not installed")
-const bare = await boot((end, ports) => startPasst(passt, ports, end, new AbortController().signal))
+const bare = await boot((end, ports) =>
+  startPasst(passt, ports, { connection: end }, new AbortController().signal),
+)
 const filtered = await boot(async (guest, forwards) => {
   const [outside, inside] = socketPair()
   const { signal } = new AbortController()
   const what = { mac: MAC, forwards, rules: outboundRules(), directory: folder }
   await startFilter(what, { guest, outside }, signal)
-  await startPasst(passt, forwards, inside, signal)
+  await startPasst(passt, forwards, { connection: inside }, signal)
   for (const end of [outside, inside]) closeSync(end)
 })
 const [ours = 0, theirs = 0] = await inTurns(

@@ -50,7 +50,7 @@ export async function runByHand(
   while (stdio.length < INHERITED) stdio.push("ignore")
   const child = await yielding(spawn(program, args, { ...options, stdio: [...stdio, ends[0]] }))
   closeSync(ends[0])
-  await startPasst(passt, forwards, ends[1], new AbortController().signal)
+  await startPasst(passt, forwards, { connection: ends[1] }, new AbortController().signal)
   closeSync(ends[1])
   return child
 }

@@ -41,7 +41,11 @@ int main(void) {
   // In the background once it is ready: the end of the first process says so, as passt's does.
   pid_t pid = fork();
   if (pid < 0) return fail("no process could be made");
-  if (pid > 0) _exit(0);
+  if (pid > 0) {
+    // Whoever started it wants to know what stays.
+    dprintf(1, "%d\n", (int)pid);
+    _exit(0);
+  }
   // All three are nothing from here on, and no socket gets their numbers.
   if (dup2(0, 1) < 0 || dup2(0, 2) < 0) return 1;
   if (confine()) carry(&rules);

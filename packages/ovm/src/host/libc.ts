@@ -248,6 +248,14 @@ export function punch(fd: number, at: number, length: number): boolean {
  * be executed. `name` is what the kernel shows for it. Throws OVM_HOST_FAILED.
  */
 export function sealedFile(name: string, bytes: Uint8Array): number {
+  const fd = memoryFile(name)
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
+  library?.fcntl(fd, F_ADD_SEALS, EVERY_SEAL)
+  return fd
+}
+
+/** The same, empty, for whoever has it to write to. */
+export function memoryFile(name: string): number {
   library ??= open()
   const text = Buffer.from(`${name}\0`)
   // Kernels before 6.3 do not know the last of them, and need not be told.
@@ -257,8 +265,6 @@ export function sealedFile(name: string, bytes: Uint8Array): number {
     const why = nameOf(read.i32(library.__errno_location() as Pointer, 0))
     throw new OvmError("OVM_HOST_FAILED", `no file in memory could be made: ${why}`)
   }
-  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
-  library.fcntl(fd, F_ADD_SEALS, EVERY_SEAL)
   return fd
 }
 

@@ -1,6 +1,8 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
+import { closeSync, readSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
+import { memoryFile } from "../host/libc.ts"
 
 /** How long it may take until it is ready: 30 ms, and longer on a host that is far too busy. */
 const START_MS = 10_000
@@ -19,6 +21,8 @@ export interface Background {
   /** The folder that it is started in; `/` unless given. */
   readonly cwd?: string
   readonly descriptors: readonly number[]
+  /** Told the process that stays, which the program writes to its standard output. */
+  readonly onStay?: ((pid: number) => void) | undefined
 }
 
 /** Why one did not start: how its first process ended, and what it said. */
@@ -33,14 +37,15 @@ export interface NotStarted {
  * that takes more than 10 s, or whose `signal` comes first, is ended with all of its processes.
  */
 export async function startBackground(
-  { program, name, args, cwd = "/", descriptors }: Background,
+  { program, name, args, cwd = "/", descriptors, onStay }: Background,
   signal: AbortSignal,
 ): Promise<NotStarted | undefined> {
+  const said = onStay ? memoryFile("ovm-pid") : undefined
   const child = spawn(program, [...args], {
     ...(name !== undefined && { argv0: name }),
     cwd,
     detached: true,
-    stdio: ["ignore", "ignore", "pipe", ...descriptors],
+    stdio: ["ignore", said ?? "ignore", "pipe", ...descriptors],
     env: { PATH: process.env.PATH ?? "/usr/bin:/bin" },
   })
   let words = ""
@@ -60,7 +65,11 @@ export async function startBackground(
   const timer = setTimeout(() => giveUp(`not within ${START_MS / 1000} s`), START_MS)
   try {
     const how = await ended.promise
-    if (how === "status 0") return undefined
+    if (how === "status 0") {
+      const pid = said === undefined ? 0 : pidIn(said)
+      if (pid > 0) onStay?.(pid)
+      return undefined
+    }
     await Promise.race([closed, sleep(WORDS_MS)])
     return { how, words }
   } catch (cause) {
@@ -69,7 +78,14 @@ export async function startBackground(
     clearTimeout(timer)
     signal.removeEventListener("abort", cancel)
     child.stderr?.destroy()
+    if (said !== undefined) closeSync(said)
   }
+}
+
+/** 0 for one that has not said so. */
+function pidIn(said: number): number {
+  const text = Buffer.alloc(32)
+  return Number.parseInt(text.toString("latin1", 0, readSync(said, text, 0, text.length, 0)), 10) || 0
 }
 
 function killGroup(leader: number | undefined): void {

@@ -2,7 +2,7 @@ import { closeSync, readFileSync } from "node:fs"
 import path from "../../../filter/dist/ovm-filter" with { type: "file" }
 import { OvmError } from "../errors.ts"
 import { sealedFile } from "../host/libc.ts"
-import { startBackground } from "./background.ts"
+import { type Background, startBackground } from "./background.ts"
 import type { PortForward } from "./forward.ts"
 import type { AllowedNetwork, OutboundRule } from "./rules.ts"
 
@@ -17,7 +17,7 @@ export const FILTER_SOCKET = "ports.sock"
 let program: number | undefined
 
 /** What a filter lets through. */
-export interface Filtered {
+export interface Filtered extends Pick<Background, "onStay"> {
   /** The guest's own: frames that say another one are dropped. */
   readonly mac: string
   /** Those of the passt behind it. What their clients are sent is let through, wherever they are. */
@@ -42,8 +42,8 @@ export async function startFilter(what: Filtered, ends: Ends, signal: AbortSigna
   const request = sealedFile(FILTER, Buffer.from(`${requestText(what)}\0`))
   try {
     const descriptors = [request, program, ends.guest, ends.outside]
-    const { directory: cwd } = what
-    const filter = { program: PROGRAM_AT, name: FILTER, args: [], cwd, descriptors }
+    const { directory: cwd, onStay } = what
+    const filter = { program: PROGRAM_AT, name: FILTER, args: [], cwd, descriptors, onStay }
     const fault = await startBackground(filter, signal)
     if (!fault) return
     const said = `(${fault.how}) ${fault.words}`.trim()

@@ -41,7 +41,7 @@ export class NetworkLink implements MachineLink {
    * Starts both, once; returns when the ports are open. Throws OVM_PORT_IN_USE, or OVM_HOST_FAILED with their own
    * words, also if that takes more than 10 s or it is let go of meanwhile; then nothing of them is left.
    */
-  async start({ mac, forwards, allowed, outbound = true }: Connected): Promise<void> {
+  async start({ mac, forwards, allowed, outbound = true, onStay }: Connected): Promise<void> {
     const guest = this.#filter
     if (guest === undefined) throw new OvmError("OVM_INTERNAL", "the filter has its end already")
     const [outside, inside] = socketPair()
@@ -49,9 +49,9 @@ export class NetworkLink implements MachineLink {
     try {
       // What no rule is of is closed.
       const rules = outbound ? outboundRules(allowed) : []
-      const what = { mac, forwards, rules, directory: this.directory }
+      const what = { mac, forwards, rules, directory: this.directory, onStay }
       const filter = startFilter(what, { guest, outside }, signal)
-      await Promise.all([filter, startPasst(this.passt, forwards, inside, signal)])
+      await Promise.all([filter, startPasst(this.passt, forwards, { connection: inside, onStay }, signal)])
     } finally {
       closeSync(outside)
       closeSync(inside)

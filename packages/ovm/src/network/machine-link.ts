@@ -2,7 +2,7 @@ import type { Filtered } from "./filter.ts"
 import type { AllowedNetwork } from "./rules.ts"
 
 /** Whom a machine is connected to. */
-export interface Connected extends Pick<Filtered, "mac" | "forwards"> {
+export interface Connected extends Pick<Filtered, "mac" | "forwards" | "onStay"> {
   /** All that the guest may connect to; absent: whatever is public. */
   readonly allowed?: readonly AllowedNetwork[]
   /** False: to nothing at all, whatever is allowed. */

@@ -1,6 +1,6 @@
 import { OvmError } from "../errors.ts"
 import { programOnPath } from "../host/program.ts"
-import { type NotStarted, startBackground } from "./background.ts"
+import { type Background, type NotStarted, startBackground } from "./background.ts"
 import { isEveryFamily, portInUse } from "./clash.ts"
 import type { PortForward } from "./forward.ts"
 
@@ -12,13 +12,16 @@ export function findPasst(env: Record<string, string | undefined> = process.env)
   return programOnPath("passt", env)
 }
 
+/** Where it writes the pid of what stays (startBackground). */
+const OUTPUT = "/proc/self/fd/1"
+
 /** Without it the guest's gateway would be the host's loopback. */
 const NO_GATEWAY = "--no-map-gw"
 
 /** Exported for its test. */
 export function passtArguments(forwards: readonly PortForward[]): string[] {
   const ports = forwards.flatMap((forward) => specifier(forward, forwards) ?? [])
-  return ["--quiet", NO_GATEWAY, ...ports, "--fd", String(CONNECTION)]
+  return ["--quiet", NO_GATEWAY, ...ports, "--pid", OUTPUT, "--fd", String(CONNECTION)]
 }
 
 /** A third to a half of the memory, and nothing that leads out, or that the first passt of a machine says already. */
@@ -48,35 +51,40 @@ function specifier(forward: PortForward, all: readonly PortForward[]): readonly 
   return all.indexOf(forward) < all.indexOf(pair) ? [option, `${host}:${guest}`] : undefined
 }
 
+interface PasstEnds extends Pick<Background, "onStay"> {
+  /** A descriptor: the machine's frames. */
+  readonly connection: number
+}
+
 /** As startPasst, for one port that is added to a machine that has a passt. */
 export async function startPortPasst(
   program: string,
   forward: PortForward,
-  connection: number,
+  { connection, onStay }: PasstEnds,
 ): Promise<void> {
   const usual = passtArguments([forward])
   const own = isAnsweredApart(forward) ? [...usual.filter((one) => one !== NO_GATEWAY), ...HOST_IS] : usual
   const args = [OTHER[forward.protocol], ...PORT_ALONE, ...own]
   const fault = await startBackground(
-    { program, args, descriptors: [connection] },
+    { program, args, descriptors: [connection], onStay },
     new AbortController().signal,
   )
   if (fault) throw failure(fault, [forward])
 }
 
 /**
- * Starts `program` with `connection` as the machine's frames; returns when `forwards` are open. It ends by itself as
+ * Starts `program`; returns when `forwards` are open. It ends by itself as
  * soon as nobody holds the connection's other end. Throws OVM_PORT_IN_USE, or OVM_HOST_FAILED with passt's own words,
  * also once `signal` comes or 10 s are over; then nothing of it is left.
  */
 export async function startPasst(
   program: string,
   forwards: readonly PortForward[],
-  connection: number,
+  { connection, onStay }: PasstEnds,
   signal: AbortSignal,
 ): Promise<void> {
   const args = passtArguments(forwards)
-  const fault = await startBackground({ program, args, descriptors: [connection] }, signal)
+  const fault = await startBackground({ program, args, descriptors: [connection], onStay }, signal)
   if (fault) throw failure(fault, forwards)
 }
 

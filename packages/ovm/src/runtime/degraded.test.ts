@@ -43,7 +43,16 @@ async function told(): Promise<(readonly string[] | undefined)[]> {
   return all.flatMap(({ type, degraded }) => (type === "degraded" ? [degraded] : []))
 }
 
-function killPasst(port: number | undefined): void {
+/** A process that nobody has waited for yet is none. */
+function runs(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "latin1"))
+  } catch {
+    return false
+  }
+}
+
+function signalPasst(port: number | undefined, signal: "SIGKILL" | "SIGSTOP"): void {
   const pids = readdirSync("/proc").filter((pid) => {
     try {
       const line = /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/cmdline`, "latin1") : ""
@@ -53,7 +62,7 @@ function killPasst(port: number | undefined): void {
     }
   })
   expect(pids).toHaveLength(1)
-  for (const pid of pids) process.kill(Number(pid), "SIGKILL")
+  for (const pid of pids) process.kill(Number(pid), signal)
 }
 
 describe.skipIf(guestMissing !== "")(`what is beside a VMM ${guestMissing}`, () => {
@@ -73,7 +82,7 @@ describe.skipIf(guestMissing !== "")(`what is beside a VMM ${guestMissing}`, () 
   test.skipIf(!findPasst())("a network that is lost is told, by the next daemon too", async () => {
     const id = await started([{ guest: 80 }])
     const { network } = await runtime.status(id)
-    killPasst(network?.ports?.[0]?.host)
+    signalPasst(network?.ports?.[0]?.host, "SIGKILL")
     const info = await once(id, ({ degraded }) => degraded !== undefined)
     expect([info.state, info.degraded, info.error]).toEqual(["running", ["network"], undefined])
     expect(await told()).toEqual([["network"]])
@@ -120,5 +129,26 @@ describe.skipIf(guestMissing !== "")(`what is beside a VMM ${guestMissing}`, () 
     await runtime.stop({ instance_id: id, grace_ms: 0 })
     await once(id, ({ state }) => state === "stopped")
     expect(await told()).toEqual(before)
+  })
+
+  // OVMS-API-531
+  test.skipIf(!findPasst())("what was stopped beside a VMM has gone before it is told to have", async () => {
+    const id = await started([{ guest: 80 }])
+    const port = (await runtime.status(id)).network?.ports?.[0]?.host
+    const noted = readFileSync(join(root, "instances", id, "helpers"), "utf8")
+      .trim()
+      .split("\n")
+    const helpers = noted.map((line) => Number(JSON.parse(line).pid))
+    expect(helpers).toHaveLength(2)
+    signalPasst(port, "SIGSTOP")
+    for (const pid of helpers) process.kill(pid, "SIGSTOP")
+    await runtime.stop({ instance_id: id, grace_ms: 0 })
+    await once(id, ({ state }) => state === "stopped")
+    expect(helpers.filter(runs)).toEqual([])
+
+    await runtime.startAgain(id)
+    const again = await once(id, isWhole)
+    expect(again.network?.ports?.[0]?.host).toBe(port)
+    await runtime.remove(id, { force: true })
   })
 })

@@ -1,3 +1,4 @@
+import { endHelpers } from "../vmm/process/helpers.ts"
 import type { Adoption } from "./adoption.ts"
 import { followAgent } from "./agents.ts"
 import { degrade } from "./degraded.ts"
@@ -21,7 +22,11 @@ export function watchMachine(instance: Instance, { adoption, ending, networks, l
   if (!machine) return
   if (!silence) follow(instance, machine, (event, fields) => log(event, instance, fields))
   machine.exited
-    .then((exit) => instance.finish(exit))
+    .then(async (exit) => {
+      // What is told as ended has nothing left that it could be in the way by, such as a port.
+      await endHelpers(instance.directory)
+      await instance.finish(exit)
+    })
     .finally(() => networks.tell(instance))
     .then(() => log(instance.state, instance, { exit: instance.info.exit }))
     .catch(unrecorded(instance, log))

@@ -96,6 +96,13 @@ export async function openForward(directory: string, forward: PortForward): Prom
   throw new OvmError("OVM_HOST_FAILED", `${portText(forward)}: ${said}`, { cause: fault.cause })
 }
 
+/** Of the processes that keep its ports open. */
+export function forwarderPids(directory: string): readonly number[] {
+  if (!hasForwards(directory)) return []
+  const folder = join(directory, FOLDER)
+  return filesIn(directory).flatMap(({ file }) => lockHolder(join(folder, file)) ?? [])
+}
+
 /** Returns once the host has the port again. Throws OVM_VMM_FAILED where it is still open. */
 export async function closeForward(directory: string, forward: PortForward): Promise<void> {
   const file = join(directory, FOLDER, portText(forward))

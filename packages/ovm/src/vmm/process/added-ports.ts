@@ -10,6 +10,7 @@ import { openPorts } from "../../network/open-ports.ts"
 import { findPasst, isAnsweredApart, startPortPasst } from "../../network/passt.ts"
 import type { OpenPorts } from "../machine.ts"
 import { answerOn, askFilter, watchFilter } from "./filter-socket.ts"
+import { noteHelper } from "./helpers.ts"
 import { connectionIn } from "./socket.ts"
 
 /** From the end of a passt's frames until the host has its port back. */
@@ -54,7 +55,7 @@ export function addedPortsOf(directory: string, carried?: Promise<void>): OpenPo
 export async function startLink(link: MachineLink, directory: string, whom: Connected): Promise<void> {
   const apart = link instanceof NetworkLink ? whom.forwards.filter(isAnsweredApart) : []
   const together = whom.forwards.filter((forward) => !apart.includes(forward))
-  await link.start({ ...whom, forwards: together })
+  await link.start({ ...whom, forwards: together, onStay: (pid) => noteHelper(directory, pid) })
   // One after the other: the filter hears only so many at a time.
   for (const forward of apart) await openBy(directory, forward)
 }
@@ -71,7 +72,7 @@ async function openBy(directory: string, forward: PortForward): Promise<void> {
     if (said === "held\nok") return
     if (said !== "ok") throw notAdded(forward, said)
     waits(connection)
-    await startPortPasst(passt, forward, connection)
+    await startPortPasst(passt, forward, { connection, onStay: (pid) => noteHelper(directory, pid) })
   } finally {
     closeSync(connection)
   }

@@ -59,6 +59,11 @@ export async function isAlive(identity: Identity): Promise<boolean> {
   }
 }
 
+/** As isAlive, of one that need not work in its directory: false for what cannot be looked at. */
+export async function lives(identity: Identity): Promise<boolean> {
+  return (await statOf(identity).catch(() => undefined)) !== undefined
+}
+
 /** Its pid is one of another container's: whether it lives can be seen, and nothing be done about it. */
 export function isForeign({ pidNamespace: its }: Identity): boolean {
   return its !== undefined && its !== pidNamespace()

@@ -1,6 +1,8 @@
 import type { MachineLink } from "../../network/machine-link.ts"
 import type { LaunchPlan } from "../plan.ts"
 import { connectTpm } from "../tpm/connected.ts"
+import { tpmPid } from "../tpm/process.ts"
+import { noteHelper } from "./helpers.ts"
 import { type Kept, spawnKept } from "./keeper.ts"
 
 /**
@@ -15,6 +17,7 @@ export async function spawnLinked(
 ): Promise<Kept> {
   try {
     using tpm = plan.tpm && (await connectTpm(plan.tpm))
+    if (plan.tpm) noteHelper(plan.directory, tpmPid(plan.tpm.state))
     const inherited = link && { inherited: link.vmmEnd }
     return await spawnKept(argv, { ...plan, ...inherited, shareEnds, ...(tpm && { tpmEnd: tpm.vmmEnd }) })
   } catch (thrown) {

@@ -1,5 +1,14 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
 import { constants, getPriority, tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
@@ -9,6 +18,7 @@ import { until } from "@ovms/testkit/until.ts"
 import { readConsole } from "../console.ts"
 import { readExit, readStderr, waitForExit } from "./exit.ts"
 import { killGroup } from "./group.ts"
+import { endHelpers, noteHelper } from "./helpers.ts"
 import { isAlive, kill, startedIn, usageOf } from "./identity.ts"
 import { spawnKept } from "./keeper.ts"
 import { spawnOlder } from "./older-keeper.testing.ts"
@@ -282,4 +292,22 @@ test("a machine of a version that had a shell for a keeper is known, watched and
 
 test("no stray, nothing to end", async () => {
   expect(await endStray(mkdtempSync(join(root, "empty-")))).toBe(false)
+})
+
+test("what ran beside a VMM and does not end by itself is killed, and not a copy's (OVMS-API-531)", async () => {
+  const directory = mkdtempSync(join(root, "vmm-"))
+  const copy = mkdtempSync(join(root, "vmm-"))
+  const helper = Bun.spawn(["sleep", "60"])
+  noteHelper(directory, helper.pid)
+  cpSync(join(directory, "helpers"), join(copy, "helpers"))
+  helper.kill("SIGSTOP")
+  await endHelpers(copy)
+  expect(helper.exitCode ?? helper.signalCode).toBe(null)
+  writeFileSync(
+    join(directory, "helpers"),
+    `${readFileSync(join(directory, "helpers"), "utf8")}{"pid":-1}\nhalf`,
+  )
+  await endHelpers(directory)
+  expect(await helper.exited).toBe(137)
+  expect(existsSync(join(directory, "helpers"))).toBe(false)
 })

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { bootId } from "../../host/boot-id.ts"
 import { removeGroups } from "./group-of-vmm.ts"
+import { endHelpers } from "./helpers.ts"
 import { type Identity, isAlive, kill, startedIn } from "./identity.ts"
 import { workplaceOf, worksIn } from "./jailed.ts"
 import { KEEPER } from "./keeper-program.ts"
@@ -83,6 +84,7 @@ export async function endStray(directory: string): Promise<boolean> {
     const all: (Identity & { name?: string })[] = noted ? [noted, ...left] : left
     if (all.length === 0) {
       removeGroups(directory)
+      await endHelpers(directory)
       return waited > 0
     }
     if (waited > LONGEST_MS) throw unkillable(directory, all[0]?.pid)

@@ -29,7 +29,7 @@ export async function outlived(state: string): Promise<void> {
  * for one that no VMM ever spoke to. Its state is written down with each change.
  */
 export function endTpm(state: string): void {
-  const pid = pidIn(state)
+  const pid = tpmPid(state)
   if (pid === undefined) return
   try {
     const held = statSync(`/proc/${pid}/fd/${TPM_STATE_FD}`)
@@ -42,10 +42,11 @@ export function endTpm(state: string): void {
 
 /** Another process may have its number by now, and another folder open in that place. */
 function isThere(state: string): boolean {
-  return pidIn(state) !== undefined
+  return tpmPid(state) !== undefined
 }
 
-function pidIn(state: string): number | undefined {
+/** Of the TPM whose state is in the folder `state`; undefined if none runs. */
+export function tpmPid(state: string): number | undefined {
   try {
     const pid = readFileSync(join(state, TPM_PID_FILE), "latin1").trim()
     const text = readFileSync(`/proc/${pid}/stat`, "latin1")

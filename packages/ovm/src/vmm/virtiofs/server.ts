@@ -3,6 +3,7 @@ import { closeSync } from "node:fs"
 import { OvmError } from "../../errors.ts"
 import { listeningPair } from "../../host/libc.ts"
 import type { SharePlan } from "../plan.ts"
+import { noteHelper } from "../process/helpers.ts"
 import { type Identity, identityOf } from "../process/identity.ts"
 import { virtiofsdArguments } from "./program.ts"
 
@@ -77,6 +78,7 @@ async function started(
     await promise
     const identity = identityOf(directory, child.pid)
     if (!identity) throw new Error("it has ended")
+    noteHelper(directory, child.pid)
     return identity
   } catch (cause) {
     child.kill("SIGKILL")
