@@ -219,6 +219,16 @@ describe.skipIf(Boolean(skip))("machines of other programs", () => {
     await box.fails(["import", image.root, "-t", "bad:1"], "OVM_UNSUPPORTED", ["kernel"])
     machine({ kind: "VirtualMachine", spec: { template: { spec: { architecture: "arm64" } } } })
     await box.fails(["import", image.root, "-t", "bad:1"], "OVM_UNSUPPORTED", ["arm64"])
+    for (const [where, wrong] of [
+      ["cpu", { cpu: { cores: 256 } }],
+      ["memory", { memory: { guest: "1G" } }],
+    ] as const) {
+      machine(vm(wrong))
+      await box.fails(["import", image.root, "-t", "bad:1"], "OVM_UNSUPPORTED", [
+        `spec.template.spec.domain.${where} is`,
+      ])
+    }
+    await box.ok(["import", image.root, "-t", "m:2", "--memory", "1GiB"])
     const long = { annotations: { long: "x".repeat(32 * 4096) } }
     machine({ ...vm(domain), metadata: long })
     await box.fails(["import", image.root, "-t", "bad:1"], "OVM_TOO_LARGE", ["VirtualMachine"])

@@ -196,6 +196,22 @@ describe.skipIf(Boolean(skip))("OVAs", () => {
       await ova(good.replace(hardware, `${hardware}${vcpus}`), ["disk.vmdk"])
       await refused("OVM_DISK_INVALID", ["VirtualQuantity", quantity])
     }
+    // Before any disk is looked for, which would be converted.
+    const [mib, tib] = ["byte * 2^20", "byte * 2^40"]
+    for (const [type, quantity, unit] of [
+      [3, 0, ""],
+      [3, 256, ""],
+      [4, 0, mib],
+      [4, 17, tib],
+      [4, 1000, "byte"],
+    ] as const) {
+      const asked = item(type, { VirtualQuantity: quantity, AllocationUnits: unit })
+      await ova(good.replace(hardware, `${hardware}${asked}`), [])
+      await refused("OVM_DISK_INVALID", [`the VirtualQuantity of its Item of ResourceType ${type} is`])
+    }
+    const large = good.replace(hardware, `${hardware}${item(3, { VirtualQuantity: 256 })}`)
+    await ova(large, ["disk.vmdk"])
+    await box.ok(["import", "vm.ova", "-t", "m:1", "--cpus", "2"])
     // Each of them is held against all before it by a parser of XML.
     const many = Array.from({ length: 100_000 }, (_, index) => `a${index}=""`).join(" ")
     await ova(good.replace(hardware, `${hardware}<Item ${many}/>`), ["disk.vmdk"])

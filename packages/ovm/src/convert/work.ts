@@ -1,10 +1,13 @@
 import type { Call } from "../content/interfaces.ts"
 import { OvmError, toOvmError } from "../errors.ts"
+import type { InPlace } from "./resources.ts"
 import type { Workplace } from "./workplace.ts"
 
 export interface TakeCall extends Call {
   /** Told how many bytes of the disk that is called `label` are written, of how many. */
   onFile?(label: string, done: number, total: number): void
+  /** Of virtual CPUs and memory, what the user says. */
+  readonly inPlace?: InPlace
 }
 
 /** The way from a source to disks: its files in the workplace, each with what it is called where something is said. */

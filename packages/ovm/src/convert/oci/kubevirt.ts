@@ -5,6 +5,7 @@ import { OvmError } from "../../errors.ts"
 import { isObject } from "../../objects.ts"
 import { takeDisk } from "../disk.ts"
 import type { UnfinishedMachine } from "../found.ts"
+import { resourcesFault } from "../resources.ts"
 import type { FurtherTaken } from "../taken.ts"
 import type { Work } from "../work.ts"
 import { kept } from "./kept.ts"
@@ -34,7 +35,10 @@ interface From {
   readonly work: Work
 }
 
-/** Throws OVM_ARTIFACT_INVALID for what is no machine of KubeVirt's, OVM_UNSUPPORTED for a kernel of its own. */
+/**
+ * Throws OVM_ARTIFACT_INVALID for what is no machine of KubeVirt's, OVM_UNSUPPORTED for a kernel of its own, and CPUs or memory that no
+ * machine has.
+ */
 export async function takeKubevirt(
   { manifest, index }: Extract<OciSource, { kind: "kubevirt" }>,
   { source, named, fetched, work }: From,
@@ -44,6 +48,11 @@ export async function takeKubevirt(
   const config = parsed(await fetchAll(source, manifest.config, CONFIG_LIMIT, work.call))
   if (!isObject(config) || config.kind !== "VirtualMachine") throw fault("its config is no VirtualMachine")
   const vm = vmOf(config, named)
+  const wrong = resourcesFault(vm.said, work.call.inPlace)
+  if (wrong) {
+    const where = wrong.of === "vcpus" ? "cpu" : "memory"
+    throw new OvmError("OVM_UNSUPPORTED", `${named}: spec.template.spec.domain.${where} is ${wrong.why}`)
+  }
   const layers = ordered(manifest.parts, vm, fault)
   const names = layers.map((layer, at) => layer.annotations?.[DISK_NAME] ?? `disk${at}`)
   const taken: FurtherTaken[] = []

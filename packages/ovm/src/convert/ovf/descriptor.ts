@@ -1,3 +1,4 @@
+import type { InPlace } from "../resources.ts"
 import type { SaidOfMachine } from "../taken.ts"
 import { type Hardware, hardwareOf } from "./hardware.ts"
 import { bytesInUnit } from "./units.ts"
@@ -19,13 +20,13 @@ export interface OvfMachine {
   readonly left: readonly string[]
 }
 
-/** Reads a descriptor. Throws an Error that says what is wrong with it. */
-export function readOvf(text: string): OvfMachine {
+/** Reads a descriptor, with `inPlace` as the last word. Throws an Error that says what is wrong with it. */
+export function readOvf(text: string, inPlace?: InPlace): OvfMachine {
   const envelope = parseXml(text)
   if (envelope.name !== "Envelope" || !NAMESPACE.test(envelope.uri)) throw new Error("it is no OVF envelope")
   const files = filesOf(envelope)
   const disks = disksOf(envelope, files)
-  const hardware = hardwareOf(systemOf(envelope), defaultConfiguration(envelope))
+  const hardware = hardwareOf(systemOf(envelope), defaultConfiguration(envelope), inPlace)
   const { said, left } = hardware
   return { disks: attached(hardware, disks), said, files: [...files.values()], left }
 }

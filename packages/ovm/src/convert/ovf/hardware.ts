@@ -1,3 +1,4 @@
+import { type InPlace, resourcesFault } from "../resources.ts"
 import type { SaidOfMachine } from "../taken.ts"
 import { bytesInUnit } from "./units.ts"
 import { childrenOf, childText, type Element } from "./xml.ts"
@@ -16,7 +17,7 @@ export interface Hardware {
 }
 
 /** Reads the hardware of a machine, without what is for another configuration than the one of that id. */
-export function hardwareOf(system: Element, configuration: string | undefined): Hardware {
+export function hardwareOf(system: Element, configuration: string | undefined, inPlace?: InPlace): Hardware {
   const section = childrenOf(system, "VirtualHardwareSection")[0]
   const items = section ? childrenOf(section, ...ITEMS).filter((item) => isFor(item, configuration)) : []
   const ofType = (type: number) => items.filter((item) => typeOf(item) === type)
@@ -27,12 +28,21 @@ export function hardwareOf(system: Element, configuration: string | undefined): 
   const bytes = bytesInUnit(unit)
   if (quantity !== undefined && bytes === undefined)
     throw new Error(`its memory is in ${JSON.stringify(unit)}, which is not known`)
+  const resources = {
+    ...(vcpus !== undefined && { vcpus }),
+    ...(quantity !== undefined && bytes !== undefined && { memory: quantity * bytes }),
+  }
+  const fault = resourcesFault(resources, inPlace)
+  if (fault) {
+    const { of, why } = fault
+    const type = of === "vcpus" ? TYPES.processor : TYPES.memory
+    throw new Error(`the VirtualQuantity of its Item of ResourceType ${type} is ${why}`)
+  }
   const interfaces = ofType(TYPES.ethernet).length
   const firmware = firmwareOf(system, section)
   return {
     said: {
-      ...(vcpus !== undefined && { vcpus }),
-      ...(quantity !== undefined && bytes !== undefined && { memory: quantity * bytes }),
+      ...resources,
       ...(section && { network: interfaces > 0 ? ("user" as const) : ("none" as const) }),
       ...(firmware && { firmware }),
     },

@@ -42,7 +42,9 @@ export async function takeOvf(
   if (!descriptor || others.length > 0)
     throw invalid(path, `has ${descriptors.length} descriptors, and not one`)
   const checksums = await checksumsOf(all, descriptor)
-  const machine = await judged(all, descriptor.name, async () => readOvf(await textIn(all, descriptor)))
+  const machine = await judged(all, descriptor.name, async () =>
+    readOvf(await textIn(all, descriptor), opening.work.call.inPlace),
+  )
   for (const name of machine.files)
     if (!files.has(name)) throw invalid(path, `lacks the file ${JSON.stringify(name)} of its descriptor`)
   const hashedLater = new Set(machine.disks.flatMap((disk) => ("file" in disk ? [disk.file] : [])))

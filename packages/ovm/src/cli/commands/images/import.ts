@@ -112,7 +112,11 @@ async function machine(
   const { root } = paths()
   using place = await Workplace.open(join(root, "importing"), { signal })
   using progress = await openProgress()
-  const taken = await take(text, found, place, { signal, onFile: progress.onFile })
+  const inPlace = {
+    ...(options.cpus !== undefined && { vcpus: options.cpus }),
+    ...(options.memory !== undefined && { memory: options.memory }),
+  }
+  const taken = await take(text, found, place, { signal, onFile: progress.onFile, inPlace })
   const source = checkSource(packSourceOf(taken, { ...options, name: reference.repository }))
   const { digest } = await takeIn(paths(), { durable: true }, async (store) => {
     const packed = await pack(source, store, {
