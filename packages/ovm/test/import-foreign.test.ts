@@ -70,6 +70,22 @@ describe.skipIf(Boolean(skip))("machines of other programs", () => {
     run("tar", "rf", "twice.tar", "disk.raw")
     await box.file("inner.gz", run("gzip", "-c", "disk.raw"))
     run("tar", "czf", "inner.tgz", "inner.gz")
+    // Sizes that are none: letters, and GNU's form of a number below zero.
+    for (const [name, size] of [
+      ["letters.tar", "7777777777z"],
+      ["below.tar", "\xff".repeat(12)],
+    ] as const) {
+      const header = Buffer.from(await readFile(box.path("disk.tar")))
+      header.write(size.padEnd(12, "\0"), 124, "latin1")
+      header.write("        ", 148)
+      const sum = header.subarray(0, 512).reduce((all, byte) => all + byte, 0)
+      header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148)
+      await box.file(name, header)
+      await box.fails(["import", name, "-t", "bad:1"], "OVM_ARTIFACT_INVALID", [
+        name,
+        '"disk.raw" has a size',
+      ])
+    }
     for (const [file, word] of Object.entries({
       "two.tar": "2 files",
       "large.tar": "in files with holes",

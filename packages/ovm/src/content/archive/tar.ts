@@ -54,8 +54,9 @@ export async function* readTar(
     if (block.every((byte) => byte === 0)) return
     const header = parseTarHeader(block)
     if (!header) throw fault(`what is at byte ${input.position - BLOCK} is not an entry of a tar archive`)
-    const size = given.size ?? header.size
     const named = given.name ?? header.name
+    if (header.size === undefined) throw fault(`${JSON.stringify(named)} has a size that is no number`)
+    const size = given.size ?? header.size
     let end = input.position + size + padding(size)
     if (EXTRAS.includes(header.type)) {
       if (header.size > EXTRA_LIMIT) throw fault(`the name of an entry takes ${header.size} bytes`)
@@ -122,7 +123,8 @@ interface Extra {
 
 interface TarHeader {
   readonly name: string
-  readonly size: number
+  /** Undefined where what is there is no size. */
+  readonly size: number | undefined
   readonly type: string
   readonly mode: number
 }
@@ -132,7 +134,6 @@ export function parseTarHeader(block: Uint8Array): TarHeader | undefined {
   const sum = block.reduce((all, byte, at) => all + (at >= 148 && at < 156 ? 32 : byte), 0)
   if (number(block.subarray(148, 156)) !== sum) return undefined
   const size = number(block.subarray(124, 136))
-  if (size === undefined) return undefined
   const prefix = text(block.subarray(257, 263)) === "ustar" ? text(block.subarray(345, 500)) : ""
   const name = text(block.subarray(0, 100))
   const mode = (number(block.subarray(100, 108)) ?? 0) & 0o777

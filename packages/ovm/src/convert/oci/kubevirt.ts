@@ -36,8 +36,8 @@ interface From {
 }
 
 /**
- * Throws OVM_ARTIFACT_INVALID for what is no machine of KubeVirt's, OVM_UNSUPPORTED for a kernel of its own, and CPUs or memory that no
- * machine has.
+ * Throws OVM_ARTIFACT_INVALID for what is no machine of KubeVirt's, OVM_UNSUPPORTED for a kernel of its own, and CPUs
+ * or memory that no machine has.
  */
 export async function takeKubevirt(
   { manifest, index }: Extract<OciSource, { kind: "kubevirt" }>,

@@ -16,6 +16,8 @@ export async function tarOf(sample: Sample): Promise<Foreign | undefined> {
     const header = block.length === BLOCK ? parseTarHeader(block) : undefined
     if (!header || header.name === "") break
     names.add(header.name.replace(/^\.\//, ""))
+    // Whoever reads it says what is wrong with that.
+    if (header.size === undefined) break
     at += BLOCK + header.size + padding(header.size)
   }
   if (names.size === 0) return undefined
