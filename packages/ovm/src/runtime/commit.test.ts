@@ -172,6 +172,17 @@ describe.skipIf(guestMissing !== "")(`a commit ${guestMissing}`, () => {
     },
   )
 
+  test("of a machine that is removed meanwhile is refused for that", async () => {
+    for (const ms of [0, 3, 9]) {
+      const id = await started(IMAGE)
+      await runtime.pause(id)
+      const committed = refusal(runtime.commit(id, { name: MADE }))
+      await Bun.sleep(ms)
+      await runtime.remove(id, { force: true })
+      expect((await committed).code).toBe("OVM_STATE_CONFLICT")
+    }
+  })
+
   test("that cannot be leaves no name, no file and no content", async () => {
     const id = await started(IMAGE)
     await stopped(id)

@@ -10,6 +10,7 @@ import { conflict } from "./conflict.ts"
 import { variablesWritten } from "./disks.ts"
 import type { Log } from "./ending.ts"
 import type { Instance } from "./instance.ts"
+import { givenUp } from "./instant.ts"
 import type { CommitAnswer, CommitRequest } from "./interfaces.ts"
 import type { Lineage } from "./record.ts"
 import { hasEnded } from "./states.ts"
@@ -63,6 +64,8 @@ async function commitInstance(
       await images.dropCommit(made.descriptor, instance.id).catch(() => {})
     }
     return { reference, digest: made.descriptor.digest, size: made.size }
+  } catch (thrown) {
+    throw instance.state === state ? thrown : givenUp(instance, thrown, "it was committed")
   } finally {
     instance.snapshotting = undefined
     over.resolve()

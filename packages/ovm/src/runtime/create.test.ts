@@ -109,6 +109,24 @@ describe.skipIf(guestMissing !== "")(`a machine that is made without being start
     expect(await runtime.create(booted)).toMatchObject({ status: "stopped" })
   })
 
+  // OVMS-API-171
+  test("whoever removes it while it is made is why there is none", async () => {
+    const ends = new Set<string>()
+    for (let ms = 0; ms < 24; ms += 2) {
+      const made = runtime.create({ manifest: IMAGE }).then(
+        ({ status }) => status as string,
+        ({ code }) => code as string,
+      )
+      const [{ instance_id = "" } = {}] = await runtime.list()
+      await Bun.sleep(ms)
+      await runtime.remove(instance_id, { force: true })
+      ends.add(await made)
+      expect(await runtime.list()).toEqual([])
+      expect(readdirSync(join(root, "instances"))).toEqual([])
+    }
+    expect([...ends].filter((end) => end !== "stopped")).toEqual(["OVM_STATE_CONFLICT"])
+  })
+
   test("outlives a crash of the host with its name, and so do a start and a stop that its policy is to heed [OVMS-STA-069]", async () => {
     const synced: string[] = []
     const files = process.getBuiltinModule("node:fs/promises")

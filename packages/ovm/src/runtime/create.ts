@@ -2,6 +2,7 @@ import type { Call } from "../content/interfaces.ts"
 import { createOverlay } from "../disk/overlay.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { type Admission, accept } from "./admission.ts"
+import { conflict } from "./conflict.ts"
 import { firstOverlay } from "./disks.ts"
 import type { Ending } from "./ending.ts"
 import type { Instance } from "./instance.ts"
@@ -36,7 +37,9 @@ export async function createInstance(
     await ready(instance, await planned(context, instance, request, { signal: signals }))
     return { instance_id: instance.id, status: instance.state }
   } catch (thrown) {
-    const error = toOvmError(thrown)
+    const { id, state, removing } = instance
+    const met = state === "stopping" || removing || admission.instances.get(id) !== instance
+    const error = met ? conflict(instance, "was stopped while it was made", thrown) : toOvmError(thrown)
     await instance.fail(error)
     await ending.forget(instance).catch(() => {})
     throw error

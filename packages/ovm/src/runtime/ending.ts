@@ -14,6 +14,8 @@ export type Log = (event: string, instance: Instance, fields: Record<string, unk
 
 /** How instances end and go. Nothing of it needs room on the disk (OVMS-STA-027). */
 export class Ending {
+  readonly #forgetting = new Map<Instance, Promise<void>>()
+
   constructor(
     private readonly instances: Map<string, Instance>,
     private readonly images: Pick<Images, "release">,
@@ -101,8 +103,16 @@ export class Ending {
     await instance.ended
   }
 
-  /** Removes all there is of an instance that has ended. */
-  async forget(instance: Instance): Promise<void> {
+  /** Removes all there is of an instance that has ended: once, whoever asks for it meanwhile. */
+  forget(instance: Instance): Promise<void> {
+    const under = this.#forgetting.get(instance)
+    if (under) return under
+    const work = this.#forget(instance).finally(() => this.#forgetting.delete(instance))
+    this.#forgetting.set(instance, work)
+    return work
+  }
+
+  async #forget(instance: Instance): Promise<void> {
     instance.removing = true
     try {
       await instance.snapshotting

@@ -164,7 +164,11 @@ export class Starts {
     const { running } = this.#context
     const others = new Map([...running].filter(([id]) => id !== instance.id))
     assertRoomToRun({ ...this.#admission, instances: others })
-    await planAgain(this.#context, restartable(instance), {})
+    await planAgain(this.#context, restartable(instance), {}).catch((thrown) => {
+      // Whoever has stopped or removed it meanwhile is why.
+      restartable(instance)
+      throw thrown
+    })
   }
 
   /** Nothing of it is left. What cannot be removed now has failed, and is there to be removed later. */
