@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { spawn } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import { readdirSync } from "node:fs"
 import { chmod, mkdir, readFile, stat, symlink } from "node:fs/promises"
 import { join } from "node:path"
@@ -174,7 +174,7 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
   })
 
   test("an output that is not there, or is too much, is said, and the others come [OVMS-API-404]", async () => {
-    const outputs = ["/no/where", "/mnt/huge", "/etc/layer"]
+    const outputs = ["/no/where", "/mnt/huge", "/dev/null", "/etc/layer"]
     const script = "truncate -s 10G /mnt/huge || dd if=/dev/zero of=/mnt/huge bs=1 count=1 seek=10737418239"
     const command = ["sh", "-c", script]
     const { files, failed } = await runtime.sandbox({ manifest: SNAPSHOT, command, outputs })
@@ -182,11 +182,20 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
     expect(failed.map(({ path, error: { code } }) => [path, code])).toEqual([
       ["/no/where", "OVM_FILE_UNREADABLE"],
       ["/mnt/huge", "OVM_TOO_LARGE"],
+      ["/dev/null", "OVM_FILE_UNREADABLE"],
     ])
     expect(await sh("true", "-o", "/no/where")).toMatchObject({
       status: 125,
       stderr: expect.stringMatching(/OVM_FILE_UNREADABLE.*\/no\/where/),
     })
+    // A folder that does not take a file's place here is no reason to lose what else came.
+    await box.file("taken", "as it was")
+    expect(await sh("true", "-o", "/etc/acpi:taken", "-o", "/etc/layer:came")).toMatchObject({
+      status: 125,
+      stderr: expect.stringMatching(/OVM_STATE_CONFLICT.*taken/),
+    })
+    expect(await readFile(box.path("taken"), "utf8")).toBe("as it was")
+    expect(await readFile(box.path("came"), "utf8")).toBe("second, on top of base\n")
     // What the command ended with goes before that.
     expect(await sh("exit 3", "-o", "/no/where")).toMatchObject({
       status: 3,
@@ -195,7 +204,7 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
     await expectNothingLeft()
   })
 
-  test("what cannot be is refused with its code, and leaves nothing [OVMS-API-400, OVMS-API-401, OVMS-API-408]", async () => {
+  test("what cannot be is refused with its code, and leaves nothing [OVMS-API-400, OVMS-API-401, OVMS-API-408, OVMS-API-532]", async () => {
     const refused = async (...words: readonly string[]) => {
       const { status, stderr } = await run(...words)
       return `${status} ${stderr.match(/OVM_[A-Z_]+/)?.[0]}`
@@ -206,6 +215,9 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
     const twice = ["-o", "/etc/layer:place", "-o", "/mnt/layer:place"]
     expect(await refused(...twice, SNAPSHOT, "true")).toBe("125 OVM_USAGE")
     expect(await refused("-o", "/etc/layer:no/where", SNAPSHOT, "true")).toBe("125 OVM_FILE_UNREADABLE")
+    // Before the command has run: a pipe or device would be gone, and so would what came of the command.
+    execFileSync("mkfifo", [box.path("pipe")])
+    expect(await refused("-o", "/etc/layer:pipe", "nothing:here", "true")).toBe("125 OVM_STATE_CONFLICT")
     expect(await refused("-f", "missing", SNAPSHOT, "true")).toBe("125 OVM_FILE_UNREADABLE")
     await box.file("large", Buffer.alloc(24 << 20))
     expect(await refused("-f", "large", SNAPSHOT, "true")).toBe("125 OVM_REQUEST_TOO_LARGE")
@@ -217,6 +229,8 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
       [{ input: "abc" }, "/input"],
       [{ files: [{ path: "/a", content: "a===" }] }, "/files/0/content"],
       [{ files: [{ path: "a", content: "" }] }, "/files/0/path"],
+      [{ files: [{ path: "/a/../../b", content: "" }] }, "/files/0/path"],
+      [{ files: [{ path: "/a/", content: "" }] }, "/files/0/path"],
       [{ outputs: ["/a", "/a"] }, "/outputs"],
       [{ network: { mode: "host" } }, "/network/mode"],
     ] as const) {

@@ -1,3 +1,4 @@
+import { posix } from "node:path"
 import { breaches, type Places, type Validator } from "../artifact/breaches.ts"
 import { requirementOfJson } from "../artifact/faults.ts"
 import { readJson } from "../artifact/json.ts"
@@ -45,6 +46,9 @@ export function parseStartRequest(body: Uint8Array): StartRequest {
   return withPlace(parse<StartRequest>(body, isStartRequest, places.StartRequest))
 }
 
+const CUT = "the characters of base64 come in groups of four"
+const NO_NAME = "a file's path ends with its name, and has no empty element, . or .."
+
 /** As parseStartRequest: the body of POST /sandbox. */
 export function parseSandboxRequest(body: Uint8Array): SandboxRequest {
   const request = parse<SandboxRequest>(body, isSandboxRequest, places.SandboxRequest, MAX_SANDBOX_BODY)
@@ -53,10 +57,17 @@ export function parseSandboxRequest(body: Uint8Array): SandboxRequest {
     { pointer: "/input", text: input },
     ...files.map(({ content: text }, at) => ({ pointer: `/files/${at}/content`, text })),
   ]
-  const cut = texts.filter(({ text }) => text.length % 4 !== 0)
-  const message = "the characters of base64 come in groups of four"
-  if (cut.length > 0)
-    throw invalid(cut.map(({ pointer }) => ({ pointer, requirement: "OVMS-API-408", message })))
+  const faults = [
+    ...texts
+      .filter(({ text }) => text.length % 4 !== 0)
+      .map(({ pointer }) => ({ pointer, requirement: "OVMS-API-408", message: CUT })),
+    ...files.flatMap(({ path }, at) =>
+      posix.resolve(path) === path
+        ? []
+        : [{ pointer: `/files/${at}/path`, requirement: "OVMS-API-532", message: NO_NAME }],
+    ),
+  ]
+  if (faults.length > 0) throw invalid(faults)
   return withPlace(request)
 }
 

@@ -5,7 +5,7 @@ import { padding, TAR_END } from "../../content/archive/tar.ts"
 import type { Bytes } from "../../content/interfaces.ts"
 import { OvmError } from "../../errors.ts"
 import type { SandboxFile } from "../../runtime/interfaces.ts"
-import { tarToTree } from "../tree/read.ts"
+import { assertReplaceable, tarToTree } from "../tree/read.ts"
 
 /** Something of a guest and the place of this host that it goes to. */
 export interface Output {
@@ -26,7 +26,10 @@ export function parseOutput(text: string, folder: string): Output {
   return { guest, to }
 }
 
-/** Throws OVM_USAGE for two that go to one place, OVM_FILE_UNREADABLE where there is no folder to write to. */
+/**
+ * Before the command runs: what it made would be lost. Throws OVM_USAGE for two that go to one place,
+ * OVM_FILE_UNREADABLE where there is no folder to write to, OVM_STATE_CONFLICT where something is in the way.
+ */
 export async function refuseBadOutputs(outputs: readonly Output[]): Promise<void> {
   const places: string[] = []
   for (const { guest, to } of outputs) {
@@ -39,6 +42,7 @@ export async function refuseBadOutputs(outputs: readonly Output[]): Promise<void
       )
     )
       throw new OvmError("OVM_USAGE", `--out: two outputs go to ${place}`)
+    await assertReplaceable(place)
     places.push(place)
   }
 }

@@ -1,5 +1,15 @@
 import { afterAll, expect, test } from "bun:test"
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs"
 import { readFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -66,6 +76,17 @@ test("a device is left out, a name that comes twice is refused, and no folder is
   mkdirSync(join(root, "folder/f"), { recursive: true })
   expect(await refusal([file("f")], "folder")).toBe("OVM_STATE_CONFLICT")
   expect(readdirSync(join(root, "folder"))).toEqual(["f"])
+})
+
+test("a pipe or a device that is there stays what it is", async () => {
+  const pipe = join(root, "pipe")
+  execFileSync("mkfifo", [pipe])
+  expect(await refusal([file("f")], "pipe")).toBe("OVM_STATE_CONFLICT")
+  symlinkSync(pipe, join(root, "to-pipe"))
+  expect(await refusal([file("f")], "to-pipe")).toBe("OVM_STATE_CONFLICT")
+  expect(lstatSync(pipe).isFIFO()).toBe(true)
+  expect(lstatSync(join(root, "to-pipe")).isSymbolicLink()).toBe(true)
+  expect(readdirSync(root).filter((name) => name.startsWith("."))).toEqual([])
 })
 
 test("long names come whole", async () => {

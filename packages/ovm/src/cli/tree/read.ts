@@ -1,5 +1,5 @@
 import { createWriteStream } from "node:fs"
-import { chmod, lstat, mkdir, mkdtemp, rename, rm } from "node:fs/promises"
+import { chmod, lstat, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import { pipeline } from "node:stream/promises"
 import { StreamInput } from "../../content/archive/input.ts"
@@ -25,7 +25,8 @@ export async function tarToTree(bytes: Bytes, to: string, what: string): Promise
     beside = await mkdtemp(join(parent, BESIDE))
     const name = await unpack(bytes, beside, what)
     const target = join(parent, into ? name : basename(resolve(to)))
-    await refuseFolder(target, join(beside, name))
+    await assertReplaceable(target)
+    if (await isFolder(join(beside, name))) await assertFree(target)
     await rename(join(beside, name), target)
   } catch (thrown) {
     throw toOvmError(thrown)
@@ -58,11 +59,24 @@ async function isFolder(path: string): Promise<boolean> {
   return (await lstat(path).catch(() => undefined))?.isDirectory() ?? false
 }
 
-/** A file takes a file's place; no folder's is taken, and no folder takes one. */
-async function refuseFolder(target: string, by: string): Promise<void> {
+/**
+ * A file takes the place of a file or a link. What else is there stays, also behind a link as /dev/stdout is one: a
+ * folder has what somebody may want, and a device or a pipe has others who use it. Throws OVM_STATE_CONFLICT.
+ */
+export async function assertReplaceable(target: string): Promise<void> {
   const there = await lstat(target).catch(() => undefined)
-  if (!there || !(there.isDirectory() || (await isFolder(by)))) return
-  throw new OvmError("OVM_STATE_CONFLICT", `${target} is there already, and would have to go`, {
+  const link = there?.isSymbolicLink() ?? false
+  const meant = link ? await stat(target).catch(() => undefined) : there
+  if (meant && !meant.isFile() && !(link && meant.isDirectory())) throw inTheWay(target)
+}
+
+/** A folder takes nothing's place. */
+async function assertFree(target: string): Promise<void> {
+  if (await lstat(target).catch(() => undefined)) throw inTheWay(target)
+}
+
+function inTheWay(target: string): OvmError {
+  return new OvmError("OVM_STATE_CONFLICT", `${target} is there already, and would have to go`, {
     hint: "name another place",
   })
 }

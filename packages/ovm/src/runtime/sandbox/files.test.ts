@@ -26,7 +26,8 @@ test("files are called by their paths in the guest, whatever the archive has at 
 test("paths that lead out, devices and what is cut short are no files [OVMS-API-404]", async () => {
   for (const name of ["../out", "/etc/out", "out/../../etc", "out/../x"])
     expect(await codeOf([file(name)])).toBe("OVM_ARTIFACT_INVALID")
-  expect(await codeOf([[tarMember("out", 0, { type: "3" })]])).toEqual([])
+  expect(await codeOf([[tarMember("out", 0, { type: "3" })]])).toBe("OVM_FILE_UNREADABLE")
+  expect(await codeOf([[tarMember("out/", 0, {})], [tarMember("out/d", 0, { type: "3" })]])).toEqual([])
   const [head = new Uint8Array()] = file("out", "x".repeat(5000))
   async function* cut() {
     yield head

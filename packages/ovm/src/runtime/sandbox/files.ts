@@ -80,11 +80,16 @@ async function* within(bytes: Bytes, count: (size: number) => void): AsyncGenera
   }
 }
 
-/** The files of a stranger's archive, whose one entry at the top is what is at `path`. */
+/**
+ * The files of a stranger's archive, whose one entry at the top is what is at `path`. Throws OVM_ARTIFACT_INVALID, and
+ * OVM_FILE_UNREADABLE where nothing in it is a file or a folder.
+ */
 export async function filesOf(bytes: Bytes, path: string): Promise<SandboxFile[]> {
   const files: SandboxFile[] = []
   const input = new StreamInput(bytes)
+  let some = false
   for await (const { name, directory, mode, content } of readTar(input, path, () => {})) {
+    some = true
     if (directory) continue
     const [, ...below] = name.split("/")
     const pieces = await Array.fromAsync(content())
@@ -96,5 +101,6 @@ export async function filesOf(bytes: Bytes, path: string): Promise<SandboxFile[]
   }
   // What fails behind its last entry is told by its end.
   for await (const _ of input.content(Number.MAX_SAFE_INTEGER));
-  return files
+  if (some) return files
+  throw new OvmError("OVM_FILE_UNREADABLE", `in the guest: ${path}: it is neither a file nor a folder`)
 }

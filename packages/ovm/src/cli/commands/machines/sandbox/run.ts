@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { sandboxOutput } from "../../../../api/client.ts"
-import { OvmError } from "../../../../errors.ts"
+import { OvmError, toOvmError } from "../../../../errors.ts"
 import type { Runtime, SandboxAnswer, SandboxEnd, SandboxRequest } from "../../../../runtime/interfaces.ts"
 import { useDaemon } from "../../../daemon.ts"
 import { nameFor } from "../../../digits.ts"
@@ -124,11 +124,17 @@ function shown({ files, ...answer }: SandboxAnswer): object {
   return { ...answer, files: files.map(({ path, mode }) => ({ path, mode })) }
 }
 
-/** Throws the first of what could not be had, if the command itself ended well. */
+/**
+ * Writes what came, each whatever becomes of the others. Throws the first of what could not be had or written, if the
+ * command itself ended well.
+ */
 async function take(outputs: readonly Output[], { files, failed, exit_code }: SandboxEnd): Promise<void> {
-  const missing = (output: Output) => failed.find(({ path }) => path === output.guest)
-  for (const output of outputs) if (!missing(output)) await placeOutput(output, filesAt(output.guest, files))
-  for (const { error } of failed.slice(exit_code === 0 ? 1 : 0)) warn(`${error.code}: ${error.message}`)
-  const [first] = failed
-  if (first && exit_code === 0) throw new OvmError(first.error.code, first.error.message)
+  const errors = failed.map(({ error }) => new OvmError(error.code, error.message))
+  for (const output of outputs) {
+    if (failed.some(({ path }) => path === output.guest)) continue
+    await placeOutput(output, filesAt(output.guest, files)).catch((thrown) => errors.push(toOvmError(thrown)))
+  }
+  for (const { code, message } of errors.slice(exit_code === 0 ? 1 : 0)) warn(`${code}: ${message}`)
+  const [first] = errors
+  if (first && exit_code === 0) throw first
 }
