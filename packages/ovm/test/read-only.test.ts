@@ -92,3 +92,32 @@ async function all(box: Sandbox): Promise<string[]> {
   const names = await readdir(box.home, { recursive: true })
   return ["", ...names.sort()].map((name) => join(box.home, name))
 }
+
+// Root could write there, and what it made would be in its user's way.
+describe.skipIf(!isRoot || Boolean(skip))("root, in a place of another user", () => {
+  test("makes nothing by commands that read, with or without a store", async () => {
+    await using box = await Sandbox.create()
+    await copyFile(await buildGuest(), box.path("kernel"))
+    const look = async () => (await readdir(box.home, { recursive: true })).sort()
+    const read = async () => {
+      const before = await look()
+      const listed = await box.ok(["images"])
+      for (const command of ["ps", "info", "vmm ls", "doctor"]) await box.ovm(command.split(" "))
+      await box.fails(["save", "-o", "saved.tar", "none:1"], "OVM_NAME_UNKNOWN", ["none:1"])
+      await box.fails(["push", "localhost:1/none:1"], "OVM_NAME_UNKNOWN", ["none:1"])
+      expect(await look()).toEqual(before)
+      return listed
+    }
+    await mkdir(box.home)
+    expect(spawnSync("chown", ["65534", box.home]).status).toBe(0)
+    await read()
+    spawnSync("chown", ["0", box.home])
+    await box.ok(["pack", "--kernel", "kernel", "-t", "local/m:1"])
+    spawnSync("chown", ["-R", "65534", box.home])
+    expect(await read()).toContain("local/m")
+    await box.ok(["save", "-o", "saved.tar", "local/m:1"])
+    await box.ok(["validate", "local/m:1"])
+    const owners = spawnSync("find", [box.home, "-user", "0"], { encoding: "utf8" })
+    expect(owners.stdout).toBe("")
+  })
+})

@@ -5,6 +5,7 @@ import { availableVmms, spokenOf } from "../vmm/available.ts"
 import { adaptersOnPath, findAdapter, isAdapterName } from "../vmm/exec/find.ts"
 import { type Power, powersOf } from "../vmm/powers.ts"
 import type { Vmm } from "../vmm/vmm.ts"
+import { ownCache } from "./own-cache.ts"
 
 type Place = Pick<Paths, "cache" | "settings">
 
@@ -29,8 +30,8 @@ export interface VmmListed {
 /** Those that the operator enabled, in that order, then the others. Throws what readDaemonSettings throws. */
 export async function listVmms(place: Place): Promise<readonly VmmListed[]> {
   const { vmms: names, jail } = await readDaemonSettings(place.settings)
-  const own = availableVmms(place.cache, undefined, jail)
-  const enabled = names ? availableVmms(place.cache, names, jail) : spokenOf(own)
+  const own = availableVmms(ownCache(place), undefined, jail)
+  const enabled = names ? availableVmms(ownCache(place), names, jail) : spokenOf(own)
   const others = own.filter(({ name }) => !enabled.some((one) => one.name === name))
   const known = new Set([...enabled, ...others].map(({ name }) => name))
   const isOwn = (name: string) => own.some((one) => one.name === name)
@@ -51,7 +52,7 @@ export async function namedVmm({ cache }: Place, name: string): Promise<Vmm> {
       `no VMM is called ${JSON.stringify(name)}: a lower-case letter, then up to 31 of those, digits and hyphens`,
       { hint: "ovm vmm ls" },
     )
-  const [vmm] = availableVmms(cache, [name])
+  const [vmm] = availableVmms(ownCache({ cache }), [name])
   return vmm as Vmm
 }
 

@@ -5,13 +5,14 @@ import { readSettings } from "../../registry/transport/settings.ts"
 import { readDaemonSettings } from "../../runtime/settings.ts"
 import { loadPolicy } from "../../signing/policy/load.ts"
 import { availableVmms } from "../../vmm/available.ts"
+import { ownCache } from "../own-cache.ts"
 import type { Finding } from "./finding.ts"
 
 /** Whether what the operator has written can be understood. */
 export async function checkSettings(place: Paths): Promise<Finding[]> {
   return await Promise.all([
     checkFile("settings", place.settings, async (path) => {
-      availableVmms(place.cache, (await readDaemonSettings(path)).vmms)
+      availableVmms(ownCache(place), (await readDaemonSettings(path)).vmms)
     }),
     checkFile("policy", place.policy, (path) => loadPolicy(path, new Map())),
     checkFile("registries", place.registries, readSettings),

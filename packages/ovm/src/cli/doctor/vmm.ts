@@ -5,12 +5,13 @@ import { readDaemonSettings } from "../../runtime/settings.ts"
 import { availableVmms, spokenOf } from "../../vmm/available.ts"
 import { canOpenKvm, KVM } from "../../vmm/qemu/accelerator.ts"
 import type { Capabilities, Vmm } from "../../vmm/vmm.ts"
+import { ownCache } from "../own-cache.ts"
 import type { Finding } from "./finding.ts"
 
 /** Whether there is a VMM, and one that is fast: of those that the operator names, if that is so. */
 export async function checkVmms({ cache, settings }: Pick<Paths, "cache" | "settings">): Promise<Finding[]> {
   const all = await Promise.all(
-    (await vmmsOf(cache, settings)).map(async (vmm) => {
+    (await vmmsOf(ownCache({ cache }), settings)).map(async (vmm) => {
       try {
         const found = await vmm.capabilities()
         return isAlways(found) ? [working(found, found.acceleratorReason)] : [working(found), speed(found)]

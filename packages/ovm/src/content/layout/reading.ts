@@ -1,25 +1,44 @@
 import { accessSync, constants, existsSync } from "node:fs"
 import { resolve as absolute, dirname } from "node:path"
+import { OvmError } from "../../errors.ts"
 import { guarded } from "../../files/guarded.ts"
 import { isAbsent } from "../../files/present.ts"
+import { isAnothers } from "../../host/anothers.ts"
+import type { Descriptor } from "../descriptor.ts"
 import { LayoutFiles } from "./files.ts"
-import { type LayoutReader, readLayout } from "./reader.ts"
+import { type LayoutReader, LayoutReaderStore, readLayout } from "./reader.ts"
 import { FileStamps, MemoryStamps, type Stamps } from "./stamps.ts"
 import { openLayout } from "./store.ts"
 
 /**
  * Opens the store at `root`, made if absent, to be read only. Where it may be written to, what is touched is held until
  * it is closed, as in any store. Somebody else's, or one on a read-only file system, is read without a lock, lease or
- * stamp: its content is hashed, and whoever owns it may collect it meanwhile, which is OVM_CONTENT_MISSING. Throws what
- * openLayout throws.
+ * stamp: its content is hashed, and whoever owns it may collect it meanwhile, which is OVM_CONTENT_MISSING. In a place
+ * of somebody else's none is made. Throws what openLayout throws.
  */
 export function openToRead(root: string): Promise<LayoutReader> {
-  return guarded(() => {
+  return guarded(async () => {
     const files = new LayoutFiles(absolute(root))
     // One that is not there cannot be read, whoever asks: making it tells why.
-    const made = existsSync(files.marker)
-    return made && !isWritable(files) ? readLayout(root) : openLayout(root, { create: true })
+    if (!existsSync(files.marker))
+      return isAnothers(files.root)
+        ? new NoLayout(files, new MemoryStamps())
+        : openLayout(root, { create: true })
+    return isWritable(files) ? openLayout(root) : readLayout(root)
   })
+}
+
+/** Where there is none: nothing is in it. */
+class NoLayout extends LayoutReaderStore {
+  override async resolve(reference: string): Promise<Descriptor> {
+    throw new OvmError("OVM_NAME_UNKNOWN", `${reference} is not in ${this.root}`)
+  }
+
+  override async roots(): Promise<Descriptor[]> {
+    return []
+  }
+
+  override async *list(): AsyncIterable<{ reference: string; target: Descriptor }> {}
 }
 
 /** Stamps of what is verified in a store that is only read: kept in it where that can be done. */
@@ -36,6 +55,7 @@ function isWritable(files: LayoutFiles): boolean {
 }
 
 function mayWrite(path: string): boolean {
+  if (isAnothers(path)) return false
   try {
     accessSync(path, constants.W_OK)
     return true

@@ -12,6 +12,7 @@ import { type CacheUse, cacheUse, describeCache } from "../../cache-use.ts"
 import { findDaemon, socketOf } from "../../daemon.ts"
 import { formatSize } from "../../format.ts"
 import { printJson } from "../../output.ts"
+import { ownCache } from "../../own-cache.ts"
 import { examples } from "../../terminal/examples.ts"
 import { printListing } from "../../terminal/lines.ts"
 
@@ -133,7 +134,7 @@ async function localVmms(place: Paths): Promise<readonly VmmInfo[]> {
   const { availableVmms, spokenOf } = await import("../../../vmm/available.ts")
   const { describe } = await import("../../../runtime/report.ts")
   return Promise.all(
-    spokenOf(availableVmms(place.cache, undefined, await jailAt(place.settings))).map(describe),
+    spokenOf(availableVmms(ownCache(place), undefined, await jailAt(place.settings))).map(describe),
   )
 }
 
