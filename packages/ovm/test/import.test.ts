@@ -1,13 +1,15 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { spawnSync } from "node:child_process"
+import { randomBytes } from "node:crypto"
 import { existsSync, readdirSync, statSync } from "node:fs"
-import { readFile, rm, writeFile } from "node:fs/promises"
+import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { DISK_BOOTS, writeBootDisk } from "@ovms/testkit/bios.ts"
 import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { pidsIn } from "@ovms/testkit/processes.ts"
+import { mountMissing, withTmpfs } from "@ovms/testkit/tmpfs.ts"
 import { until } from "@ovms/testkit/until.ts"
-import { Sandbox } from "./sandbox.ts"
+import { finished, Sandbox } from "./sandbox.ts"
 
 // A disk from everywhere, run, and back.
 
@@ -95,6 +97,44 @@ describe.skipIf(Boolean(skip))("import and export", () => {
     const piped = await box.shell("ovm export disk:1 --format raw -o - | cmp - disk.raw")
     expect(piped).toMatchObject({ status: 0, stdout: "" })
     expect(left()).toEqual([])
+  })
+
+  test.skipIf(mountMissing !== "")(
+    "a full disk is named by where the file was to be, and nothing is left of it",
+    async () => {
+      await writeFile(box.path("noise.raw"), randomBytes(3 << 20))
+      await box.ok(["import", "noise.raw", "--firmware", "bios", "-t", "noise:1"])
+      await withTmpfs(box.path("full"), 1 << 20, async () => {
+        for (const format of ["vmdk", "qcow2", "vhdx"])
+          await box.fails(["export", "noise:1", "--format", format, "-o", "full/out"], "OVM_NO_SPACE", [
+            `${box.path("full/out")}: no space left on device`,
+          ])
+        expect(readdirSync(box.path("full"))).toEqual([])
+      })
+    },
+  )
+
+  test("what an export that was ended has written is removed, by the next one at the latest", async () => {
+    await imported("disk.raw")
+    const place = box.path("place")
+    await mkdir(place)
+    await mkdir(box.path("held"))
+    // It has begun, and goes no further.
+    const script = '#!/bin/sh\nfor last; do :; done\necho begun >"$last"\nexec sleep 60\n'
+    await chmod(await box.file("held/qemu-img", script), 0o755)
+    const env = { PATH: `${box.path("held")}:${process.env.PATH}` }
+    for (const signal of ["SIGTERM", "SIGINT", "SIGKILL"] as const) {
+      const exporting = box.begin(["export", "disk:1", "--format", "vmdk", "-o", "place/out"], { env })
+      const ended = finished(exporting)
+      await until("a file of it", () =>
+        readdirSync(place).some((name) => statSync(join(place, name)).size > 0),
+      )
+      exporting.kill(signal)
+      await ended
+      expect([signal, readdirSync(place).length]).toEqual([signal, signal === "SIGKILL" ? 1 : 0])
+    }
+    await box.ok(["export", "disk:1", "--format", "vmdk", "-o", "place/out"])
+    expect(readdirSync(place)).toEqual(["out"])
   })
 
   test("a disk that names other files is refused before they are opened [OVMS-IMP-003, OVMS-IMP-004]", async () => {

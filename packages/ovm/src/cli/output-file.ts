@@ -3,7 +3,8 @@ import { dirname, resolve } from "node:path"
 import type { Bytes } from "../content/interfaces.ts"
 import { toOvmError } from "../errors.ts"
 import { ifPresent } from "../files/present.ts"
-import { fill, replaceFile, sweepTemporaries } from "../files/replace.ts"
+import { fill, replaceFile } from "../files/replace.ts"
+import { sweepTemporaries } from "../files/temporary.ts"
 
 /**
  * Writes the file `path` so that it is there whole or as it was before, and on the disk when this returns. Where it

@@ -1,8 +1,7 @@
 import { accessSync, constants, mkdirSync, rmSync } from "node:fs"
-import { join } from "node:path"
 import type { Call } from "../content/interfaces.ts"
 import { guardedSync } from "../files/guarded.ts"
-import { sweepTemporaries } from "../files/replace.ts"
+import { sweepTemporaries, temporaryIn } from "../files/temporary.ts"
 import { type Lock, lock, tryLock } from "../host/lock.ts"
 
 /** Where disks are put while they are converted. What somebody left who was killed goes with the next one's. */
@@ -34,7 +33,7 @@ export class Workplace implements Disposable {
 
   /** The path of a file that is not there yet, and is gone with this. */
   file(): string {
-    const path = join(this.folder, `.ovm-${crypto.randomUUID()}.tmp`)
+    const path = temporaryIn(this.folder)
     this.#files.push(path)
     return path
   }

@@ -15,9 +15,10 @@ import {
   writeFile,
 } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { toOvmError } from "../errors.ts"
-import { replaceAtOnce, replaceFile, sweepTemporaries } from "./replace.ts"
+import { replaceAtOnce, replaceFile } from "./replace.ts"
+import { sweepTemporaries, temporaryIn } from "./temporary.ts"
 
 let all: string
 let folder: string
@@ -156,6 +157,24 @@ test("what writers that died left is swept once it is old, and nothing else", as
   await sweepTemporaries(folder, 0)
   expect(await readdir(folder)).toHaveLength(2)
   await sweepTemporaries(join(folder, "none"))
+})
+
+test("what a writer left that is seen to have gone is swept at once, and nobody's who is there", async () => {
+  const mine = temporaryIn(folder)
+  const [, boot, namespace, pid] = /ovm-(\w+)\.(\d*)\.(\d+)\.\d+-/.exec(mine) ?? []
+  const gone = Bun.spawnSync(["true"]).pid
+  const named = (writer: string) => join(folder, `.ovm-${writer}-${crypto.randomUUID()}.tmp`)
+  const others = [
+    named(`${"0".repeat(12)}.${namespace}.${gone}.1`),
+    named(`${boot}.${namespace}1.${gone}.1`),
+    mine,
+  ]
+  // A process has the pid of one that has gone.
+  const left = [named(`${boot}.${namespace}.${gone}.1`), named(`${boot}.${namespace}.${pid}.1`)]
+  for (const path of [...others, left[0] ?? ""]) await writeFile(path, "")
+  await mkdir(join(left[1] ?? "", "folder"), { recursive: true })
+  await sweepTemporaries(folder)
+  expect((await readdir(folder)).sort()).toEqual(others.map((path) => basename(path)).sort())
 })
 
 const namespaces = spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "none", tmpdir()]).status === 0

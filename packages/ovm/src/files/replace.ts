@@ -1,10 +1,11 @@
 import { renameSync, unlinkSync, writeFileSync } from "node:fs"
 import type { FileHandle } from "node:fs/promises"
-import { dirname, isAbsolute, join } from "node:path"
+import { dirname, isAbsolute } from "node:path"
 import { append } from "./append.ts"
 import { asyncFs } from "./async.ts"
 import { batches } from "./batch.ts"
 import { syncDirectory } from "./sync.ts"
+import { temporaryIn } from "./temporary.ts"
 import { named, writing } from "./writing.ts"
 
 /**
@@ -24,10 +25,6 @@ export interface ReplacingSlowly extends Replacing {
   /** A symbolic link at the path stays, and what it points to is replaced, which need not be there yet. */
   readonly through?: boolean
 }
-
-const NAME = /^\.ovm-[0-9a-f-]{36}\.tmp$/
-/** A writer that takes longer is taken for dead: an hour. */
-const STALE_MS = 3_600_000
 
 /**
  * Replaces the small file `path` synchronously, not durably: handing it to a thread four times over takes longer than
@@ -105,21 +102,8 @@ async function pour(handle: FileHandle, content: AsyncIterable<Uint8Array>): Pro
   }
 }
 
-/**
- * Removes what writers that died have left in `folder`: what is older than `ageMs`, an hour unless told. What cannot be
- * read or removed stays: nobody needs it gone.
- */
-export async function sweepTemporaries(folder: string, ageMs = STALE_MS): Promise<void> {
-  const { readdir, rm, stat } = asyncFs()
-  const names = await readdir(folder).catch(() => [])
-  for (const path of names.filter((name) => NAME.test(name)).map((name) => join(folder, name))) {
-    const found = await stat(path).catch(() => undefined)
-    if (found && Date.now() - found.mtimeMs >= ageMs) await rm(path, { force: true }).catch(() => {})
-  }
-}
-
 function temporaryFor(path: string, { by }: Replacing): string {
-  return join(by ?? dirname(path), `.ovm-${crypto.randomUUID()}.tmp`)
+  return temporaryIn(by ?? dirname(path))
 }
 
 const HOPS = 40

@@ -1,7 +1,7 @@
 import { rmdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError, toOvmError } from "../errors.ts"
-import { sweepTemporaries } from "../files/replace.ts"
+import { sweepTemporaries } from "../files/temporary.ts"
 import type { MachineRecord } from "../vmm/machine.ts"
 import { exitedAt } from "../vmm/process/exit.ts"
 import { isHeld } from "../vmm/process/held.ts"

@@ -1,6 +1,7 @@
 import { mkdir, readFile } from "node:fs/promises"
 import { dirname } from "node:path"
-import { replaceFile, sweepTemporaries } from "../files/replace.ts"
+import { replaceFile } from "../files/replace.ts"
+import { sweepTemporaries } from "../files/temporary.ts"
 
 /** What was found last in this process, by file: every start asks. */
 const remembered = new Map<string, Kept>()

@@ -1,15 +1,13 @@
 import { createWriteStream } from "node:fs"
-import { chmod, lstat, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises"
+import { chmod, lstat, mkdir, rename, rm, stat } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import { pipeline } from "node:stream/promises"
 import { StreamInput } from "../../content/archive/input.ts"
 import { readTar } from "../../content/archive/tar.ts"
 import type { Bytes } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
+import { sweepTemporaries, temporaryIn } from "../../files/temporary.ts"
 import { warn } from "../output.ts"
-
-/** Beside what is replaced, of a name that nobody else has. */
-const BESIDE = ".ovm-cp-"
 
 /**
  * Writes what a guest sent, files and folders of one tree and nothing else, to `to`, or into it if that is a folder.
@@ -22,7 +20,9 @@ export async function tarToTree(bytes: Bytes, to: string, what: string): Promise
   const parent = into ? resolve(to) : dirname(resolve(to))
   let beside: string | undefined
   try {
-    beside = await mkdtemp(join(parent, BESIDE))
+    await sweepTemporaries(parent)
+    beside = temporaryIn(parent)
+    await mkdir(beside, { mode: 0o700 })
     const name = await unpack(bytes, beside, what)
     const target = join(parent, into ? name : basename(resolve(to)))
     await assertReplaceable(target)

@@ -1,0 +1,63 @@
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { bootId } from "../host/boot-id.ts"
+import { pidNamespace } from "../host/pid-namespace.ts"
+import { asyncFs } from "./async.ts"
+
+/** Who writes it: boot of the host, PID namespace, pid and start time; names of earlier versions do not say. */
+const NAME = /^\.ovm-(?:([0-9a-f]{12})\.(\d*)\.(\d+)\.(\d+)-)?[0-9a-f-]{36}\.tmp$/
+/** A writer of whom nothing is known and who takes longer is taken for dead: an hour. */
+const STALE_MS = 3_600_000
+
+let ours: string | undefined
+
+/** A path in `folder` that nobody else has, and by which others see whether its writer is still there. */
+export function temporaryIn(folder: string): string {
+  ours ??= [bootOf(), pidNamespace(), process.pid, startOf("self")].join(".")
+  return join(folder, `.ovm-${ours}-${crypto.randomUUID()}.tmp`)
+}
+
+/**
+ * Removes what writers that died have left in `folder`: those that are seen to have gone, and what is older than
+ * `ageMs`, an hour unless told. What cannot be read or removed stays: nobody needs it gone.
+ */
+export async function sweepTemporaries(folder: string, ageMs = STALE_MS): Promise<void> {
+  const { readdir, rm, lstat } = asyncFs()
+  const names = await readdir(folder).catch(() => [])
+  for (const name of names) {
+    const written = NAME.exec(name)
+    if (!written) continue
+    const path = join(folder, name)
+    const found = await lstat(path).catch(() => undefined)
+    if (!found || (!isGone(written) && Date.now() - found.mtimeMs < ageMs)) continue
+    // In a folder of somebody else's things change while they are removed.
+    const recursive = found.isDirectory() && found.uid === process.getuid?.()
+    await rm(path, { force: true, recursive }).catch(() => {})
+  }
+}
+
+/** False where it cannot be seen from here. */
+function isGone([, boot, namespace, pid, start]: RegExpExecArray): boolean {
+  if (boot !== bootOf() || namespace !== pidNamespace()) return false
+  try {
+    process.kill(Number(pid), 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ESRCH"
+  }
+  const now = startOf(pid ?? "")
+  return now !== undefined && now !== start
+}
+
+function bootOf(): string {
+  return bootId().replaceAll("-", "").slice(0, 12)
+}
+
+/** Of a process (proc(5), stat, field 22); undefined where it cannot be read. */
+function startOf(pid: string): string | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "latin1")
+    return text.slice(text.lastIndexOf(")") + 2).split(" ")[19]
+  } catch {
+    return undefined
+  }
+}
