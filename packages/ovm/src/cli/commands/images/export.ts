@@ -98,7 +98,7 @@ async function writeDisk(
   const replaces = output !== "-" && (await ifPresent(stat(target)))?.isFile() !== false
   using place = replaces ? await Workplace.beside(dirname(target)) : await workplace(signal)
   const path = place.file()
-  await flattenTo(layers, { path, format }, { signal })
+  await flattenTo(layers, { path, format, called: replaces ? target : dirname(path) }, { signal })
   if (replaces) await settle(path, target)
   else if (output !== "-") await writeOutput(target, createReadStream(path) as AsyncIterable<Buffer>)
   else for await (const chunk of createReadStream(path)) await printBytes(chunk)
