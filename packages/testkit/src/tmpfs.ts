@@ -9,12 +9,24 @@ export const mountMissing =
   (BigInt(`0x${capabilities}`) >> 21n) & 1n ? "" : "(skipped: a tmpfs cannot be mounted here)"
 
 /**
- * A file system of its own at `path`, with room for `size` bytes: so that it can be full. Unmounted with all in it in
- * the end.
+ * A file system of its own at `path`, with room for `size` bytes, and `inodes` files: so that it can be full.
+ * Unmounted with all in it in the end.
  */
-export async function withTmpfs<T>(path: string, size: number, work: () => Promise<T>): Promise<T> {
+export async function withTmpfs<T>(
+  path: string,
+  size: number,
+  work: () => Promise<T>,
+  inodes?: number,
+): Promise<T> {
   mkdirSync(path, { recursive: true })
-  const mount = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", path])
+  const mount = spawnSync("mount", [
+    "-t",
+    "tmpfs",
+    "-o",
+    `size=${size}${inodes === undefined ? "" : `,nr_inodes=${inodes}`}`,
+    "tmpfs",
+    path,
+  ])
   if (mount.status !== 0) throw new Error(mount.stderr.toString())
   try {
     return await work()

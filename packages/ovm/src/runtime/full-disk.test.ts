@@ -10,6 +10,7 @@ import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { mountMissing, withTmpfs } from "@ovms/testkit/tmpfs.ts"
 import { collectGarbage } from "../content/layout/gc.ts"
 import { openLayout } from "../content/layout/store.ts"
+import { OvmError } from "../errors.ts"
 import { availableVmms } from "../vmm/available.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 import type { LocalRuntime } from "./local.ts"
@@ -60,23 +61,28 @@ describe.skipIf(missing !== "")(`on a full disk ${missing}`, () => {
   })
   afterAll(() => rm(outside, { recursive: true }))
 
-  const onTmpfs = (name: string, work: () => Promise<void>) =>
+  const onTmpfs = (name: string, work: () => Promise<void>, inodes?: number) =>
     test(name, () =>
-      withTmpfs(root, 64 << 20, async () => {
-        await packGuest(join(root, "store"), "long:1", "tick_ms=50 button=1")
-        await packGuest(join(root, "store"), "long:latest", "tick_ms=50 button=1")
-        await packGuest(join(root, "store"), "other:1", "tick_ms=51")
-        await open()
-        try {
-          await work()
-        } finally {
-          makeRoom()
-          for (const { instance_id } of await runtime.list())
-            await runtime.remove(instance_id, { force: true })
-          await runtime.close()
-          expect(await vmmsBelow(root)).toEqual([])
-        }
-      }),
+      withTmpfs(
+        root,
+        64 << 20,
+        async () => {
+          await packGuest(join(root, "store"), "long:1", "tick_ms=50 button=1")
+          await packGuest(join(root, "store"), "long:latest", "tick_ms=50 button=1")
+          await packGuest(join(root, "store"), "other:1", "tick_ms=51")
+          await open()
+          try {
+            await work()
+          } finally {
+            makeRoom()
+            for (const { instance_id } of await runtime.list())
+              await runtime.remove(instance_id, { force: true })
+            await runtime.close()
+            expect(await vmmsBelow(root)).toEqual([])
+          }
+        },
+        inodes,
+      ),
     )
 
   onTmpfs(
@@ -113,6 +119,45 @@ describe.skipIf(missing !== "")(`on a full disk ${missing}`, () => {
       expect(await recorded(last)).toBe("stopped")
       await open()
     },
+  )
+
+  onTmpfs(
+    "where its file system has no inode left a start says so, whoever needed the last one",
+    async () => {
+      const made: string[] = []
+      const fillInodes = (left: number) => {
+        try {
+          for (;;) {
+            const path = join(root, `ballast-${made.length}`)
+            closeSync(openSync(path, "wx"))
+            made.push(path)
+          }
+        } catch {}
+        for (const path of made.splice(made.length - left)) rmSync(path)
+      }
+      const tried = async () => {
+        const { instance_id: id } = await runtime.start({ manifest: "long" })
+        const { error } = await until(id, ({ state }) => state === "running" || hasEnded(state))
+        await runtime.remove(id, { force: true })
+        return error
+      }
+      let ofQemu = 0
+      for (let left = 0; ; left += 2) {
+        fillInodes(left)
+        const error = await tried().catch((thrown) => thrown)
+        for (const path of made.splice(0)) rmSync(path)
+        if (!error) break
+        expect([left, error]).toMatchObject([left, { code: "OVM_NO_SPACE" }])
+        if (error instanceof OvmError) continue
+        expect([left, error.message]).toEqual([
+          left,
+          expect.stringMatching(/no inode is left on its file system; /),
+        ])
+        ofQemu++
+      }
+      expect(ofQemu).toBeGreaterThan(0)
+    },
+    400,
   )
 
   onTmpfs("slots are given up", async () => {

@@ -9,6 +9,7 @@ import { makeFurther, makeOverlay } from "../overlays.ts"
 import type { LaunchPlan, Unsupported } from "../plan.ts"
 import { startLink } from "../process/added-ports.ts"
 import { readExit } from "../process/exit.ts"
+import { orFull } from "../process/full.ts"
 import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
 import { type Identity, startedIn } from "../process/identity.ts"
@@ -67,7 +68,7 @@ export async function launchExec(
     return await Promise.race([ExecMachine.start(adapter, record, timings), aborted.promise])
   } catch (thrown) {
     link?.[Symbol.dispose]()
-    const error = await inItsOwnWords(adapter.name, directory, toOvmError(thrown))
+    const error = orFull(await inItsOwnWords(adapter.name, directory, toOvmError(thrown)), directory)
     if (kept) await killGroup(kept.group)
     removeGroups(directory)
     throw error

@@ -7,6 +7,7 @@ import { grantedDevices } from "../granted.ts"
 import type { MachineRecord } from "../machine.ts"
 import type { GuestModel, LaunchPlan } from "../plan.ts"
 import { readExit } from "../process/exit.ts"
+import { orFull } from "../process/full.ts"
 import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
 import { startedIn } from "../process/identity.ts"
@@ -120,7 +121,8 @@ export async function startFirecracker<T>(
     return await Promise.race([then({ record, api, wire, spawn }), aborted.promise])
   } catch (thrown) {
     wire[Symbol.dispose]()
-    const error = await inItsOwnWords(directory, toOvmError(thrown), patience, jail !== undefined)
+    const said = await inItsOwnWords(directory, toOvmError(thrown), patience, jail !== undefined)
+    const error = orFull(said, directory)
     api?.close()
     await killGroup(group)
     removeGroups(directory)

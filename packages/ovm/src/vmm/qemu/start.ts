@@ -1,4 +1,4 @@
-import { existsSync, rmSync, statfsSync } from "node:fs"
+import { existsSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../../content/interfaces.ts"
@@ -12,6 +12,7 @@ import type { MachineRecord } from "../machine.ts"
 import type { LaunchPlan } from "../plan.ts"
 import { startLink } from "../process/added-ports.ts"
 import { readExit } from "../process/exit.ts"
+import { orFull } from "../process/full.ts"
 import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
 import { isHeld } from "../process/held.ts"
@@ -123,7 +124,7 @@ export async function startQemu<T>(
     return await Promise.race([then(started), aborted.promise])
   } catch (thrown) {
     link?.[Symbol.dispose]()
-    const error = await inItsOwnWords(plan, toOvmError(thrown), patience)
+    const error = orFull(await inItsOwnWords(plan, toOvmError(thrown), patience), plan.directory)
     qmp?.close()
     await killGroup(group)
     removeGroups(plan.directory)
@@ -146,10 +147,7 @@ function linkOf({ network, directory }: LaunchPlan, { model }: QemuOptions): Mac
 /** The keeper could not write it down, and QEMU runs all the same. */
 function noPid(directory: string): OvmError {
   const why = `no pid of QEMU was left in ${directory}`
-  const { bavail } = statfsSync(directory)
-  return bavail === 0
-    ? new OvmError("OVM_NO_SPACE", `${why}: its disk is full`)
-    : new OvmError("OVM_VMM_FAILED", why)
+  return orFull(new OvmError("OVM_VMM_FAILED", why), directory)
 }
 
 /**
