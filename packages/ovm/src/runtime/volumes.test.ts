@@ -75,6 +75,28 @@ describe.skipIf(guestMissing !== "")(`volumes ${guestMissing}`, () => {
     expect(await readdir(join(root, "volumes"))).toEqual(["data"])
   })
 
+  test("one whose disk is no file is none: it is named by a start, not followed, and can be removed", async () => {
+    const folder = join(root, "volumes/odd")
+    const disk = join(folder, "disk.raw")
+    const elsewhere = join(root, "elsewhere")
+    await writeFile(elsewhere, Buffer.alloc(1 << 20))
+    for (const make of [
+      () => mkdir(disk),
+      () => symlink(elsewhere, disk),
+      async () => expect(Bun.spawnSync(["mkfifo", disk]).exitCode).toBe(0),
+    ]) {
+      await mkdir(folder)
+      await make()
+      expect(await volume("odd")).toBeUndefined()
+      const { code, message } = await refusal(started(WRITES, [{ name: "odd" }]))
+      expect([code, message]).toEqual(["OVM_FILE_UNREADABLE", `the volume odd: ${disk} is no regular file`])
+      expect((await refusal(runtime.createVolume({ name: "odd", size: SIZE }))).code).toBe("OVM_NAME_IN_USE")
+      await runtime.removeVolume("odd")
+    }
+    expect((await stat(elsewhere)).size).toBe(1 << 20)
+    expect(await runtime.list()).toEqual([])
+  })
+
   // OVMS-VOL-003, OVMS-VOL-007
   test("keep what a machine wrote when that is gone, for the next one", async () => {
     const writer = await started(WRITES, [{ name: "data" }])

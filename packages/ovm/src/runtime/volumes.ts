@@ -1,5 +1,5 @@
-import { renameSync } from "node:fs"
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises"
+import { renameSync, type Stats } from "node:fs"
+import { lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { OvmError, toOvmError } from "../errors.ts"
 import { ifPresent } from "../files/present.ts"
@@ -39,7 +39,7 @@ export class VolumeStore {
   async create({ name, size }: VolumeRequest): Promise<Volume> {
     const making = join(this.folder, `${MAKING}${crypto.randomUUID()}`)
     try {
-      if (await this.#find(name)) throw inUse(name)
+      if (await this.#disk(name)) throw inUse(name)
       await mkdir(making, { recursive: true, mode: 0o700 })
       await using disk = await open(join(making, DISK), "wx", 0o600)
       await disk.truncate(size)
@@ -62,7 +62,7 @@ export class VolumeStore {
 
   /** Throws OVM_VOLUME_UNKNOWN, OVM_VOLUME_IN_USE. */
   async remove(name: string): Promise<void> {
-    await this.#get(name)
+    if (!(await this.#disk(name))) throw unknown(name)
     const [user] = usersOf(this.instances, name)
     if (user) throw hadBy(user, name)
     // Under another name first: what is removed half way is no volume. At once, so that no machine comes to have it.
@@ -84,7 +84,7 @@ export class VolumeStore {
 
   /**
    * The disks that a machine with these overrides is to have. Throws OVM_VOLUME_UNKNOWN, OVM_REQUEST_INVALID for one
-   * that is named twice.
+   * that is named twice, OVM_FILE_UNREADABLE where something else has the place of a disk.
    */
   async plan({ volumes = [] }: Overrides): Promise<readonly VolumePlan[]> {
     const twice = volumes.find(({ name }, at) => volumes.findIndex((one) => one.name === name) !== at)
@@ -111,13 +111,19 @@ export class VolumeStore {
   async #get(name: string): Promise<Volume> {
     const found = await this.#find(name)
     if (found) return found
-    throw unknown(name)
+    throw (await this.#disk(name)) ? damaged(name, join(this.folder, name, DISK)) : unknown(name)
   }
 
-  async #find(name: string): Promise<Volume | undefined> {
+  /** What has the place of its disk, whatever that is: no link is followed. */
+  async #disk(name: string): Promise<Stats | undefined> {
     if (!INSTANCE_NAME.test(name)) return undefined
-    const found = await ifPresent(stat(join(this.folder, name, DISK)))
-    if (!found) return undefined
+    return await ifPresent(lstat(join(this.folder, name, DISK)))
+  }
+
+  /** Undefined for what is no volume. */
+  async #find(name: string): Promise<Volume | undefined> {
+    const found = await this.#disk(name)
+    if (!found?.isFile()) return undefined
     return {
       name,
       size: found.size,
@@ -168,6 +174,12 @@ function hadBy({ instance: { id, volumes } }: User, name: string): OvmError {
 
 function unknown(name: string): OvmError {
   return new OvmError("OVM_VOLUME_UNKNOWN", `there is no volume ${JSON.stringify(name.slice(0, 100))}`)
+}
+
+function damaged(name: string, disk: string): OvmError {
+  return new OvmError("OVM_FILE_UNREADABLE", `the volume ${name}: ${disk} is no regular file`, {
+    hint: `ovm volume rm ${name} removes it`,
+  })
 }
 
 function inUse(name: string): OvmError {
