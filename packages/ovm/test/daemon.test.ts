@@ -84,7 +84,7 @@ describe.skipIf(Boolean(skip))("the daemon", () => {
     await host.ok(["daemon", "--stop"])
     for (const [text, words] of [
       ['{"limits":{"running":"many"}}', "limits.running"],
-      ['{"vmms":["fire fly"]}', "fire fly"],
+      ['{"vmms":["fire fly"]}', `${file}: vmms[0]: no VMM is called "fire fly"`],
     ] as const) {
       await writeFile(file, text)
       await host.fails(["run", "-d", "m:1"], "OVM_SETTINGS_INVALID", [words])

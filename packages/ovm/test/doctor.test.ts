@@ -65,7 +65,9 @@ test("a VMM that there is not, and passt that is not installed", async () => {
     await writeFile(join(box.home, "daemon.json"), '{"vmms":["../foo"]}')
     expect((await findings()).of.get("settings")).toMatchObject({
       state: "failure",
-      message: expect.stringContaining("../foo"),
+      message: expect.stringContaining(
+        `${join(box.home, "daemon.json")}: vmms[0]: no VMM is called "../foo"`,
+      ),
     })
   } finally {
     await rm(join(box.home, "daemon.json"))

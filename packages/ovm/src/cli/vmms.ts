@@ -2,7 +2,7 @@ import { OvmError, toOvmError } from "../errors.ts"
 import type { Paths } from "../host/paths.ts"
 import { readDaemonSettings } from "../runtime/settings.ts"
 import { availableVmms, spokenOf } from "../vmm/available.ts"
-import { adaptersOnPath, findAdapter, isAdapterName } from "../vmm/exec/find.ts"
+import { adaptersOnPath, findAdapter, isAdapterName, noAdapterName } from "../vmm/exec/find.ts"
 import { type Power, powersOf } from "../vmm/powers.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { ownCache } from "./own-cache.ts"
@@ -46,12 +46,7 @@ export async function listVmms(place: Place): Promise<readonly VmmListed[]> {
 
 /** Throws OVM_USAGE for what no VMM can be called. */
 export async function namedVmm({ cache }: Place, name: string): Promise<Vmm> {
-  if (!isAdapterName(name))
-    throw new OvmError(
-      "OVM_USAGE",
-      `no VMM is called ${JSON.stringify(name)}: a lower-case letter, then up to 31 of those, digits and hyphens`,
-      { hint: "ovm vmm ls" },
-    )
+  if (!isAdapterName(name)) throw new OvmError("OVM_USAGE", noAdapterName(name), { hint: "ovm vmm ls" })
   const [vmm] = availableVmms(ownCache({ cache }), [name])
   return vmm as Vmm
 }

@@ -101,6 +101,7 @@ test.each([
   ['{"defaults":{"cpus":1}}', "defaults.cpus: there is no such field"],
   ['{"vmms":[]}', "vmms: it is not a list of names"],
   ['{"vmms":"qemu"}', "vmms: it is not a list of names"],
+  ['{"vmms":["qemu","../foo"]}', 'daemon.json: vmms[1]: no VMM is called "../foo"'],
 ])("%s is refused by its name", async (text, words) => {
   const error = await refusal(read(text))
   expect([error.code, error.message]).toEqual(["OVM_SETTINGS_INVALID", expect.stringContaining(words)])

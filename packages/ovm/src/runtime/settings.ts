@@ -1,6 +1,7 @@
 import type { OvmError } from "../errors.ts"
 import { settingsBytes, settingsError, settingsIn } from "../files/settings-file.ts"
 import { isObject } from "../objects.ts"
+import { isAdapterName, noAdapterName } from "../vmm/exec/find.ts"
 import { UIDS, type UidRange } from "../vmm/firecracker/jail/settings.ts"
 import { DEFAULTS, type Defaults, LIMITS, type Limits, type MachineLimits, MOST_GRACE_MS } from "./limits.ts"
 
@@ -76,6 +77,8 @@ function parse(text: string, path: string): DaemonSettings {
   const [odd] = Object.keys(unknown)
   if (odd !== undefined) throw invalid(odd, "there is no such field")
   if (vmms !== undefined && !isNames(vmms)) throw invalid("vmms", "it is not a list of names")
+  const strange = vmms?.findIndex((name) => !isAdapterName(name)) ?? -1
+  if (strange >= 0) throw invalid(`vmms[${strange}]`, noAdapterName(vmms?.[strange] ?? ""))
   if (!isObject(limits)) throw invalid("limits", "it is not an object")
   const { machine = {}, ...counts } = limits
   if (!isObject(defaults)) throw invalid("defaults", "it is not an object")

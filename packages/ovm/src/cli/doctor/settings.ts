@@ -4,16 +4,12 @@ import type { Paths } from "../../host/paths.ts"
 import { readSettings } from "../../registry/transport/settings.ts"
 import { readDaemonSettings } from "../../runtime/settings.ts"
 import { loadPolicy } from "../../signing/policy/load.ts"
-import { availableVmms } from "../../vmm/available.ts"
-import { ownCache } from "../own-cache.ts"
 import type { Finding } from "./finding.ts"
 
 /** Whether what the operator has written can be understood. */
 export async function checkSettings(place: Paths): Promise<Finding[]> {
   return await Promise.all([
-    checkFile("settings", place.settings, async (path) => {
-      availableVmms(ownCache(place), (await readDaemonSettings(path)).vmms)
-    }),
+    checkFile("settings", place.settings, readDaemonSettings),
     checkFile("policy", place.policy, (path) => loadPolicy(path, new Map())),
     checkFile("registries", place.registries, readSettings),
   ])

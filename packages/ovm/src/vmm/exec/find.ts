@@ -10,6 +10,11 @@ export function isAdapterName(name: string): boolean {
   return NAME.test(name)
 }
 
+/** What to say of one that it could not have. */
+export function noAdapterName(name: string): string {
+  return `no VMM is called ${JSON.stringify(name.slice(0, 100))}: a lower-case letter, then up to 31 of those, digits and hyphens`
+}
+
 /** The file by which the adapter of `name` is executed. */
 export function programOf(name: string): string {
   return `ovm-vmm-${name}`
