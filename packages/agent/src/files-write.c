@@ -75,17 +75,19 @@ static const char *temporary(void) {
   return name;
 }
 
-// Takes what was made aside again, and says why.
+// Takes what was made aside again, which may have no name yet, and says why.
 _Noreturn static void undo(int at, const char *made, const char *why) {
-  unlinkat(at, made, 0);
+  if (made) unlinkat(at, made, 0);
   fail(entry.name, why);
 }
 
-static void adorn(int at, const char *made) {
+// `fd` is of what was made; -1 for a link, which has no permissions of its own.
+static void adorn(int at, const char *made, int fd) {
   const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = entry.time}};
-  if (fchownat(at, made, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0) undo(at, made, strerror(errno));
-  if (entry.type != TAR_LINK && fchmodat(at, made, entry.mode, 0) != 0) undo(at, made, strerror(errno));
-  utimensat(at, made, times, AT_SYMLINK_NOFOLLOW);
+  int owned = fd < 0 ? fchownat(at, made, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) : fchown(fd, entry.uid, entry.gid);
+  if (owned != 0 || (fd >= 0 && fchmod(fd, entry.mode) != 0)) undo(at, made, strerror(errno));
+  if (fd < 0) utimensat(at, made, times, AT_SYMLINK_NOFOLLOW);
+  else futimens(fd, times);
 }
 
 // Whoever looks at the name sees what was there before, or all of it.
@@ -93,10 +95,27 @@ static void put(int at, const char *made, const char *last) {
   if (renameat(at, made, at, last) != 0) undo(at, made, strerror(errno));
 }
 
+// A file without a name goes with its process, however that ends; a file system that knows none has one with a name.
+static int open_aside(int at, const char **made) {
+  int fd = openat(at, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+  *made = fd < 0 ? temporary() : NULL;
+  return fd < 0 ? openat(at, *made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : fd;
+}
+
+// By itself, as root may, or else by its path.
+static const char *give_name(int fd, int at) {
+  char path[40];
+  const char *made = temporary();
+  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  if (linkat(fd, "", at, made, AT_EMPTY_PATH) != 0 && linkat(AT_FDCWD, path, at, made, AT_SYMLINK_FOLLOW) != 0)
+    fail(entry.name, strerror(errno));
+  return made;
+}
+
 static void make_file(int at, const char *last) {
   static uint8_t piece[PIECE];
-  const char *made = temporary();
-  int fd = openat(at, made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  const char *made;
+  int fd = open_aside(at, &made);
   if (fd < 0) fail(entry.name, strerror(errno));
   for (uint64_t left = entry.size; left > 0;) {
     size_t length = left < PIECE ? (size_t)left : PIECE;
@@ -104,17 +123,18 @@ static void make_file(int at, const char *last) {
     if (!write_whole(fd, piece, length)) undo(at, made, strerror(errno));
     left -= length;
   }
+  if (!read_whole(IN, piece, tar_padding(entry.size))) undo(at, made, "it is cut short");
+  adorn(at, made, fd);
+  if (!made) made = give_name(fd, at);
   // Some file systems say only now that they have no room.
   if (close(fd) != 0) undo(at, made, strerror(errno));
-  if (!read_whole(IN, piece, tar_padding(entry.size))) undo(at, made, "it is cut short");
-  adorn(at, made);
   put(at, made, last);
 }
 
 static void make_link(int at, const char *last) {
   const char *made = temporary();
   if (symlinkat(entry.link, at, made) != 0) fail(entry.name, strerror(errno));
-  adorn(at, made);
+  adorn(at, made, -1);
   put(at, made, last);
 }
 

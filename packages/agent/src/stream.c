@@ -203,9 +203,10 @@ int streams_wait(void *pollfds, int count) {
   return count;
 }
 
+// One that waits for credit is not.
 bool streams_soon(void) {
   for (int i = 0; i < MOST_STREAMS; i++)
-    if (streams[i].child.pid != 0 && streams[i].wanted && streams[i].ended) return true;
+    if (streams[i].child.pid != 0 && streams[i].wanted && streams[i].ended && may_read(&streams[i])) return true;
   return false;
 }
 

@@ -84,6 +84,49 @@ test("output waits for who does not read it, and holds up nobody else [OVMS-AGT-
   session.close()
 })
 
+test("what nobody reads any more comes to its end all the same, and leaves nothing [OVMS-AGT-137]", async () => {
+  const { channel, session, pid } = await workshop.session()
+  const open = () => readdirSync(`/proc/${pid}/fd`).length
+  const before = open()
+  let came = 0
+  channel.on("data", (bytes) => {
+    came += bytes.length
+  })
+  const [left, unread] = [session.do(command("yes")), session.do(command("yes"))]
+  const reading = left.output()
+  await reading.next()
+  // All that was granted, and the pipes behind it are full.
+  await until("both wait for credit", async () => came >= 2 * (256 << 10))
+  await left.close()
+  await reading.return(undefined)
+  unread.leave()
+  expect([await left.ending, await unread.ending]).toEqual([{ signal: 9 }, { signal: 9 }])
+  expect([session.busy, open()]).toEqual([false, before])
+  session.close()
+})
+
+test("input of several goes in one after the other, and who leaves holds up nobody [OVMS-API-326]", async () => {
+  const { session } = await workshop.session()
+  const cat = session.do([...command("cat"), "input"])
+  const letters = ["a", "b", "c"].map((letter) => letter.repeat(300_000))
+  const given = letters.map((text) => cat.write(Buffer.from(text)))
+  const said = through(cat)
+  await Promise.all(given)
+  await cat.end()
+  expect((await said).out === letters.join("")).toBe(true)
+  const deaf = session.do([...command("sleep", "60"), "input"])
+  const left = new AbortController()
+  const [first, gone, last] = [undefined, left.signal, undefined].map((signal) =>
+    deaf.write(Buffer.alloc(300_000), signal),
+  )
+  left.abort()
+  await gone
+  // All who still wait hear of its end.
+  deaf.kill()
+  await Promise.all([first, last])
+  session.close()
+})
+
 test("a hundred at once, each with its own [OVMS-AGT-022]", async () => {
   const { session, pid } = await workshop.session()
   const all = Array.from({ length: 100 }, (_, index) =>

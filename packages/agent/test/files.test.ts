@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs"
 import { join } from "node:path"
+import { until } from "@ovms/testkit/until.ts"
 import { StreamInput } from "../../ovm/src/content/archive/input.ts"
 import { tarMember } from "../../ovm/src/content/archive/member.ts"
 import { padding, readTar, TAR_END } from "../../ovm/src/content/archive/tar.ts"
@@ -166,6 +167,21 @@ test("two at once to one place: it has one of them whole [OVMS-AGT-063]", async 
   const kept = readFileSync(join(to, "f"))
   expect(contents.some((bytes) => bytes.equals(kept))).toBe(true)
   expect(readdirSync(to)).toEqual(["f"])
+})
+
+test("one that is ended in the middle of a file leaves nothing of it [OVMS-AGT-138]", async () => {
+  const to = place("ended")
+  const { session, pid } = await workshop.session()
+  const stream = session.do(["write", `path=${to}`])
+  await stream.write(Buffer.concat([tarMember("f", 3_000_000, {}), Buffer.alloc(1_000_000)]))
+  const child = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim()
+  const written = async () =>
+    /^write_bytes: [1-9]|^wchar: [1-9]\d{4}/m.test(readFileSync(`/proc/${child}/io`, "utf8"))
+  await until("some of it is written", written)
+  await stream.close()
+  expect(await stream.ending).toEqual({ signal: 9 })
+  expect(readdirSync(to)).toEqual([])
+  session.close()
 })
 
 test("archives that are damaged in every way end in words or in files, never in a fault of memory", async () => {

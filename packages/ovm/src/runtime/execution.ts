@@ -52,7 +52,7 @@ export async function beginCommand(
 
 /** Ends what an agent does once `signal` is aborted. */
 export function endOn(stream: AgentStream, signal: AbortSignal): void {
-  const leave = () => stream.kill()
+  const leave = () => stream.leave()
   if (signal.aborted) leave()
   signal.addEventListener("abort", leave, { once: true })
   stream.ending.catch(() => {}).finally(() => signal.removeEventListener("abort", leave))

@@ -38,10 +38,10 @@ export class Executions {
   }
 
   /** Settles once the guest's agent has taken it. Throws OVM_STATE_CONFLICT if no such command runs. */
-  async type(id: string, { attachment, bytes, end }: ExecTypeOptions): Promise<void> {
+  async type(id: string, { attachment, bytes, end, signal }: ExecTypeOptions): Promise<void> {
     const stream = this.#get(id, attachment)
-    await stream.write(bytes)
-    if (end) await stream.end()
+    await stream.write(bytes, signal)
+    if (end && !signal?.aborted) await stream.end()
   }
 
   async control(id: string, attachment: string, { signal, terminal }: ExecControlRequest): Promise<void> {

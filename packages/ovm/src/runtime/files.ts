@@ -1,4 +1,5 @@
 import type { Bytes, Call } from "../content/interfaces.ts"
+import { untilAborted } from "../content/until-aborted.ts"
 import { OvmError } from "../errors.ts"
 import type { AgentStream } from "../guest/agent/stream.ts"
 import { agentInside } from "./agents.ts"
@@ -25,7 +26,7 @@ export async function readFiles(instance: Instance, { path, signal }: ReadFilesO
       yield first.value
       yield* pieces
     } finally {
-      await stream.close()
+      stream.leave()
     }
   })()
 }
@@ -42,17 +43,16 @@ export async function writeFiles(
   const stream = await begin(instance, texts, { ...(signal && { signal }) })
   const words = new Words()
   const reading = readAll(contentOf(stream, path, words))
-  reading.catch(() => {})
+  const over = new AbortController()
+  const end = () => over.abort()
+  reading.then(end, end)
   try {
-    for await (const chunk of content) {
-      // What it says of its end is the reason.
-      if (stream.over) break
-      await stream.write(chunk)
-    }
+    for await (const chunk of untilAborted(content, over.signal)) await stream.write(chunk)
     await stream.end()
   } catch (thrown) {
     await stream.close()
-    throw thrown
+    // What it says of its end is the reason, also where nothing more comes.
+    if (!over.signal.aborted) throw thrown
   }
   await reading
 }

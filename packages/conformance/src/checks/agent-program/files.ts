@@ -1,8 +1,21 @@
-import { chmod, chown, lstat, mkdir, readFile, readlink, symlink, utimes, writeFile } from "node:fs/promises"
+import {
+  chmod,
+  chown,
+  constants,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  symlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises"
 import { join } from "node:path"
 import { TYPE } from "../../agent/frame.ts"
 import { tarOf } from "../../agent/tar.ts"
-import { type Check, must } from "../../check.ts"
+import { type Check, must, skip } from "../../check.ts"
 import { entriesOf } from "../../foreign/untar.ts"
 import { utf8 } from "../../registry/content.ts"
 import type { Agent, Host } from "../../subject/agent.ts"
@@ -21,6 +34,8 @@ async function read(host: Host, path: string) {
   return { ...exit, archive: host.output(stream), err: host.output(stream, 2).toString() }
 }
 
+/** On Linux, of which Node does not say it. */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY
 const NEW = utf8("new content\n")
 /** Whose the files are that a suite may give away. */
 const OTHER = [65_534, 65_533] as const
@@ -146,4 +161,29 @@ export const agentFilePlans: readonly Check<Agent>[] = [
       )
     }
   }),
+  hostPlan("write-ended", ["OVMS-AGT-138"], async ({ host, folder }) => {
+    if (!(await knowsNameless(folder))) skip("the file system of the suite has no files without a name")
+    const inside = join(folder, "ended")
+    await mkdir(inside)
+    const stream = host.open("write", `path=${inside}`)
+    const archive = tarOf({ name: "file", content: Buffer.alloc(300_000, "x") })
+    const granted = () =>
+      host.of(stream, TYPE.credit).reduce((sum, { payload }) => sum + payload.readUInt32LE(0), 0)
+    // More than its pipe holds: some of it was taken.
+    for (let at = 0; at < 200_000; at += 32_768) {
+      await host.until("it grants what was taken", () => 65_536 + granted() >= at + 32_768)
+      host.say(TYPE.data, stream, archive.subarray(at, at + 32_768))
+    }
+    host.say(TYPE.close, stream)
+    await host.exit(stream)
+    const left = await readdir(inside)
+    must(left.length === 0, `of a file that was not whole there is ${left.join(", ")}`)
+  }),
 ]
+
+/** Whether a file system has files without a name (open(2), O_TMPFILE). */
+async function knowsNameless(folder: string): Promise<boolean> {
+  const file = await open(folder, O_TMPFILE | constants.O_WRONLY, 0o600).catch(() => undefined)
+  await file?.close()
+  return file !== undefined
+}

@@ -106,6 +106,21 @@ export const agentCommandPlans: readonly Plan[] = [
     await runtime.raw("GET", `/instances/${id}/files`, { query: "path=%2Fsrv", onData: () => true })
     await killed(stage, (await opened(stage, "read")).stream)
   }),
+  agentPlan("output-that-nobody-reads", ["OVMS-AGT-137"], async (stage) => {
+    const { runtime, id, agent } = stage
+    await ready(stage)
+    agent.manner = (words, stream) => (words[0] === "exec" ? agent.output(stream, "a") : agent.exit(stream))
+    const body = { command: ["yes"] }
+    const query = "attachment=6f1d2c3b-4a59-4687-9a0b-c1d2e3f40518"
+    await runtime.raw("POST", `/instances/${id}/exec/stream`, { body, query, onData: () => true })
+    const { stream } = await opened(stage, "exec")
+    await killed(stage, stream)
+    for (let sent = 0; sent < 4; sent++) agent.output(stream, Buffer.alloc(65_535))
+    const granted = () =>
+      agent.of(stream, TYPE.credit).reduce((sum, { payload }) => sum + payload.readUInt32LE(0), 0)
+    await runtime.until("the host grants what nobody reads any more", async () => granted() >= 131_072)
+    agent.exit(stream, 9, 1)
+  }),
   agentPlan("hundred-commands", ["OVMS-API-327"], async (stage) => {
     const { runtime, id, agent } = stage
     await ready(stage)

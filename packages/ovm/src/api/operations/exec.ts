@@ -34,7 +34,7 @@ export const execInput = operation(
     const attachment = attachmentOf(query)
     const end = flag(query, "end")
     const bytes = await readRequestBody(request)
-    await runtime.execType(path.instance_id, { attachment, bytes, end })
+    await runtime.execType(path.instance_id, { attachment, bytes, end, signal: request.signal })
     return new Response(null, { status: 204 })
   },
 )

@@ -33,6 +33,10 @@ export class AgentStream {
   #windowLeft = OUTPUT_WINDOW
   #taken = 0
   #over = false
+  /** Nobody reads what it says any more. */
+  #unread = false
+  /** Settles once all that was given to it before has gone in. */
+  #written: Promise<unknown> = Promise.resolve()
   #wakeReader = () => {}
   #wakeWriter = () => {}
 
@@ -49,19 +53,29 @@ export class AgentStream {
     return this.#over
   }
 
-  /** What it writes, until its end. The agent sends no more than is read. One reader. */
+  /** What it writes, until its end. The agent sends no more than is read, until that is left off. One reader. */
   async *output(): AsyncGenerator<OutputPiece> {
-    for (;;) {
-      const piece = this.#pieces.shift()
-      if (piece) {
-        this.#grant(piece.bytes.length)
-        yield piece
-      } else if (this.#over) return
-      else
-        await new Promise<void>((resolve) => {
-          this.#wakeReader = resolve
-        })
+    try {
+      for (;;) {
+        const piece = this.#pieces.shift()
+        if (piece) {
+          this.#grant(piece.bytes.length)
+          yield piece
+        } else if (this.#over) return
+        else
+          await new Promise<void>((resolve) => {
+            this.#wakeReader = resolve
+          })
+      }
+    } finally {
+      this.#drop()
     }
+  }
+
+  /** An agent cannot come to the end of what waits for a reader (OVMS-AGT-137). */
+  #drop(): void {
+    this.#unread = true
+    for (const { bytes } of this.#pieces.splice(0)) this.#grant(bytes.length)
   }
 
   #grant(bytes: number): void {
@@ -72,13 +86,28 @@ export class AgentStream {
     this.#taken = 0
   }
 
-  /** Input; settles once the agent has room for it, or nobody will read it any more. One writer. */
-  async write(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length && !this.#over; ) {
+  /**
+   * Input, in the order in which it is given; settles once the agent has room for it, nobody will read it any more, or
+   * whoever gives it has gone.
+   */
+  async write(bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
+    const before = this.#written
+    const mine = Promise.withResolvers<void>()
+    this.#written = Promise.all([before, mine.promise])
+    try {
+      await unlessAborted(before, signal)
+      await this.#write(bytes, signal)
+    } finally {
+      mine.resolve()
+    }
+  }
+
+  async #write(bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
+    for (let at = 0; at < bytes.length && !this.#over && !signal?.aborted; ) {
       if (this.#credit === 0) {
-        await new Promise<void>((resolve) => {
-          this.#wakeWriter = resolve
-        })
+        const { promise, resolve } = Promise.withResolvers<void>()
+        this.#wakeWriter = resolve
+        await unlessAborted(promise, signal)
         continue
       }
       const piece = bytes.subarray(at, at + Math.min(this.#credit, PIECE))
@@ -107,10 +136,19 @@ export class AgentStream {
     await this.#tell(TYPE.close)
   }
 
-  /** Ends it for sure. */
+  /** Ends it for sure. What it has written is still to be read, however long that takes. */
   kill(): void {
     void this.close()
-    setTimeout(() => this.lose("it did not end what it was to end"), END_MS).unref()
+    const timer = setInterval(() => {
+      if (this.#pieces.length === 0) this.lose("it did not end what it was to end")
+    }, END_MS).unref()
+    this.ending.catch(() => {}).finally(() => clearInterval(timer))
+  }
+
+  /** Ends it for sure, and nobody reads what it says any more. */
+  leave(): void {
+    this.#drop()
+    this.kill()
   }
 
   async #tell(type: number, payload: Uint8Array = new Uint8Array()): Promise<void> {
@@ -124,10 +162,12 @@ export class AgentStream {
     if (type === TYPE.data) {
       if (length < 2 || length - 1 > this.#windowLeft) throw new Error("more than it was granted")
       this.#windowLeft -= length - 1
-      this.#pieces.push({
-        channel: view[0] === 2 ? "stderr" : "stdout",
-        bytes: Buffer.from(view.subarray(1)),
-      })
+      if (this.#unread) this.#grant(length - 1)
+      else
+        this.#pieces.push({
+          channel: view[0] === 2 ? "stderr" : "stdout",
+          bytes: Buffer.from(view.subarray(1)),
+        })
     } else if (type === TYPE.credit && length === 4) {
       const more = view.readUInt32LE()
       if (this.#credit + more > INPUT_WINDOW) throw new Error("credit for what it was not sent")
@@ -158,4 +198,15 @@ export class AgentStream {
     this.#wakeWriter()
     this.#wakeReader()
   }
+}
+
+/** Settles with `what`, or once the signal is aborted. */
+async function unlessAborted(what: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
+  if (!signal) return void (await what)
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const leave = () => resolve()
+  if (signal.aborted) leave()
+  signal.addEventListener("abort", leave, { once: true })
+  await Promise.race([what, promise])
+  signal.removeEventListener("abort", leave)
 }

@@ -4,6 +4,7 @@ import { dirname } from "node:path"
 import { digestOf } from "../../content/digest.ts"
 import { type FileHash, hashBehind } from "../../content/hasher.ts"
 import type { Bytes } from "../../content/interfaces.ts"
+import { untilAborted } from "../../content/until-aborted.ts"
 import { OvmError } from "../../errors.ts"
 import { readChunks } from "../../files/chunks.ts"
 import { ifPresent } from "../../files/present.ts"
@@ -75,7 +76,7 @@ export class FolderUpload implements Upload {
   }
 
   append(content: Bytes, at?: number): Promise<boolean> {
-    this.#latest.abort()
+    this.#latest.abort(takenOver())
     const mine = new AbortController()
     this.#latest = mine
     return this.#turn(async () => {
@@ -196,29 +197,6 @@ export class FolderUpload implements Upload {
       this.#busy--
       this.touched = Date.now()
     }
-  }
-}
-
-// What `content` waits for may never come, so it is not waited for. No promise here outlives its chunk: one that did,
-// as Promise.race would have it, would keep all chunks in memory.
-async function* untilAborted(content: Bytes, signal: AbortSignal): Bytes {
-  const iterator = content[Symbol.asyncIterator]()
-  let giveUp: (error: OvmError) => void = () => {}
-  const abort = () => giveUp(takenOver())
-  signal.addEventListener("abort", abort, { once: true })
-  try {
-    while (true) {
-      if (signal.aborted) throw takenOver()
-      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
-        giveUp = reject
-        iterator.next().then(resolve, reject)
-      })
-      if (next.done) return
-      yield next.value
-    }
-  } finally {
-    signal.removeEventListener("abort", abort)
-    void iterator.return?.()?.catch(() => {})
   }
 }
 
