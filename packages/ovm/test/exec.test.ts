@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { connect, execPieces, type Runtime } from "@ovms/client"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { KERNEL, KERNEL_ARGS, machineMissing, NET, UNPACKED } from "@ovms/testkit/machines.ts"
+import { rawRequest } from "@ovms/testkit/raw-http.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { treeAsTar } from "../src/cli/tree/write.ts"
 import { tarMember } from "../src/content/archive/member.ts"
@@ -163,6 +164,19 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     expect(await wrong.catch(({ code }) => code)).toBe("OVM_REQUEST_INVALID")
   })
 
+  test("whose output nobody reads is ended quietly, whose input cannot be read in words, and a signal is that signal", async () => {
+    const piped = await box.shell("ovm exec web yes | head -n 1; exit ${PIPESTATUS[0]}")
+    expect(piped).toEqual({ status: 141, stdout: "y\n", stderr: "" })
+    expect(await box.shell("ovm exec -i web cat </etc")).toMatchObject({
+      status: 125,
+      stderr: expect.stringContaining("OVM_FILE_UNREADABLE: standard input"),
+    })
+    const script = 'trap "exit 6" TERM; echo ready; sleep 600 & wait'
+    const running = box.begin(["exec", "web", "sh", "-c", script])
+    running.stdout?.once("data", () => running.kill("SIGTERM"))
+    expect(await finished(running)).toEqual({ status: 6, stdout: "ready\n", stderr: "" })
+  })
+
   test("a hundred commands at once [OVMS-API-327, OVMS-AGT-022]", async () => {
     const all = await Promise.all(
       Array.from({ length: 100 }, (_, index) => runtime.exec(id, { command: ["echo", `${index}`] })),
@@ -279,6 +293,10 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     expect(await lost.catch(({ code, message }) => `${code} ${message}`)).toMatch(
       /^OVM_FILE_UNREADABLE .*\/no/,
     )
+    // Also where nothing more comes that it could be said behind.
+    const stalled = "Host: x\r\nContent-Type: application/x-tar\r\nContent-Length: 9999\r\n\r\n"
+    const head = `PUT /instances/${id}/files?path=/no/where HTTP/1.1\r\n${stalled}`
+    expect((await rawRequest(join(box.home, "ovm.sock"), head, PATIENCE)).status).toBe(404)
     expect((await runtime.exec(id, { command: ["sh", "-c", "ps | grep -c '[o]vm-agent'"] })).stdout).toBe(
       "1\n",
     )

@@ -6,7 +6,7 @@ export interface ConnectionLimits {
   readonly connections: number
   /** How long a request may take to come whole, and a connection to begin with one. */
   readonly requestMs: number
-  /** How long a client may take none of what is sent to it. */
+  /** How long a client may take none of a stream: a pager, or a Ctrl-Z, is one of a person who comes back. */
   readonly stalledMs: number
   /** Requests that one connection may have waiting for their answers: one is some 20 KiB, and 32 bytes to send. */
   readonly waiting: number
@@ -15,7 +15,7 @@ export interface ConnectionLimits {
 export const CONNECTION_LIMITS: ConnectionLimits = {
   connections: 1024,
   requestMs: 30_000,
-  stalledMs: 30_000,
+  stalledMs: 3_600_000,
   waiting: 1024,
 }
 

@@ -3,12 +3,16 @@ import { OvmError } from "../errors.ts"
 import type { ExecEnd, ExecRequest, MainCommand } from "../runtime/interfaces.ts"
 import { endWith, printFailure } from "./failure.ts"
 import type { Inside } from "./inside.ts"
-import { isTerminal, printError } from "./output.ts"
+import { isClosedPipe, isTerminal, printError } from "./output.ts"
 import { parseCount } from "./size.ts"
 
-/** Of this program, as Docker has it; and of a command whose time was over, as timeout(1) has it. */
+/**
+ * Of this program, as Docker has it; of a command whose time was over, as timeout(1) has it; and of one whose output
+ * nobody reads any more, which is ended as SIGPIPE would have ended it.
+ */
 const OURS = 125
 const TIMED_OUT = 124
+const UNREAD = 141
 /** The most that a client may wait, in s (spec/api/openapi.yaml). */
 const MOST_WAIT = 600
 
@@ -110,6 +114,7 @@ export async function endAsInside(
     if (!end.timed_out) endWith(end.exit_code)
     printError(`the command was killed after ${timeout} s\n`)
   } catch (thrown) {
+    if (isClosedPipe(thrown)) endWith(UNREAD)
     const status = printFailure(thrown, json)
     endWith(thrown instanceof OvmError ? OURS : status)
   }

@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto"
+import { constants } from "node:os"
 import { execOutput } from "../api/client.ts"
+import { toOvmError } from "../errors.ts"
 import type { ExecEnd, ExecRequest, Runtime } from "../runtime/interfaces.ts"
 import { onSignals } from "./interrupt.ts"
 import { printBytes } from "./output.ts"
@@ -8,7 +10,6 @@ import { onResize, sizeNow } from "./terminal/window.ts"
 
 /** The most that one request takes (spec/limits.md). */
 const MOST = 32 << 10
-const SIGINT = 2
 
 export interface Inside {
   /** This process's standard input is the command's. */
@@ -41,19 +42,28 @@ export async function runInside(
   using _size = terminal
     ? onResize(() => runtime.execControl(id, attachment, { terminal: sizeNow() }))
     : nothing()
-  if (input && !terminal) void pass(type)
-  const interrupt = (count: number) => {
+  let unread: unknown
+  if (input && !terminal)
+    pass(type).catch((thrown) => {
+      unread = toOvmError(Object.assign(thrown, { path: "standard input" }))
+      left.abort()
+    })
+  const interrupt = (count: number, name: NodeJS.Signals) => {
     if (count > 1) left.abort()
-    else runtime.execControl(id, attachment, { signal: SIGINT }).catch(() => {})
+    else runtime.execControl(id, attachment, { signal: constants.signals[name] }).catch(() => {})
   }
-  return await onSignals(interrupt, async () => {
-    const pieces = execOutput(bytes)
-    for (;;) {
-      const next = await pieces.next()
-      if (next.done) return next.value
-      await printBytes(next.value.bytes, next.value.channel)
-    }
+  return await onSignals(interrupt, () => printed(execOutput(bytes))).catch((thrown) => {
+    throw unread ?? thrown
   })
+}
+
+/** What a command writes, on our output and errors, and how it ends. */
+async function printed(pieces: ReturnType<typeof execOutput>): Promise<ExecEnd> {
+  for (;;) {
+    const next = await pieces.next()
+    if (next.done) return next.value
+    await printBytes(next.value.bytes, next.value.channel)
+  }
 }
 
 function nothing(): Disposable {
@@ -68,13 +78,15 @@ function inOrder(type: (bytes: Uint8Array) => Promise<void>): (bytes: Uint8Array
   }
 }
 
-/** Standard input, as fast as the command takes it. */
+/** Standard input, as fast as the command takes it, until that has ended. Throws if it cannot be read. */
 async function pass(type: (bytes: Uint8Array, end?: boolean) => Promise<void>): Promise<void> {
-  try {
-    for await (const chunk of process.stdin as AsyncIterable<Uint8Array>)
-      for (let at = 0; at < chunk.length; at += MOST) await type(chunk.subarray(at, at + MOST))
-    await type(new Uint8Array(), true)
-  } catch {
-    // It has ended.
-  }
+  const isTaken = (bytes: Uint8Array, end?: boolean) =>
+    type(bytes, end).then(
+      () => true,
+      () => false,
+    )
+  for await (const chunk of process.stdin as AsyncIterable<Uint8Array>)
+    for (let at = 0; at < chunk.length; at += MOST)
+      if (!(await isTaken(chunk.subarray(at, at + MOST)))) return
+  await isTaken(new Uint8Array(), true)
 }

@@ -13,9 +13,12 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
 }
 
 /** Runs `work`; meanwhile each signal that would end this process calls `handler` with how many have come instead. */
-export async function onSignals<T>(handler: (count: number) => void, work: () => Promise<T>): Promise<T> {
+export async function onSignals<T>(
+  handler: (count: number, signal: NodeJS.Signals) => void,
+  work: () => Promise<T>,
+): Promise<T> {
   let count = 0
-  const listener = () => handler(++count)
+  const listener = (signal: NodeJS.Signals) => handler(++count, signal)
   for (const signal of SIGNALS) process.on(signal, listener)
   try {
     return await work()

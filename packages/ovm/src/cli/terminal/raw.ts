@@ -1,3 +1,4 @@
+import { constants } from "node:os"
 import { dropTyped } from "../../host/libc.ts"
 
 /**
@@ -29,11 +30,16 @@ export function rawKeys(onKeys: (bytes: Uint8Array) => void, onEnd: () => void):
       // It has gone.
     }
     if (stdout.isTTY) stdout.write(USUAL)
-    process.off("exit", restore)
+    process.off("exit", restore).off("SIGQUIT", quit)
   }
-  process.on("exit", restore)
+  process.on("exit", restore).on("SIGQUIT", quit)
   stdin.setRawMode(true)
   stdin.on("data", onKeys).on("end", onEnd).on("error", onEnd)
   stdin.resume()
   return { [Symbol.dispose]: restore }
+}
+
+/** As that would end this process, but by its own end. */
+function quit(): void {
+  process.exit(128 + constants.signals.SIGQUIT)
 }
