@@ -4,6 +4,8 @@ import { DISK_TYPE, VARIABLES_TYPE } from "../artifact/machine/manifest.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
 import { openLayout } from "../content/layout/store.ts"
+import { parseLinks } from "../content/manifest.ts"
+import { fetchAll } from "../content/read.ts"
 import { withCompact } from "../disk/compact.ts"
 import type { OpenImage } from "./open.ts"
 
@@ -43,6 +45,9 @@ export async function commitMachine(
   const created = new Date().toISOString()
   const additions = { added, disks: further, created, ...(variables && { variables }) }
   const { descriptor } = await writeFurther(store, opened.machine, additions, call)
+  // Of nobody else could it be had again, as the image that its lower layers were pulled of.
+  const made = await fetchAll(store, descriptor, undefined, call)
+  await store.settle(parseLinks(made, descriptor.digest).children, call)
   await store.lease(lease, false).add(descriptor)
   const size = [...added, ...[...further.values()].flat(), ...(variables ? [variables] : [])].reduce(
     (sum, layer) => sum + layer.size,

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readdirSync, statSync } from "node:fs"
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { qemuImg, refusal } from "@ovms/testkit/disks.ts"
@@ -8,6 +8,7 @@ import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { readArtifact } from "../artifact/machine/read.ts"
+import { hexOf } from "../content/digest.ts"
 import { collectGarbage } from "../content/layout/gc.ts"
 import { openLayout } from "../content/layout/store.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
@@ -74,11 +75,16 @@ describe.skipIf(guestMissing !== "")(`a commit ${guestMissing}`, () => {
     await runtime.startAgain(id)
     await ticking(id)
     await stopped(id)
+    // As what was pulled is, of which nobody knows that it is on the disk.
+    const stamps = join(store(), "ovm/verified")
+    for (const stamp of await readdir(stamps)) await rm(join(stamps, stamp))
     const made = await runtime.commit(id, { name: MADE })
     expect(made.reference).toBe(MADE)
     await using layout = await openLayout(store())
     const base = await layout.resolve(IMAGE)
     const artifact = await readArtifact(layout, await layout.resolve(MADE))
+    for (const { digest } of [artifact.descriptor, artifact.oci.config, ...artifact.oci.layers])
+      expect(await readFile(join(stamps, hexOf(digest)), "utf8")).toEndWith(" synced\n")
     expect<string>(artifact.descriptor.digest).toBe(made.digest)
     expect(artifact.layers).toHaveLength(2)
     expect(artifact.oci.annotations?.["org.opencontainers.image.base.digest"]).toBe(base.digest)

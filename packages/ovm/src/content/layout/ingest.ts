@@ -6,7 +6,7 @@ import { batches } from "../../files/batch.ts"
 import { readChunks } from "../../files/chunks.ts"
 import { ifPresent } from "../../files/present.ts"
 import { openRegular } from "../../files/regular.ts"
-import { syncDirectory, synced } from "../../files/sync.ts"
+import { syncDirectory, synced, syncFile } from "../../files/sync.ts"
 import { writing } from "../../files/writing.ts"
 import { flock, shareBlocks } from "../../host/libc.ts"
 import { lock } from "../../host/lock.ts"
@@ -127,6 +127,18 @@ export class Ingest implements AsyncDisposable {
     await ifPresent(unlink(this.path))
     await this.handle.close()
   }
+}
+
+/** Brings blobs that are here, and verified, to the disk: what was pulled may not be there yet. */
+export async function settleBlobs({ files, stamps }: Intake, digests: readonly Digest[]): Promise<void> {
+  const late = digests.flatMap((digest) => {
+    const path = files.blob(digest)
+    const stat = statSync(path, { bigint: true })
+    return stamps.isSynced(digest, stat) ? [] : [{ digest, path, stat }]
+  })
+  for (const { path } of late) await syncFile(path)
+  if (late.length > 0) await syncDirectory(files.blobs)
+  for (const { digest, stat } of late) await stamps.put(digest, stat, true)
 }
 
 /** Makes a file, which must have been verified, the blob `digest`. */

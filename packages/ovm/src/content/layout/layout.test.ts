@@ -196,6 +196,8 @@ test("a durable blob is trusted after a boot, one that was only pulled is not", 
     expect(await stampOf(false, "pulled")).toEndWith(
       ` ${(await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim()}\n`,
     )
+    // What was pulled, and is packed by now.
+    expect(await stampOf(true, "pulled")).toEndWith(" synced\n")
   }))
 
 test("what comes is taken in by one call, once, and nothing of it stays where it breaks off", () =>

@@ -13,6 +13,8 @@ import { type Digest, hexOf } from "../digest.ts"
  */
 export interface Stamps {
   has(digest: Digest, stat: BigIntStats): Promise<boolean>
+  /** Whether it is known to survive a crash of the host. */
+  isSynced(digest: Digest, stat: BigIntStats): boolean
   put(digest: Digest, stat: BigIntStats, durable: boolean): Promise<void>
 }
 
@@ -27,6 +29,10 @@ export class FileStamps implements Stamps {
   async has(digest: Digest, stat: BigIntStats): Promise<boolean> {
     const found = textIfPresent(this.#path(digest))
     return found === text(stat, "synced") || found === text(stat, bootId())
+  }
+
+  isSynced(digest: Digest, stat: BigIntStats): boolean {
+    return textIfPresent(this.#path(digest)) === text(stat, "synced")
   }
 
   async put(digest: Digest, stat: BigIntStats, durable: boolean): Promise<void> {
@@ -45,6 +51,10 @@ export class MemoryStamps implements Stamps {
 
   async has(digest: Digest, stat: BigIntStats): Promise<boolean> {
     return this.#known.get(digest) === text(stat, bootId())
+  }
+
+  isSynced(): boolean {
+    return false
   }
 
   async put(digest: Digest, stat: BigIntStats): Promise<void> {

@@ -21,7 +21,7 @@ import type {
 import { abortable, digestMismatch, sizeMismatch, verifiedContent } from "../verify.ts"
 import { hashFile, missing } from "./blobs.ts"
 import { LayoutFiles } from "./files.ts"
-import { Ingest, type Intake } from "./ingest.ts"
+import { Ingest, type Intake, settleBlobs } from "./ingest.ts"
 import { type LongLease, NamedLease, namedLeases, SessionLease } from "./leases.ts"
 import { EMPTY_INDEX, type Index, readIndex, withName, withoutName, withRoot, writeIndex } from "./names.ts"
 import { PartialBlob } from "./partial.ts"
@@ -122,9 +122,31 @@ export class LayoutStore
     return guarded(() => this.#session.add(...targets))
   }
 
+  /**
+   * Has what is here survive a crash of the host, as what this stores itself does if it is durable: it may have been
+   * pulled. Throws OVM_CONTENT_MISSING.
+   */
+  settle(targets: readonly Descriptor[], call: Call = {}): Promise<void> {
+    return guarded(async () => {
+      for (const target of targets)
+        if (!(await this.exists(target, call))) throw missing(target.digest, this.root)
+      await settleBlobs(
+        this.#into,
+        targets.map(({ digest }) => digest),
+      )
+    })
+  }
+
+  /** Whether it is there, and stored as this stores. */
+  async #has(target: Descriptor, call: Call): Promise<boolean> {
+    if (!(await this.exists(target, call))) return false
+    if (this.durable) await settleBlobs(this.#into, [target.digest])
+    return true
+  }
+
   push(expected: Descriptor, content: Bytes, call: Call = {}): Promise<void> {
     return guarded(async () => {
-      if (await this.exists(expected, call)) return
+      if (await this.#has(expected, call)) return
       await using ingest = await Ingest.begin(this.#into)
       await ingest.write(verifiedContent(abortable(content, call), expected))
       await ingest.commit(expected.digest)
@@ -134,7 +156,7 @@ export class LayoutStore
   /** Stores a copy of the file `path`, which must hold exactly `expected`, as `push` does. */
   pushFile(expected: Descriptor, path: string, call: Call = {}): Promise<void> {
     return guarded(async () => {
-      if (await this.exists(expected, call)) return
+      if (await this.#has(expected, call)) return
       await using ingest = await Ingest.begin(this.#into)
       const { digest, size } = await ingest.copyOf(path, call)
       if (size !== expected.size) throw sizeMismatch(expected, `${size}`, path)
@@ -159,11 +181,11 @@ export class LayoutStore
       const { size } = await stat(path)
       if (await this.blobs.anyOf(size)) {
         const found = { mediaType, digest: await hashFile(path, call), size }
-        if (await this.exists(found, call)) return found
+        if (await this.#has(found, call)) return found
       }
       await using ingest = await Ingest.begin(this.#into)
       const copied = { mediaType, ...(await ingest.copyOf(path, call)) }
-      if (!(await this.exists(copied, call))) await ingest.commit(copied.digest)
+      if (!(await this.#has(copied, call))) await ingest.commit(copied.digest)
       return copied
     })
   }
@@ -174,7 +196,7 @@ export class LayoutStore
     if (!given) return undefined
     await using ingest = given
     const taken = { mediaType, digest, size: ingest.size }
-    if (!(await this.exists(taken))) await ingest.commit(digest)
+    if (!(await this.#has(taken, {}))) await ingest.commit(digest)
     return taken
   }
 
@@ -183,7 +205,7 @@ export class LayoutStore
     return guarded(async () => {
       await using ingest = await Ingest.begin(this.#into)
       const taken = { mediaType, ...(await ingest.take(content)) }
-      if (!(await this.exists(taken, call))) await ingest.commit(taken.digest)
+      if (!(await this.#has(taken, call))) await ingest.commit(taken.digest)
       return taken
     })
   }
