@@ -1,4 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
+import { connect } from "node:net"
 import { describeBytes, manifestOver, text } from "../content/store.testing.ts"
 import { expectError, pushBlob, pushManifest, putManifest, putTyped, startTest } from "./registry.testing.ts"
 
@@ -50,6 +51,32 @@ describe("a manifest", () => {
       headers: { "Content-Type": OCI },
     })
     await expectError(unsized, 413, "SIZE_INVALID")
+  })
+
+  test("of more is not read once that is answered", async () => {
+    await using registry = await startTest()
+    const [hostname = "", port] = registry.host.split(":")
+    const head = `PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: x\r\nContent-Type: ${OCI}\r\n`
+    for (const body of ["Content-Length: 1000000000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"]) {
+      const socket = connect(Number(port), hostname)
+      const closed = new Promise((resolve) => socket.once("close", resolve))
+      let answer = ""
+      socket.on("data", (chunk) => {
+        answer += chunk
+      })
+      socket.on("error", () => {})
+      socket.write(head + body)
+      const more = () => {
+        while (!socket.destroyed && socket.write(`40000\r\n${"x".repeat(1 << 18)}\r\n`));
+      }
+      socket.on("drain", more)
+      more()
+      // It would go on for ever.
+      await closed
+      expect(answer).toStartWith("HTTP/1.1 413 ")
+      expect(answer).toMatch(/^Connection: close/im)
+    }
+    expect(registry.errors).toEqual([])
   })
 
   test("must have the digest that it is pushed by", async () => {

@@ -71,14 +71,15 @@ export function answerTo(thrown: unknown, log: (error: OvmError) => void): Respo
   const error = toOvmError(thrown)
   const [status, code, message] = STORAGE[error.code] ?? [500, "OVM_INTERNAL", "the registry failed"]
   if (status >= 500) log(error)
-  return errorAnswer(status, code, message, { headers: HEADERS[status] ?? {} })
+  return errorAnswer(status, code, message, {})
 }
 
 function errorAnswer(status: number, code: string, message: string, options: RefusalOptions): Response {
-  const { detail, headers } = options
+  const { detail } = options
+  const headers = { ...HEADERS[status], ...options.headers }
   return Response.json(
     { errors: [{ code, message, ...(detail !== undefined && { detail }) }] },
-    { status, ...(headers && { headers }) },
+    { status, headers },
   )
 }
 
