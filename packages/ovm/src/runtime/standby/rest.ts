@@ -10,9 +10,10 @@ import { refuseSuspended } from "../suspended.ts"
 /**
  * Puts a machine aside (OVMS-STA-061): its guest stands still, RAM and device state come into files, that is written
  * down, and only then its process is ended. Until it is written down the guest goes on after any failure, also of this
- * process. Throws what takeInstant throws, and OVM_STATE_CONFLICT where somebody has talked to it meanwhile.
+ * process. Throws what takeInstant throws, and OVM_STATE_CONFLICT where somebody has talked to it meanwhile, also by a
+ * port, as `connected` says: what carries that connection would end with the process.
  */
-export async function putAside(instance: Instance): Promise<void> {
+export async function putAside(instance: Instance, connected: () => Promise<boolean>): Promise<void> {
   const { directory, removed } = instance
   const began = performance.now()
   const found = takable(instance)
@@ -25,6 +26,7 @@ export async function putAside(instance: Instance): Promise<void> {
     const { parts } = await takeInstant(instance, found, { ram, state, last: true }, call)
     for (const path of [ram, state]) await syncFile(path)
     await syncDirectory(directory)
+    if (await connected()) instance.talkedAt = performance.now()
     assertIdle(instance, began)
     const { origin, boot, generationId } = parts
     await instance.rest({

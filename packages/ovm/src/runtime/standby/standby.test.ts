@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { closeSync, openSync, writeSync } from "node:fs"
+import { closeSync, existsSync, openSync, writeSync } from "node:fs"
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -140,6 +140,22 @@ describe.skipIf(guestMissing !== "")(`standby ${guestMissing}`, () => {
     await becomes(id, ({ state }) => state === "running")
     knock.end()
     await ticksOn(id)
+  })
+
+  test("whoever connects while it is put aside keeps it from that (OVMS-STA-073)", async () => {
+    const id = await start({ network: { ports: [{ guest: 80 }] } })
+    const [port] = (await becomes(id, ({ state }) => state === "running")).network?.ports ?? []
+    const held = join(root, "instances", id, "snapshot.held")
+    while (!existsSync(held)) await Bun.sleep(1)
+    const knock = await Bun.connect({
+      hostname: "127.0.0.1",
+      port: port?.host ?? 0,
+      socket: { data: () => {}, error: () => {} },
+    })
+    while (existsSync(held)) await Bun.sleep(1)
+    expect(await vmmsBelow(root)).toHaveLength(1)
+    await ticksOn(id)
+    knock.terminate()
   })
 
   test("it is stopped, started again and committed like one that stands still (OVMS-STA-066)", async () => {

@@ -118,12 +118,8 @@ export class Standbys {
     const connected = await connectedPorts()
     for (const instance of watched) {
       const { info, agent, id, talkers } = instance
-      const ports = info.network?.ports ?? []
       const talks =
-        talkers > 0 ||
-        agent?.busy ||
-        this.options.attached(id) ||
-        ports.some(({ host }) => connected.has(host))
+        talkers > 0 || agent?.busy || this.options.attached(id) || isConnected(instance, connected)
       if (talks) instance.talkedAt = performance.now()
       else if (performance.now() - instance.talkedAt >= (info.standby_after ?? 0)) void this.#rest(instance)
     }
@@ -132,7 +128,7 @@ export class Standbys {
   async #rest(instance: Instance): Promise<void> {
     const { told } = this.options
     try {
-      await putAside(instance)
+      await putAside(instance, async () => isConnected(instance, await connectedPorts()))
       if (!this.#waking.has(instance.id)) await this.#hang(instance)
       told("paused", instance, { reason: "standby" })
     } catch (thrown) {
@@ -143,6 +139,10 @@ export class Standbys {
       if (error.code === "OVM_UNSUPPORTED") warn(instance, error)
     }
   }
+}
+
+function isConnected({ info }: Instance, connected: ReadonlySet<number>): boolean {
+  return (info.network?.ports ?? []).some(({ host }) => connected.has(host))
 }
 
 function mayRest({ info, state, machine, silence, snapshotting, removing }: Instance): boolean {
