@@ -47,7 +47,9 @@ export function followParts(instance: Instance, machine: Machine, log: Log, sign
       .catch(() => {})
   if (instance.keeperWatched) return
   instance.keeperWatched = true
+  // One that was put aside meanwhile has another keeper once it is back.
+  const { pid } = machine.record
   losesKeeper(machine.record, signal)
-    .then((is) => is && lost("keeper"))
+    .then((is) => is && instance.record?.pid === pid && lost("keeper"))
     .catch(() => {})
 }

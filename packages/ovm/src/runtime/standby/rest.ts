@@ -34,6 +34,8 @@ export async function putAside(instance: Instance, connected: () => Promise<bool
       ...(boot && { boot }),
       ...(generationId !== undefined && { generationId }),
     })
+    // What it comes back with is made anew.
+    instance.degraded.clear()
     await letGoOn(instance, false)
     await endStray(directory)
   } finally {

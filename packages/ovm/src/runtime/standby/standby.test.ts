@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
-import { vmmsBelow } from "@ovms/testkit/processes.ts"
+import { pidsIn, vmmsBelow } from "@ovms/testkit/processes.ts"
 import { mountMissing, withTmpfs } from "@ovms/testkit/tmpfs.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { availableVmms } from "../../vmm/available.ts"
@@ -122,6 +122,17 @@ describe.skipIf(guestMissing !== "")(`standby ${guestMissing}`, () => {
       runtime.snapshot({ instance_id: id, tag: "s" }),
     ])
     expect(await vmmsBelow(root)).toHaveLength(1)
+    await ticksOn(id)
+  })
+
+  test("what of it was killed before is there again once it is back (OVMS-STA-037)", async () => {
+    const id = await start({ standbyAfter: 4 * SOON })
+    await becomes(id, ({ state }) => state === "running")
+    for (const keeper of pidsIn(join(root, "instances", id), "ovm-keeper")) process.kill(keeper, "SIGKILL")
+    await becomes(id, ({ degraded }) => degraded?.join() === "keeper")
+    await restsIn(id)
+    await runtime.resume(id)
+    expect((await runtime.status(id)).degraded).toBeUndefined()
     await ticksOn(id)
   })
 
