@@ -223,6 +223,17 @@ describe.skipIf(Boolean(skip))("several machines from a file", () => {
     expect(actions(await up())).toEqual({ db: "kept", migrate: "made", web: "made" })
   })
 
+  test("two at once make one project of it, and remove it once", async () => {
+    await write(SHOP)
+    const both = async (...words: string[]) =>
+      await Promise.all([words, words].map(async (words) => (await box.ovm(words)).status))
+    expect(await both("up", "-d")).toEqual([0, 0])
+    const names = (await box.instances("--all")).map(({ name }) => name)
+    expect(names.sort()).toEqual(["shop-db", "shop-migrate", "shop-web"])
+    expect(await both("down", "--volumes")).toEqual([0, 0])
+    expect(await box.instances("--all")).toEqual([])
+  })
+
   test("a daemon that is killed in the middle is no loss", async () => {
     await write(SHOP.replace("TICK 3", "TICK 60"))
     const child = box.begin(["up", "-d"])

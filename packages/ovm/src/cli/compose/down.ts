@@ -1,4 +1,5 @@
 import { inOrder } from "../../compose/order.ts"
+import { OvmError } from "../../errors.ts"
 import type { Runtime } from "../../runtime/interfaces.ts"
 import { hasEnded } from "../../runtime/states.ts"
 import { stopped } from "../stop.ts"
@@ -39,6 +40,8 @@ export async function bringDown(
       }
       return true
     } catch (thrown) {
+      // Somebody else was first.
+      if (thrown instanceof OvmError && thrown.code === "OVM_INSTANCE_UNKNOWN") return true
       failures.set(machine, ofMachine(thrown, { machine, id: info.instance_id }))
       return false
     }

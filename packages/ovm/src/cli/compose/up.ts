@@ -8,7 +8,7 @@ import { isRestarting, waitFor } from "../instances.ts"
 import { launchAgain, upOf } from "../launch.ts"
 import { stopped } from "../stop.ts"
 import { untilHealthy } from "./health.ts"
-import type { Member } from "./labels.ts"
+import { LABELS, type Member } from "./labels.ts"
 import { ofMachine } from "./of-machine.ts"
 import { type Action, actionFor } from "./plan.ts"
 import type { Tell } from "./report.ts"
@@ -114,10 +114,11 @@ export async function bringUp(
 
 async function carryOut(
   runtime: Runtime,
-  { machine, request }: WantedMachine,
+  one: WantedMachine,
   action: Action,
   { tell, ...call }: Call & { readonly tell: Tell },
 ): Promise<InstanceInfo> {
+  const { machine } = one
   const status = async (id: string) => {
     try {
       await upOf(runtime, id, call)
@@ -126,7 +127,7 @@ async function carryOut(
       throw ofMachine(thrown, { machine, id })
     }
   }
-  if (action.kind === "make") return await status((await runtime.start(request, call)).instance_id)
+  if (action.kind === "make") return await status(await made(runtime, one, call))
   const { found } = action
   const { instance_id: id } = found
   if (action.kind === "keep") {
@@ -140,7 +141,22 @@ async function carryOut(
   tell(machine, "is defined otherwise now: it is made anew, with a new disk; its volumes are kept")
   if (!hasEnded(found.state)) await stopped(runtime, found, undefined)
   await runtime.remove(id, { force: true, ...call })
-  return await status((await runtime.start(request, call)).instance_id)
+  return await status(await made(runtime, one, call))
+}
+
+/** Starts it, and gives its id: that of another `ovm up` of the same file, where that was first. */
+async function made(runtime: Runtime, { request }: WantedMachine, call: Call): Promise<string> {
+  const { labels = {} } = request.overrides ?? {}
+  const own = [LABELS.project, LABELS.machine, LABELS.definition]
+  try {
+    return (await runtime.start(request, call)).instance_id
+  } catch (thrown) {
+    // Its name, a volume or a port is in use then.
+    const all = thrown instanceof OvmError ? await runtime.list(call) : []
+    const other = all.find((info) => own.every((label) => info.labels?.[label] === labels[label]))
+    if (!other) throw thrown
+    return other.instance_id
+  }
 }
 
 /** Waits for the end of a machine. Throws if that was none that its guest had chosen. */

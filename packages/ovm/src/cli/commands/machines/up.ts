@@ -113,12 +113,25 @@ async function start(project: Project, order: readonly string[], options: StartO
   const joined = new Set(wanted.flatMap(({ request }) => request.overrides?.network?.name ?? []))
   const volumes = await missingVolumes(project, used, runtime)
   for (const network of await missingNetworks(project, joined, runtime))
-    await runtime.createNetwork(network, { signal })
-  for (const volume of volumes) await runtime.createVolume(volume, { signal })
+    await runtime
+      .createNetwork(network, { signal })
+      .catch(madeByOther(() => missingNetworks(project, joined, runtime)))
+  for (const volume of volumes)
+    await runtime
+      .createVolume(volume, { signal })
+      .catch(madeByOther(() => missingVolumes(project, used, runtime)))
   await orphans(runtime, project, members, options)
   const outcomes = await bringUp(runtime, wanted, { members, tell, signal, ...(wait && { wait }) })
   signal.throwIfAborted()
   return { runtime, outcomes }
+}
+
+/** Another `ovm up` was first: what it has made is looked at as what was there before. */
+function madeByOther(look: () => Promise<unknown>): (thrown: unknown) => Promise<void> {
+  return async (thrown) => {
+    if (!(thrown instanceof OvmError && thrown.code === "OVM_NAME_IN_USE")) throw thrown
+    await look()
+  }
 }
 
 async function orphans(
