@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { closeSync, openSync, readdirSync, rmSync, writeSync } from "node:fs"
-import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
@@ -167,6 +167,23 @@ describe.skipIf(missing !== "")(`on a full disk ${missing}`, () => {
     fill()
     expect(await runtime.warm({ manifest: "long:s", slots: 0 })).toMatchObject({ slots: 0, ready: 0 })
     expect(await vmmsBelow(root)).toHaveLength(1)
+  })
+
+  onTmpfs("a sandbox whose guest cannot write ends with that [OVMS-API-533]", async () => {
+    const disk = join(outside, "disk.raw")
+    await writeFile(disk, Buffer.alloc(1 << 20))
+    await packGuest(join(root, "store"), "writes:1", "tick_ms=20 hlt=1 log=8", {
+      diskLayers: [{ path: disk, format: "raw" }],
+    })
+    // Its agent would be waited for longer than the test takes.
+    const request = { manifest: "writes:1", command: ["true"], wait_ms: 600_000 }
+    const ended = refusal(runtime.sandbox(request))
+    for (let state = ""; state !== "running"; await Bun.sleep(10))
+      state = (await runtime.list()).at(0)?.state ?? ""
+    fill()
+    const { code, message } = await ended
+    expect([code, message]).toEqual(["OVM_NO_SPACE", expect.stringContaining("the guest")])
+    expect(await runtime.list()).toEqual([])
   })
 
   onTmpfs("a machine that cannot be written down is not started, and none is left running", async () => {

@@ -9,6 +9,7 @@ import { KeptOutput } from "../kept-output.ts"
 import { asPieces } from "../pieces.ts"
 import type { Starts } from "../start.ts"
 import { filesIn, filesOut } from "./files.ts"
+import { Standstill } from "./standstill.ts"
 import { goesOnFromName, originOf, sandboxStart } from "./start.ts"
 import { Stopwatch } from "./stopwatch.ts"
 import { within } from "./within.ts"
@@ -87,6 +88,7 @@ export class Sandboxes {
     const end = this.#endOf(id, used)
     if (stop.aborted) void end()
     stop.addEventListener("abort", end, { once: true })
+    const still = instance && new Standstill(instance, end)
     try {
       if (!instance) throw new OvmError("OVM_INTERNAL", `there is no instance ${id}`)
       watch.lap("start")
@@ -96,9 +98,11 @@ export class Sandboxes {
       return { ...done, started_from: originOf(instance), timings_ms: watch.times() }
     } catch (thrown) {
       if (stop.aborted) throw new OvmError("OVM_INTERRUPTED", "the command was given up", { cause: thrown })
+      if (still?.error) throw still.error
       const { code, message } = instance?.info.error ?? {}
       throw code && message !== undefined ? new OvmError(code, message, { cause: thrown }) : thrown
     } finally {
+      still?.over()
       stop.removeEventListener("abort", end)
       await end()
     }
