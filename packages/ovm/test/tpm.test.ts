@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
+import { textIfPresent } from "../src/files/present.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // The bare-metal guest asks its TPM who made it, and how often it was started since it is there.
@@ -53,6 +54,14 @@ test.skipIf(Boolean(skip))(
     await host.ok(["commit", "one", "-t", "tpm:2"])
     await host.ok(["run", "-d", "--name", "two", "tpm:2"])
     expect(await resets(host, "two")).toBe(first)
+    // One that was stopped does not see its VMM end, and would be in the way of the next life (OVMS-API-531).
+    const [two] = await host.instances()
+    const stopped = Number(readFileSync(join(host.home, "instances", two.instance_id, "tpm/pid"), "latin1"))
+    process.kill(stopped, "SIGSTOP")
+    expect(await host.json(["stop", "--time", "0", "two"])).toMatchObject({ status: "stopped" })
+    expect(textIfPresent(`/proc/${stopped}/cmdline`) ?? "").toBe("")
+    await host.ok(["start", "two"])
+    expect(await resets(host, "two")).toBe(first + 1)
     await host.ok(["rm", "--force", "two"])
   },
 )

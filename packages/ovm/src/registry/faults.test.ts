@@ -166,11 +166,13 @@ describe.skipIf(registryMissing !== undefined)("a registry with faults", () => {
   test("a layer that stops coming", async () => {
     const fault: Fault = async (passing) =>
       isLayer(passing) ? stalled(await passing.forward(), 9) : undefined
-    await pull(fault, "OVM_REGISTRY_TIMEOUT")
+    const { message } = await pull(fault, "OVM_REGISTRY_TIMEOUT")
+    expect(message).toContain(describeBytes(text(LAYER)).digest)
   })
   test("an answer that never begins", async () => {
     const fault: Fault = (passing) => (isLayer(passing) ? new Promise<Response>(() => {}) : undefined)
-    await pull(fault, "OVM_REGISTRY_TIMEOUT")
+    const { message } = await pull(fault, "OVM_REGISTRY_TIMEOUT")
+    expect(message).toContain(describeBytes(text(LAYER)).digest)
   })
 
   test("a manifest that is not the one of its digest", async () => {

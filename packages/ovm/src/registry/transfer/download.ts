@@ -2,7 +2,7 @@ import type { Descriptor } from "../../content/descriptor.ts"
 import type { Bytes } from "../../content/interfaces.ts"
 import { bytesOf } from "../../content/read.ts"
 import { sizeMismatch, verifiedContent } from "../../content/verify.ts"
-import { OvmError } from "../../errors.ts"
+import { OvmError, ofRegistry } from "../../errors.ts"
 import type { Extent } from "../../files/extents.ts"
 import { type Answer, discard, readBody } from "../http/http.ts"
 import { Pauses, Transient } from "../http/retry.ts"
@@ -24,7 +24,8 @@ export async function download(
   request: RegistryRequest,
   target: Descriptor,
 ): Promise<Bytes> {
-  const first = await checkedLength(transport, request, target, await transport.send(request))
+  const begin = async () => checkedLength(transport, request, target, await transport.send(request))
+  const first = await begin().catch((thrown) => naming(target, thrown))
   const content = persistent(transport, request, target, first)
   const checked = verifiedContent(content, target, `${transport.host}'s copy`)
   if (!transport.hasMirrors || target.size > COLLECTED) return blaming(transport, target, checked)
@@ -38,13 +39,20 @@ export async function download(
 }
 
 /** Has a mirror that sent something else remembered as one that does. */
-async function* blaming(transport: Transport, { digest }: Descriptor, content: Bytes): Bytes {
+async function* blaming(transport: Transport, target: Descriptor, content: Bytes): Bytes {
   try {
     yield* content
   } catch (error) {
-    if (isMismatch(error)) transport.blame(digest)
-    throw error
+    if (isMismatch(error)) transport.blame(target.digest)
+    naming(target, error)
   }
+}
+
+/** Throws a registry's trouble with one of many blobs saying with which. */
+function naming({ digest }: Descriptor, thrown: unknown): never {
+  if (!ofRegistry(thrown) || thrown.message.includes(digest)) throw thrown
+  const { code, message, detail, hint } = thrown
+  throw new OvmError(code, `${message} (${digest})`, { cause: thrown, detail, ...(hint && { hint }) })
 }
 
 function isMismatch(error: unknown): boolean {
@@ -60,6 +68,14 @@ export async function downloadInto(
   transport: Transport,
   filling: Filling,
   onBytes: (done: number) => void = () => {},
+): Promise<void> {
+  await filled(transport, filling, onBytes).catch((thrown) => naming(filling.target, thrown))
+}
+
+async function filled(
+  transport: Transport,
+  filling: Filling,
+  onBytes: (done: number) => void,
 ): Promise<void> {
   const { target, request, into } = filling
   let done = target.size - sizeOf(into.missing())

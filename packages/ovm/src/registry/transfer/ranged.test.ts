@@ -90,7 +90,8 @@ describe.skipIf(registryMissing !== undefined).each(WAYS)("a large blob $way", (
         return expectWhole(root)
       }
       const error = await failure(pull(root, registry.host), code)
-      expect(error.message).toContain(code === "OVM_REGISTRY_TIMEOUT" ? registry.host : blob.digest)
+      expect(error.message).toContain(blob.digest)
+      if (code === "OVM_REGISTRY_TIMEOUT") expect(error.message).toContain(registry.host)
       expect(await readdir(join(root, "blobs/sha256"))).toEqual([])
     })
     return rangesIn(registry)
