@@ -1,6 +1,7 @@
 import type { Check } from "./check.ts"
 import { adapterDiskPlans } from "./checks/adapter/disk.ts"
 import { adapterEndPlans } from "./checks/adapter/ends-early.ts"
+import { adapterFramesPlans } from "./checks/adapter/frames.ts"
 import { adapterHonoursPlans } from "./checks/adapter/honours.ts"
 import { adapterLifePlans } from "./checks/adapter/life.ts"
 import { linePlans } from "./checks/adapter/lines.ts"
@@ -208,6 +209,7 @@ export async function loadSuite(): Promise<Suite> {
       ...adapterLifePlans,
       ...adapterDiskPlans,
       ...adapterHonoursPlans,
+      ...adapterFramesPlans,
       ...adapterEndPlans,
     ].map(onAdapter),
     agent: [...agentProgramPlans, ...agentSurroundingPlans, ...agentFilePlans],

@@ -37,6 +37,8 @@ const planned = (more: object) => (line: Line) =>
 const REQUESTS: Readonly<Record<string, (line: Line) => Line>> = {
   "leaves volumes away": planned({ volumes: [] }),
   "leaves an initrd away": planned({ initrd: undefined }),
+  "has one processor": (line) => planned({ resources: { ...line.plan?.resources, vcpus: 1 } })(line),
+  "connects no interface": planned({ network: { mac: "52:54:00:12:34:56" } }),
   "has an interface of its own": planned({ network: { mac: "52:54:00:00:00:01" } }),
   "has an ID of its own": planned({ generationId: "00000000-0000-0000-0000-000000000001" }),
 }

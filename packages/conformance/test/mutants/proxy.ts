@@ -117,6 +117,9 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "gives other memory": inStart((body) => {
     if (body.overrides?.memory) body.overrides.memory = 48 << 20
   }),
+  "gives one processor": inStart((body) => {
+    if (body.overrides?.vcpus) body.overrides.vcpus = 1
+  }),
   "says paused and does nothing": onPath("POST", /\/pause$/, reply(200, { status: "paused" })),
   "deletes what runs": {
     ask: (asked) => {

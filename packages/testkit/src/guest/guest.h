@@ -10,6 +10,12 @@ void puts(const char *s);
 void dec(u64 v);
 const char *find(const char *s, const char *k);
 u64 num(const char *s, u64 d);
+/* Where the text `k` begins in `n` bytes at `p`, or 0. */
+const u8 *memfind(const u8 *p, u64 n, const char *k);
+/* The table of ACPI with that signature after the table `last`, or the first one; 0 if there is none. */
+const u8 *acpi_table(u32 signature, const u8 *last);
+/* What the command line asks of processors. */
+void cpus(const char *cmd);
 /* What the command line asks of the first disk. */
 void disk(const char *cmd);
 /* What the command line asks of the files of the host. */

@@ -1,6 +1,6 @@
 #include "guest.h"
 /* ACPI's fixed registers, where SeaBIOS puts them on q35 */
-enum { PM1_STATUS = 0x600, PM1_ENABLE = 0x602, PM1_CONTROL = 0x604, POWER_BUTTON = 0x100, SLEEP_S5 = 0x2000, SLEEP_S3 = 0x2400, PVPANIC = 0x505, RESULT = 0x501 };
+enum { PM1_STATUS = 0x600, PM1_ENABLE = 0x602, PM1_CONTROL = 0x604, POWER_BUTTON = 0x100, SLEEP_S5 = 0x2000, SLEEP_S3 = 0x2400, PVPANIC = 0x505, RESULT = 0x501, SSDT = 0x54445353, FADT = 0x50434146 };
 extern volatile u64 boot_info, boot_kind, jiffies;
 extern char irq0_stub[], irq_ignore[];
 struct start_info { u32 magic, version, flags, nr_modules; u64 modlist, cmdline, rsdp, memmap; u32 memmap_n, pad; };
@@ -40,21 +40,12 @@ static int idles(const char *cmd, u64 ms) {
  * QEMU has an SSDT with a dword VGIA, and they are 40 bytes behind that (QEMU: docs/specs/vmgenid).
  */
 static u64 aml_int(const u8 **p) { u8 o = *(*p)++; u64 v = 0; int n = o == 0x0a ? 1 : o == 0x0b ? 2 : o == 0x0c ? 4 : o == 0x0e ? 8 : 0; if (!n) return o == 1; for (int i = 0; i < n; i++) v |= (u64) * (*p)++ << (8 * i); return v; }
-static const u8 *memfind(const u8 *p, u64 n, const char *k) { for (; n; n--, p++) { u64 i = 0; while (k[i] && i < n && p[i] == (u8)k[i]) i++; if (!k[i]) return p; } return 0; }
 static volatile u64 *vmgenid(void) {
     if (!has_ports()) return 0;
-    const u8 *r = memfind((u8 *)0xe0000, 0x20000, "RSD PTR "), *x, *d = 0, *e;
-    if (!r) return 0;
-    if (r[15] < 2) {
-        x = (u8 *)(u64) * (u32 *)(r + 16);
-        for (u32 i = 36; i < *(u32 *)(x + 4); i += 4) {
-            const u8 *t = (u8 *)(u64) * (u32 *)(x + i);
-            if (*(u32 *)t == 0x54445353 && (e = memfind(t, *(u32 *)(t + 4), "VGIA")) && e[4] == 0x0c) return (u64 *)((u64) * (u32 *)(e + 5) + 40);
-        }
-        return 0;
-    }
-    x = (u8 *) * (u64 *)(r + 24);
-    for (u32 i = 36; i < *(u32 *)(x + 4); i += 8) { const u8 *t = (u8 *) * (u64 *)(x + i); if (*(u32 *)t == 0x50434146) d = (u8 *) * (u64 *)(t + 140); }
+    const u8 *d = 0, *e;
+    while ((d = acpi_table(SSDT, d))) if ((e = memfind(d, *(u32 *)(d + 4), "VGIA")) && e[4] == 0x0c) return (u64 *)((u64) * (u32 *)(e + 5) + 40);
+    if (!(d = acpi_table(FADT, 0)) || *(u32 *)(d + 4) < 148) return 0;
+    d = (u8 *) * (u64 *)(d + 140);   /* its DSDT, of revision 2 on */
     if (!d || !(e = memfind(d, *(u32 *)(d + 4), "VM_Gen_Counter")) || !(e = memfind(e, 128, "ADDR")) || e[4] != 0x12) return 0;
     e += 7; u64 lo = aml_int(&e), hi = aml_int(&e); return (u64 *)(lo | hi << 32);
 }
@@ -84,6 +75,7 @@ void main(void) {
     puts(" head="); for (u64 i = 0; i < irdsz && i < 16; i++) hex(((u8 *)ird)[i], 2); puts("\r\n");
     disk(cmd);
     memory(cmd);
+    cpus(cmd);
     fw_cfg(cmd);
     shared(cmd);
     serial(cmd);

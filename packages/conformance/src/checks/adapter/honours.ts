@@ -3,6 +3,7 @@ import { constants } from "node:fs"
 import { mkdir, open, readFile, writeFile } from "node:fs/promises"
 import { connect } from "node:net"
 import { basename, dirname, join } from "node:path"
+import { GUEST_MEMORY } from "../../artifact/guest.ts"
 import { emptyOverlay } from "../../artifact/qcow2.ts"
 import { type CheckCall, fail, must, skip } from "../../check.ts"
 import { honoured, planOf, Vmm } from "./machine.ts"
@@ -107,9 +108,41 @@ async function inOrder(scene: AdapterScene): Promise<void> {
   )
 }
 
+/** Its disk is of one layer, and there is nothing that the guest could write to. */
+async function readsAlone(scene: AdapterScene): Promise<void> {
+  const path = await raw(scene, "read-only", MIB)
+  const disk = { layers: [{ path, format: "raw" }], size: MIB, ephemeral: false }
+  await boots(scene, "write=7", { disk }, [/DISK sectors=2048\r?\n/, /WROTE 7 error/])
+  must(
+    (await readFile(path)).every((byte) => byte === 0),
+    "the guest wrote to a layer that has no overlay",
+  )
+}
+
 /** What a plan asks for, which the guest finds unless `check` has found that it cannot be had. */
 export const adapterHonoursPlans: readonly AdapterPlan[] = [
   { name: "disks-in-their-order", covers: COVERS, run: inOrder },
+  { name: "disk-without-an-overlay", covers: [...COVERS, "OVMS-ADP-050"], run: readsAlone },
+  {
+    name: "processors",
+    covers: COVERS,
+    async run(scene) {
+      const resources = { vcpus: 2, memory: GUEST_MEMORY }
+      const found = await boots(scene, "cpus=1", { resources }, [/CPUS \w+\r?\n/])
+      if (found.includes("CPUS none")) skip("the guest finds no table of ACPI's that counts processors")
+      must(found.includes("CPUS 2"), `the guest finds other processors than two: ${/CPUS.*/.exec(found)}`)
+    },
+  },
+  {
+    name: "ignition",
+    covers: COVERS,
+    async run(scene) {
+      const path = join(scene.folder, "ignition,x=y")
+      await writeFile(path, '{"ignition":{"version":"3.4.0"}}')
+      const said = /FW_CFG 32 \[\{"ignition":\{"version":"3.4.0"\}\}\]/
+      await boots(scene, "fw_cfg=opt/com.coreos/config", { ignition: { path } }, [said])
+    },
+  },
   {
     name: "initrd",
     covers: COVERS,

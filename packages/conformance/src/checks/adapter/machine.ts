@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { Duplex } from "node:stream"
 import { GUEST_MEMORY, guestKernel } from "../../artifact/guest.ts"
 import { type CheckCall, must, skip } from "../../check.ts"
 import type { Session } from "../../subject/adapter.ts"
@@ -33,7 +34,13 @@ export async function honoured(session: Session, plan: object, members: readonly
     if (members.some((member) => String(pointer).includes(member))) skip(`its VMM cannot: ${reason}`)
 }
 
-type LaunchPlan = Omit<Awaited<ReturnType<typeof planOf>>, "kernel"> & { readonly disk?: object }
+type LaunchPlan = Omit<Awaited<ReturnType<typeof planOf>>, "kernel"> & {
+  readonly disk?: object
+  readonly network?: { readonly descriptor?: number }
+}
+
+/** The descriptor that carries its frames, and those before it. */
+const FRAMES = ["ignore", "ignore", "ignore", "pipe"] as const
 
 /** A VMM that runs by the command line of an adapter, as a runtime would run it. */
 export class Vmm {
@@ -58,6 +65,13 @@ export class Vmm {
     })
   }
 
+  /** What carries the frames of its network, which is a stream of them. */
+  get frames(): Duplex {
+    const stream = this.child.stdio[6 as 3] as unknown
+    if (!(stream instanceof Duplex)) throw new Error("the plan has no descriptor for frames")
+    return stream
+  }
+
   /** What a verb about it has. */
   get members() {
     return { directory: this.plan.directory, own: this.own }
@@ -77,7 +91,7 @@ export class Vmm {
     const child = spawn(program, words, {
       cwd: plan.directory,
       env: { PATH: process.env.PATH },
-      stdio: ["pipe", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe", ...(plan.network?.descriptor === 6 ? FRAMES : [])],
     })
     const vmm = new Vmm(child, plan, own, call.signal)
     try {

@@ -69,13 +69,18 @@ export const lifePlans: readonly Plan[] = [
     },
   },
   {
-    name: "memory",
+    name: "processors-and-memory",
     covers: ["OVMS-API-032", "OVMS-GST-001"],
     async run({ runtime, boot }) {
-      const id = await boot("", { memory: 64 << 20 })
-      const kib = Number(/ram_kib=(\d+)/.exec(await runtime.logs(id))?.[1])
+      const id = await boot("cpus=1", { memory: 64 << 20, vcpus: 2 })
+      await runtime.says(id, /TICK 1\r?\n/)
+      const said = await runtime.logs(id)
+      const kib = Number(/ram_kib=(\d+)/.exec(said)?.[1])
+      const cpus = /CPUS (\w+)/.exec(said)?.[1]
+      must(cpus === "2" || cpus === "none", `the guest finds ${cpus} processors, and not 2`)
       must(kib > 60 * 1024 && kib <= 64 * 1024, `the guest finds ${kib} KiB of RAM, and not 64 MiB`)
-      must((await runtime.status(id)).resources.memory === 64 << 20, "resources.memory is another number")
+      const { memory, vcpus } = (await runtime.status(id)).resources
+      must(memory === 64 << 20 && vcpus === 2, `it says that it has ${vcpus} vCPUs and ${memory} bytes`)
     },
   },
   {
