@@ -12,7 +12,7 @@ test("a process with the mark is killed wherever it went, and no other", async (
   const other = spawn(script, [], { env: { ...process.env, [MARK]: `${mark}0` }, stdio: "ignore" })
   await Promise.all([once(marked, "spawn"), once(other, "spawn")])
   let killed = 0
-  for (let tries = 0; killed === 0 && tries < 100; tries++) killed = await killMarked(mark)
+  for (let tries = 0; killed === 0 && tries < 100; tries++) killed = killMarked(mark)
   expect(killed).toBe(1)
   expect(other.exitCode).toBeNull()
   other.kill("SIGKILL")

@@ -38,7 +38,7 @@ export class Adapter {
       return await use(session)
     } finally {
       child.kill("SIGKILL")
-      await killMarked(mark)
+      killMarked(mark)
     }
   }
 }
@@ -122,7 +122,7 @@ export class Session {
   async end(): Promise<number> {
     this.child.stdin?.end()
     await within(END_MS, this.signal, "its end after that of its input", () => this.#ended)
-    return await killMarked(this.mark)
+    return killMarked(this.mark)
   }
 
   #take(line: string): void {

@@ -26,7 +26,7 @@ export class Agent {
       return await use(new Host(child, call.signal))
     } finally {
       child.kill("SIGKILL")
-      await killMarked(mark)
+      killMarked(mark)
     }
   }
 }

@@ -81,7 +81,7 @@ export class Harness {
 
   /** The processes that it has started, and itself: by its mark, or by the folder of its data. */
   async processes(): Promise<readonly number[]> {
-    return [...new Set([...(await marked(this.#mark)), ...(await processesWith(this.home))])]
+    return [...new Set([...marked(this.#mark), ...processesWith(this.home)])]
   }
 
   /** Returns once it answers. Throws Failure if it does not, or ends. `given` is passed as systemd does. */

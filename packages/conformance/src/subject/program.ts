@@ -51,16 +51,17 @@ export async function runProgram(command: readonly string[], options: ProgramOpt
   })
   const over = new AbortController()
   const measured = options.measured ? peakOf(child.pid ?? 0, mark, over.signal) : undefined
+  let left: number | undefined
   try {
     const output = await ended(child, options)
-    const left = await killMarked(mark)
+    left = killMarked(mark)
     if (left > 0) throw new Failure(`${command.join(" ")} left ${left} processes behind`)
     over.abort()
     return measured ? { ...output, peak: await measured } : output
   } finally {
     over.abort()
     kill(child)
-    await killMarked(mark)
+    if (left !== 0) killMarked(mark)
     child.stdout?.destroy()
     child.stderr?.destroy()
   }

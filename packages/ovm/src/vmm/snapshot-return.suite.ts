@@ -61,6 +61,9 @@ export function snapshotReturnSuite(bench: Bench): void {
         expect(now.guest).toEqual({ running: false, reason: "snapshot" })
         release()
         if (how === "asked") {
+          // On a host that is busy.
+          process.kill(now.record.pid, "SIGSTOP")
+          setTimeout(() => process.kill(now.record.pid, "SIGCONT"), 1000)
           await now.resume()
           expect(now.guest).toEqual({ running: true })
         } else await goesOn(now)

@@ -48,6 +48,8 @@ export const adapterFramesPlans: readonly AdapterPlan[] = [
         const texts = ["one", "two", "three"]
         vmm.frames.write(Buffer.concat(texts.map((text) => framed(frame(MAC, OURS, text)))))
         const back = Buffer.concat(texts.map((text) => framed(frame(OURS, MAC, text))))
+        await vmm.says(/FRAME 3\r?\n|TICK 30\r?\n/)
+        must(vmm.console.includes("FRAME 3"), "what is written to the descriptor does not come to the guest")
         await within(PATIENCE_MS, call.signal, "three frames to come back", () => came.length >= back.length)
         must(came.equals(back), `what came back of three frames is ${came.toString("hex")}`)
         await session.ask("quit", vmm.members)

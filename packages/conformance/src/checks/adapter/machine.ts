@@ -57,6 +57,8 @@ export class Vmm {
       this.console += text
     })
     child.stderr?.resume()
+    // Whoever ends early breaks what is written to it.
+    for (const stream of child.stdio) stream?.on("error", () => {})
     child.on("error", () => {
       this.#end = { status: 127 }
     })

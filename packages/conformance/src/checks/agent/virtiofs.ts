@@ -49,7 +49,7 @@ function asked(scene: Scene, use: (asked: Asked) => Promise<void>): Promise<void
 
 /** Those who serve the folder to a machine, and are no VMM. */
 async function serversOf(source: string): Promise<readonly number[]> {
-  const found = await processesWith(source)
+  const found = processesWith(source)
   const names = await Promise.all(found.map((pid) => readFile(`/proc/${pid}/comm`, "latin1").catch(() => "")))
   return found.filter((_, at) => names[at]?.includes("virtiofs"))
 }
@@ -86,7 +86,7 @@ export const virtiofsPlans: readonly Plan[] = [
         const servers = await serversOf(source)
         if (servers.length === 0) skip("no process on this host has the folder of a share in its words")
         signal(servers, "SIGKILL")
-        await runtime.until("who served the share is gone", async () => (await alive(servers)).length === 0)
+        await runtime.until("who served the share is gone", async () => alive(servers).length === 0)
         await runtime.until("degraded has share", async () =>
           ((await runtime.status(id)) as Sharing).degraded?.includes("share"),
         )

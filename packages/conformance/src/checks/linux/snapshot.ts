@@ -152,7 +152,7 @@ async function sandboxes(taken: Taken): Promise<void> {
   const long = { manifest, command: ["sh", "-c", "echo begun; sleep 300"] }
   await runtime.raw("POST", "/sandbox/stream", { body: long, onData: () => true })
   await runtime.until("nothing is left of a sandbox whose client has gone", async () =>
-    (await alive(await processesWith(harness.home))).every((pid) => before.has(pid)),
+    alive(processesWith(harness.home)).every((pid) => before.has(pid)),
   )
   const stop = new AbortController()
   let begun = false
@@ -163,21 +163,21 @@ async function sandboxes(taken: Taken): Promise<void> {
   const killed = runtime.with(stop.signal).raw("POST", "/sandbox/stream", { body: long, onData })
   killed.catch(() => {})
   await runtime.until("the command has begun", async () => begun)
-  const machines = (await alive(await processesWith(harness.home))).filter((pid) => !before.has(pid))
+  const machines = alive(processesWith(harness.home)).filter((pid) => !before.has(pid))
   await harness.kill()
   stop.abort()
   await harness.start(signal)
   await runtime.until("nothing is left of the sandbox of a runtime that was killed", async () => {
     const { instances } = await runtime.ask<{ instances: readonly object[] }>("GET /instances")
     must(instances.length <= 1, "machines of sandboxes are shown after a restart")
-    return (await alive(machines)).length === 0
+    return alive(machines).length === 0
   })
 }
 
 /** The processes of a runtime once no slot is loaded any more. */
 async function settled(home: string): Promise<ReadonlySet<number>> {
   for (let last = -1; ; ) {
-    const now = await alive(await processesWith(home))
+    const now = alive(processesWith(home))
     if (now.length === last) return new Set(now)
     last = now.length
     await new Promise((resolve) => setTimeout(resolve, 500))

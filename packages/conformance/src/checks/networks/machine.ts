@@ -48,13 +48,13 @@ async function told(hosted: Hosted): Promise<void> {
 /** Nothing is left of a connection whose VMM was killed while there was no runtime. */
 async function leavesNothing({ runtime, world, boot, signal }: Hosted): Promise<void> {
   const harness = harnessOf(runtime)
-  const before = { all: interfaces(world), pids: new Set(await processesWith(harness.home)) }
+  const before = { all: interfaces(world), pids: new Set(processesWith(harness.home)) }
   const id = await boot("", { network: { name: NAME, ports: [{ guest: 80 }] } })
   const state = interfaces(world)
   must(state.length > before.all.length, "a machine in a network has no interface on the host")
   await harness.kill()
-  const own = (await alive(await processesWith(harness.home))).filter((pid) => !before.pids.has(pid))
-  send([await largest(own)], "SIGKILL")
+  const own = alive(processesWith(harness.home)).filter((pid) => !before.pids.has(pid))
+  send([largest(own)], "SIGKILL")
   await runtime.until(
     "nothing is left of the connection of a VMM that was killed",
     async () => interfaces(world).length === before.all.length,

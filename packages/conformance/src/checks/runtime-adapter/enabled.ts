@@ -48,7 +48,7 @@ export class Lying {
   }
 
   async living(): Promise<number[]> {
-    return await alive(await this.begun())
+    return alive(await this.begun())
   }
 
   async asked(verb: string): Promise<Asked[]> {

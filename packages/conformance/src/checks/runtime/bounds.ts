@@ -89,7 +89,7 @@ export const boundPlans: readonly Plan[] = [
         }
         const { instance_id } = JSON.parse(reply.text)
         await runtime.reaches(instance_id, "running")
-        const bounds = await Promise.all((await processesWith(instance_id)).map(boundOf))
+        const bounds = await Promise.all(processesWith(instance_id).map(boundOf))
         must(bounds.includes("64"), `the VMM may have ${bounds.join(", ") || "any number of"} processes`)
       }),
   },

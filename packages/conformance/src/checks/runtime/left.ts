@@ -14,12 +14,12 @@ export async function endsWhole(runtime: Runtime, id: string, before: readonly n
   let left: readonly number[] = before
   try {
     await runtime.within("the end of its processes", GONE_MS, async () => {
-      left = await alive([...new Set([...before, ...(await processesWith(id))])])
+      left = alive([...new Set([...before, ...processesWith(id)])])
       return left.length === 0
     })
   } catch (thrown) {
     if (!(thrown instanceof Failure)) throw thrown
-    throw new Failure(`it has ended, and of its processes there live ${await described(left)}`)
+    throw new Failure(`it has ended, and of its processes there live ${described(left)}`)
   } finally {
     signal(left, "SIGKILL")
   }

@@ -62,9 +62,9 @@ export const lifePlans: readonly Plan[] = [
         must(state === "starting" || state === "running", `what is being started is ${state}`)
         return state === "running"
       })
-      const then = await processesWith(id)
+      const then = processesWith(id)
       await runtime.says(id, /TICK 1\r?\n/)
-      const vmm = await largest(await alive(await processesWith(id)))
+      const vmm = largest(alive(processesWith(id)))
       must(vmm === 0 || then.includes(vmm), "it was said to be running before there was a VMM")
     },
   },
@@ -98,7 +98,7 @@ export const lifePlans: readonly Plan[] = [
     ],
     async run({ runtime, boot }) {
       const id = await boot()
-      const pids = await processesWith(id)
+      const pids = processesWith(id)
       const body = { instance_id: id, grace_ms: 0 }
       const { status } = await runtime.ask<{ status: string }>("POST /stop", "", { body })
       must(/^(stopping|stopped)$/.test(status), `the stop was answered with ${status}`)
@@ -140,7 +140,7 @@ export const lifePlans: readonly Plan[] = [
     async run(scene) {
       const id = await scene.boot()
       const operation = "DELETE /instances/{instance_id}"
-      const pids = await processesWith(id)
+      const pids = processesWith(id)
       await scene.runtime.refused(operation, "OVM_STATE_CONFLICT", id)
       await scene.runtime.ask(operation, id, { query: "force=true" })
       await removed(scene, id)

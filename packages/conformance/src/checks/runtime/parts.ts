@@ -100,7 +100,7 @@ export const partPlans: readonly Plan[] = [
         ((await runtime.status(id)) as { degraded?: readonly string[] }).degraded ?? []
       must((await degraded()).length === 0, `a whole machine is degraded: ${await degraded()}`)
       const pids = await processesOf(id)
-      const vmm = await largest(pids)
+      const vmm = largest(pids)
       const others = pids.filter((pid) => pid !== vmm)
       if (others.length === 0) return skip("the machine has no process but its VMM")
       signal(others, "SIGKILL")
@@ -112,7 +112,7 @@ export const partPlans: readonly Plan[] = [
         await runtime.ask(`POST /instances/{instance_id}/${verb}`, id)
         await runtime.reaches(id, state)
       }
-      must((await alive([vmm])).length === 1, "the machine was ended because of that")
+      must(alive([vmm]).length === 1, "the machine was ended because of that")
       await runtime.ask("POST /instances/{instance_id}/restart", id, { query: "grace_ms=0" })
       await runtime.until("nothing of it is missing", async () => {
         const { state } = await runtime.status(id)
@@ -131,13 +131,13 @@ export const partPlans: readonly Plan[] = [
         const harness = harnessOf(runtime)
         const { source, manifest } = await snapshotted(scene)
         await runtime.ask(DELETE, source, { query: "force=true" })
-        const before = await alive(await processesWith(harness.home))
+        const before = alive(processesWith(harness.home))
         await runtime.ask("POST /warm", "", { body: { manifest, slots: 1 } })
-        const now = await alive(await processesWith(harness.home))
+        const now = alive(processesWith(harness.home))
         const slots = now.filter((pid) => !before.includes(pid))
         must(slots.length > 0, "a slot is no process of this host")
         await harness.end(stop)
-        await runtime.until("no process of a slot is left", async () => (await alive(slots)).length === 0)
+        await runtime.until("no process of a slot is left", async () => alive(slots).length === 0)
         await harness.start(stop)
         await runtime.until("the slot is there again", async () => {
           const { warm } = await runtime.ask<{

@@ -166,7 +166,7 @@ export const remadePlans: readonly Plan[] = [
     const { home } = harnessOf(runtime)
     const state = Buffer.alloc(25_000, "no device state of any VMM")
     const manifest = await writeLayout(join(folder, "stateless"), remade(await parts(scene), {}, state))
-    const before = new Set(await processesWith(home))
+    const before = new Set(processesWith(home))
     const reply = await runtime.raw("POST", "/start", { body: { manifest } })
     if (reply.status < 400) {
       const { instance_id } = JSON.parse(reply.text)
@@ -174,7 +174,7 @@ export const remadePlans: readonly Plan[] = [
       await runtime.reaches(instance_id, "failed")
     }
     await runtime.until("no process of the start that failed is left", async () =>
-      (await processesWith(home)).every((pid) => before.has(pid)),
+      processesWith(home).every((pid) => before.has(pid)),
     )
   }),
   snapshotPlan("secrets-everywhere", ["OVMS-SNP-099"], async (scene) => {
@@ -232,7 +232,7 @@ function locksLittle(): string {
 /** What of the memory of an instance's processes is locked. */
 async function lockedBytes(id: string): Promise<number> {
   const sizes = await Promise.all(
-    (await processesWith(id)).map(async (pid) => {
+    processesWith(id).map(async (pid) => {
       const status = await readFile(`/proc/${pid}/status`, "latin1").catch(() => "")
       return Number(/^VmLck:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024
     }),

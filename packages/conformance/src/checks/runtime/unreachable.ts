@@ -14,7 +14,7 @@ const PAUSE = "POST /instances/{instance_id}/pause"
 
 /** The processes that have to do with an instance. */
 export async function processesOf(id: string): Promise<number[]> {
-  const all = await processesWith(id)
+  const all = processesWith(id)
   return all.length > 0
     ? all
     : skip("no process has the ID of its instance in its command line or in the path of its folder")
@@ -64,7 +64,7 @@ export const unreachablePlans: readonly Plan[] = [
       const id = await boot()
       const pids = await processesOf(id)
       // What keeps its console, as a process of its own, could not end by itself either.
-      const vmm = [await largest(pids)]
+      const vmm = [largest(pids)]
       signal(vmm, "SIGSTOP")
       try {
         await startedAgain(scene)
@@ -74,7 +74,7 @@ export const unreachablePlans: readonly Plan[] = [
           `a machine that does not answer is ${state}, reachable ${reachable}`,
         )
         await runtime.refused(PAUSE, "OVM_VMM_UNREACHABLE", id)
-        must((await alive(pids)).length === pids.length, "a process of it was ended")
+        must(alive(pids).length === pids.length, "a process of it was ended")
       } finally {
         signal(vmm, "SIGCONT")
       }
@@ -86,7 +86,7 @@ export const unreachablePlans: readonly Plan[] = [
       signal(vmm, "SIGSTOP")
       await startedAgain(scene)
       await runtime.ask(DELETE, id, { query: "force=true" })
-      const left = await alive(vmm)
+      const left = alive(vmm)
       await endsWhole(runtime, id, pids)
       must(left.length === 0, `it was deleted while its VMM lived, which is ${left}`)
     },
@@ -107,7 +107,7 @@ export const unreachablePlans: readonly Plan[] = [
         const instance = await listed(runtime, id)
         must(instance, "an instance whose record cannot be read is not listed")
         must(instance.error?.code === "OVM_RECORD_UNREADABLE", `its error is ${instance.error?.code}`)
-        must((await alive(pids)).length > 0, "its process was ended")
+        must(alive(pids).length > 0, "its process was ended")
         await runtime.refused(DELETE, "OVM_RECORD_UNREADABLE", id)
         await runtime.refused("DELETE /volumes/{name}", "OVM_VOLUME_IN_USE", volume)
         await runtime.refused("POST /start", "OVM_VOLUME_IN_USE", "", {

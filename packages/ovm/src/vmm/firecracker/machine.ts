@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { FILTER_SOCKET } from "../../network/filter.ts"
 import type { Exit, Guest, Machine, MachineRecord, StopMethod, StopOptions, Usage } from "../machine.ts"
@@ -28,8 +27,8 @@ const END_MS = 15_000
 const CLOSING_MS = 300
 /** Between two looks whether a process lives whose connection does. */
 const LOOK_MS = 10_000
-/** How long somebody who asks waits for a machine that is tried to be brought back. */
-const SETTLE_MS = 500
+/** How long somebody who has a machine go on waits for it to be brought back: on a busy host that takes its time. */
+const RETURN_MS = 10_000
 const STATES = { Running: true, Paused: false } as const
 
 /** A machine that runs, over a connection to its API. */
@@ -120,7 +119,7 @@ export class FirecrackerMachine implements Machine {
   }
 
   async resume(): Promise<void> {
-    await this.settle()
+    await this.#back?.settled(RETURN_MS)
     this.#usable()
     if (!this.#running && (await tellReset(this.#api, this.record))) this.#onCut()
     await this.#become("Resumed")
@@ -128,10 +127,7 @@ export class FirecrackerMachine implements Machine {
   }
 
   async settle(): Promise<void> {
-    const timer = new AbortController()
-    const late = sleep(SETTLE_MS, undefined, { signal: timer.signal }).catch(() => {})
-    await Promise.race([this.#back?.try(), late])
-    timer.abort()
+    await this.#back?.settled()
   }
 
   async snapshot(into: InstantSink, { signal, onTurned }: SnapshotCall = {}): Promise<SnapshotParts> {

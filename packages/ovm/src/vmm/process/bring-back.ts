@@ -4,6 +4,8 @@ import { type Attempt, readAttempt } from "./attempt.ts"
 
 const FIRST_MS = 50
 const LONGEST_MS = 1000
+/** How long somebody who asks for something else waits. */
+const SETTLE_MS = 500
 
 /**
  * A machine that a snapshot left half way, as where another process holds a lock on its new overlay, or its VMM did not
@@ -25,6 +27,14 @@ export class BringBack {
   try(): Promise<boolean> {
     this.#last = this.#last.then(() => this.done || this.#once())
     return this.#last
+  }
+
+  /** Tries at once, and waits `ms` at most for what becomes of that. */
+  async settled(ms = SETTLE_MS): Promise<void> {
+    const timer = new AbortController()
+    const late = sleep(ms, undefined, { signal: timer.signal }).catch(() => {})
+    await Promise.race([this.try(), late])
+    timer.abort()
   }
 
   /** Tries again and again. Settles when it is back, or `signal` aborts. */

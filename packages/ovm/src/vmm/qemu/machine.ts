@@ -43,8 +43,8 @@ const LOOK_MS = 10_000
 const ANSWER_MS = 5000
 /** Within this a guest that goes on after its disk was full stands still again if it is. */
 const RETRIED_MS = 200
-/** How long somebody who asks waits for a machine that is tried to be brought back. */
-const SETTLE_MS = 500
+/** How long somebody who has a machine go on waits for it to be brought back: on a busy host that takes its time. */
+const RETURN_MS = 10_000
 
 /** A running machine, over a monitor that has been negotiated. */
 export class QemuMachine implements Machine {
@@ -177,10 +177,7 @@ export class QemuMachine implements Machine {
   }
 
   async settle(): Promise<void> {
-    const timer = new AbortController()
-    const late = sleep(SETTLE_MS, undefined, { signal: timer.signal }).catch(() => {})
-    await Promise.race([this.#back?.try(), late])
-    timer.abort()
+    await this.#back?.settled()
   }
 
   async linkUp(): Promise<void> {
@@ -196,7 +193,7 @@ export class QemuMachine implements Machine {
   }
 
   async resume(): Promise<void> {
-    await this.settle()
+    await this.#back?.settled(RETURN_MS)
     this.#usable()
     const { reason = "request" } = this.guest
     await letGo(this.qmp, this.watch)
