@@ -67,6 +67,11 @@ describe.skipIf(guestMissing !== "")(`a machine that is made without being start
     for (const member of ["exit", "started", "finished", "phase", "error"] as const)
       expect([member, made[member]]).toEqual([member, undefined])
     expect(await vmmsBelow(root)).toEqual([])
+    const told = await Array.fromAsync(await runtime.events())
+    expect(told.map(({ type, exit, instance_id }) => [type, exit, instance_id])).toEqual([
+      ["starting", undefined, id],
+      ["stopped", undefined, id],
+    ])
     await runtime.close()
     await pack("tick_ms=20 ticks=1")
     await collectGarbage(join(root, "store"))

@@ -4,7 +4,7 @@ import { OvmError, toOvmError } from "../errors.ts"
 import { type Admission, accept } from "./admission.ts"
 import { conflict } from "./conflict.ts"
 import { firstOverlay } from "./disks.ts"
-import type { Ending } from "./ending.ts"
+import type { Ending, Log } from "./ending.ts"
 import type { Instance } from "./instance.ts"
 import type { CreateAnswer, StartRequest } from "./interfaces.ts"
 import { outlive } from "./outlive.ts"
@@ -14,6 +14,7 @@ import { factsOf, prepareStart } from "./prepare.ts"
 interface CreateContext extends PlanContext {
   readonly admission: Admission
   readonly ending: Ending
+  readonly told: Log
 }
 
 /**
@@ -35,6 +36,7 @@ export async function createInstance(
     const { signal } = instance.starting
     const signals = call.signal ? AbortSignal.any([call.signal, signal]) : signal
     await ready(instance, await planned(context, instance, request, { signal: signals }))
+    for (const state of ["starting", "stopped"]) context.told(state, instance, {})
     return { instance_id: instance.id, status: instance.state }
   } catch (thrown) {
     const { id, state, removing } = instance

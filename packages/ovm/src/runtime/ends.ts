@@ -16,6 +16,11 @@ export function isEnd({ state, exit, error }: InstanceInfo): boolean {
   return hasEnded(state) && (exit !== undefined || error !== undefined)
 }
 
+/** What an event says of an end (OVMS-API-230). */
+export function endOf({ exit, error }: InstanceInfo): Pick<InstanceInfo, "exit" | "error"> {
+  return { ...(exit && { exit }), ...(error && { error }) }
+}
+
 /** `info` in another state: without the phase, which is of a start, and the reason, which is of a pause. */
 export function inState({ phase: _, reason: __, ...info }: InstanceInfo, state: State): InstanceInfo {
   return { ...info, state }

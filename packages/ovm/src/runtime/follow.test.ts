@@ -7,6 +7,7 @@ import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { mountMissing, withTmpfs } from "@ovms/testkit/tmpfs.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { connectQmp } from "../vmm/qemu/qmp.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 import type { LocalRuntime } from "./local.ts"
@@ -97,6 +98,20 @@ describe.skipIf(guestMissing !== "")(`an instance's state is what its guest does
     runtime = await open()
     expect(await reach(id, () => false)).toMatchObject({
       state: "failed",
+      exit: { reason: "guest-panic" },
+      error: { code: "OVM_GUEST_PANICKED" },
+    })
+  })
+
+  // OVMS-API-230
+  test("the event of a guest that panicked has the error too", async () => {
+    const { instance_id: id } = await runtime.start({ manifest: "panicking:1" })
+    await reach(id, ({ state }) => state === "failed")
+    const ends = async () =>
+      (await Array.fromAsync(await runtime.events())).filter(({ type }) => type === "failed")
+    const [told] = await until("its end is told", ends, { is: ({ length }) => length > 0 })
+    expect(told).toMatchObject({
+      instance_id: id,
       exit: { reason: "guest-panic" },
       error: { code: "OVM_GUEST_PANICKED" },
     })

@@ -175,6 +175,12 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(state).toBe("stopped")
     // A machine that was there already, on a host where launching takes no time, is ended.
     expect(stop_method).toBe(exit?.reason === "cancelled" ? "cancelled" : "ended")
+    const last = async () =>
+      (await Array.fromAsync(await runtime.events())).filter(({ instance_id }) => instance_id === id).at(-1)
+    expect(await until("its end is told", last, { is: (one) => one?.type !== "stopping" })).toMatchObject({
+      type: "stopped",
+      exit,
+    })
     expect(await vmmsBelow(root)).toEqual([])
   })
 

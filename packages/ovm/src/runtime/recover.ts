@@ -10,6 +10,7 @@ import { ProcessMachine } from "../vmm/process/machine.ts"
 import { endStray, vmmIn } from "../vmm/process/stray.ts"
 import type { Adoption } from "./adoption.ts"
 import type { Log } from "./ending.ts"
+import { endOf } from "./ends.ts"
 import { type Found, findInstances, look, type Unreadable } from "./find.ts"
 import { entryOf, Instance } from "./instance.ts"
 import type { InstanceInfo } from "./interfaces.ts"
@@ -127,8 +128,11 @@ export class Recovery {
       // What somebody stopped has been stopped: its restart policy has no say.
       instance.stopMethod = Promise.resolve("already")
       await instance.finish(await this.#options.adoption.exitOf(record), at)
-      const { exit, state } = instance.info
-      this.#options.told(state, instance, { exit, ...(at && { finished: at.toISOString() }) })
+      const { info: found } = instance
+      this.#options.told(found.state, instance, {
+        ...endOf(found),
+        ...(at && { finished: at.toISOString() }),
+      })
     }
     await removeLeftovers(directory)
   }

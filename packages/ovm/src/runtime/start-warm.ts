@@ -57,6 +57,7 @@ export async function startWarm(
     })
     instance.transient = transient
     starts.onInstance(instance)
+    starts.told("starting", instance, {})
     return await take(starts, instance, slot, { ...taking, received })
   } finally {
     release?.()
@@ -80,6 +81,7 @@ async function take(
     told("slot failed", instance, { error: entryOf(error) })
     running.delete(instance.id)
     await slot.discard()
+    told("removed", instance, {})
     if (error.code === "OVM_RESUME_DENIED") throw error
     return undefined
   }

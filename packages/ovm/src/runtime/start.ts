@@ -15,6 +15,7 @@ import {
   startable,
 } from "./again.ts"
 import { createInstance } from "./create.ts"
+import { endOf } from "./ends.ts"
 import { explainStart } from "./explain.ts"
 import { assertFree, neededBy } from "./free.ts"
 import { entryOf, type Instance } from "./instance.ts"
@@ -34,6 +35,7 @@ import { Claims } from "./resumed-once.ts"
 import { lineageOf } from "./snapshot.ts"
 import { startWarm, type WarmStarts } from "./start-warm.ts"
 import type { StartsContext } from "./starts-context.ts"
+import { hasEnded } from "./states.ts"
 
 /** How long the ports of a machine that has just ended may still be open. */
 const CLOSING_MS = 3000
@@ -240,10 +242,14 @@ export class Starts {
     const work = this.#launch(instance, received, prepare)
       .catch(async (thrown) => {
         const error = toOvmError(thrown)
-        this.#context.told("failed", instance, { error: entryOf(error) })
         // What only this daemon's end has cancelled is the next one's to go on with.
         if (error.code !== "OVM_INTERRUPTED") instance.again = false
-        if (!instance.machine) return instance.fail(error)
+        if (!instance.machine) {
+          // Whoever saw it end has told of that.
+          if (hasEnded(instance.state)) return
+          await instance.fail(error)
+          return this.#context.told(instance.state, instance, endOf(instance.info))
+        }
         // It runs, and could not be written down: the next daemon would not know it.
         instance.doom(error)
         await this.#context.ending.end(instance, 0)

@@ -116,6 +116,8 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
       vmm: { name: "qemu" },
       resources: { memory: 32 << 20 },
     })
+    const own = (await Array.fromAsync(await runtime.events())).filter(({ name }) => name === "taken")
+    expect(own.map(({ type }) => type)).toEqual(["starting", "running"])
     expect(info.phase).toBeUndefined()
     expect(info.timings_ms.spawn).toBeUndefined()
     expect(info.timings_ms.total).toBeNumber()
