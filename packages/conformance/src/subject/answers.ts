@@ -29,6 +29,7 @@ export function goodValue(operation: string, reply: Reply): unknown {
   const { status, schema } = OPERATIONS[operation] ?? fail(`${operation} is no operation`)
   must(reply.status === status, `${operation}: the status is ${reply.status}, and not ${status}`)
   if (schema === undefined) return reply.text
+  isOfType(reply, "application/json", operation)
   const value = parsedJson(reply.text, operation)
   satisfies(schema, value, operation)
   return value
@@ -36,6 +37,7 @@ export function goodValue(operation: string, reply: Reply): unknown {
 
 /** The first error of a refusal, which is as spec/errors.md says (OVMS-ERR-001, -002, -003, -008). */
 export function errorOf(what: string, reply: Reply): ApiError {
+  isOfType(reply, "application/json", what)
   const value = parsedJson(reply.text, what)
   satisfies("Errors", value, what)
   const { errors } = value as { errors: readonly ApiError[] }
@@ -48,6 +50,13 @@ export function errorOf(what: string, reply: Reply): ApiError {
   const wanted = codes[first.code]?.http
   must(reply.status === wanted, `${what}: the status is ${reply.status}; that of ${first.code} is ${wanted}`)
   return first
+}
+
+/** Fails unless the header says that the answer is of this type, whatever it says besides. */
+export function isOfType({ headers }: Reply, type: string, what: string): void {
+  const found = String(headers["content-type"] ?? "nothing")
+  const [named = ""] = found.split(";")
+  must(named.trim().toLowerCase() === type, `${what}: the Content-Type is ${found}, and not ${type}`)
 }
 
 function parsedJson(text: string, what: string): unknown {

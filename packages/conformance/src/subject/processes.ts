@@ -51,8 +51,17 @@ export function described(some: readonly number[]): string {
 
 /** The one of them that has the most memory: where a guest's RAM is. */
 export function largest(some: readonly number[]): number {
-  const pages = some.map((pid) => Number(textOf(pid, "statm").split(" ")[1] ?? 0))
+  const pages = some.map(residentOf)
   return some[pages.indexOf(Math.max(...pages))] ?? 0
+}
+
+/** Pages of memory that this one has; 0 where there is none. */
+export function pagesOf(some: readonly number[]): number {
+  return Math.max(0, ...some.map(residentOf))
+}
+
+function residentOf(pid: number): number {
+  return Number(textOf(pid, "statm").split(" ")[1] ?? 0)
 }
 
 export function signal(some: readonly number[], name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {

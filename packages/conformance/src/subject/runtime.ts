@@ -9,6 +9,7 @@ export interface Network {
   readonly mode: string
   readonly mac?: string
   readonly outbound?: boolean
+  readonly allow?: readonly string[]
   readonly ports?: readonly { readonly host: number; readonly guest: number }[]
 }
 
@@ -37,8 +38,18 @@ export interface Instance {
   readonly generation_id?: string
   readonly stop_method?: string
   readonly labels?: Readonly<Record<string, string>>
-  readonly resources: { readonly memory?: number; readonly vcpus?: number; readonly rss?: number }
-  readonly image: { readonly digest?: string }
+  readonly created: string
+  readonly started?: string
+  readonly finished?: string
+  readonly resources: {
+    readonly memory?: number
+    readonly vcpus?: number
+    readonly rss?: number
+    readonly cpu_time_ms?: number
+    readonly disk_read?: number
+    readonly disk_written?: number
+  }
+  readonly image: { readonly reference?: string; readonly digest?: string }
 }
 
 export interface Asking {
@@ -218,12 +229,25 @@ export class Runtime {
   }
 }
 
-/** What is there in some states alone (OVMS-API-061, OVMS-API-063, OVMS-API-064, OVMS-API-130). */
-function consistent({ state, phase, error, resources, reachable }: Instance): void {
+/** Of the process of a VMM (OVMS-API-064). */
+const USAGE = ["rss", "cpu_time_ms", "disk_read", "disk_written"] as const
+
+/**
+ * What is there in some states alone (OVMS-API-061, OVMS-API-062, OVMS-API-063, OVMS-API-064, OVMS-API-130,
+ * OVMS-API-143, OVMS-API-182).
+ */
+function consistent({ state, phase, error, reason, resources, reachable, ...info }: Instance): void {
   must(phase === undefined || state === "starting", `phase is ${phase} although the state is ${state}`)
   must(state !== "failed" || error, "the state is failed, and there is no error")
   const ended = state === "stopped" || state === "failed"
-  must(!ended || resources.rss === undefined, `resources.rss is there although the machine is ${state}`)
+  for (const name of USAGE)
+    must(
+      !ended || resources[name] === undefined,
+      `resources.${name} is there although the machine is ${state}`,
+    )
+  must((reason !== undefined) === (state === "paused"), `reason is ${reason} although the state is ${state}`)
+  for (const name of ["exit", "restarting_at"] as const)
+    must(ended || info[name] === undefined, `${name} is there although the state is ${state}`)
   must(reachable !== true, "reachable is there, and not false")
 }
 

@@ -2,7 +2,8 @@
 import { spawn } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { type Fault, serveFault } from "./proxy.ts"
+import type { Fault } from "./fault.ts"
+import { serveFault } from "./proxy.ts"
 
 // biome-ignore lint/suspicious/noExplicitAny: a document that is changed at will
 type Policy = any

@@ -3,7 +3,8 @@
 import { execFileSync, spawn } from "node:child_process"
 import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { type Fault, serveFault } from "./proxy.ts"
+import type { Fault } from "./fault.ts"
+import { serveFault } from "./proxy.ts"
 
 const home = process.env.OVMS_CONFORMANCE_HOME ?? ""
 const inner = join(home, "inner")

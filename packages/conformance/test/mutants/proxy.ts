@@ -1,76 +1,21 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http"
-
-interface Answer {
-  status: number
-  headers: Record<string, string | string[] | undefined>
-  body: string
-}
-
-interface Asked {
-  readonly method: string
-  url: string
-  body: string
-}
-
-/** What a fault makes of a request, or of an answer to one. */
-export interface Fault {
-  readonly ask?: (asked: Asked) => void
-  /** In the place of an answer of the runtime. */
-  readonly instead?: (asked: Asked) => Answer | undefined
-  readonly answer?: (answer: Answer, asked: Asked) => void
-}
-
-// biome-ignore lint/suspicious/noExplicitAny: a document that is changed at will
-type Json = any
-
-/** Changes a JSON body, if it is one. */
-function json(body: string, edit: (value: Json) => void): string {
-  try {
-    const value = JSON.parse(body)
-    edit(value)
-    return JSON.stringify(value)
-  } catch {
-    return body
-  }
-}
-
-const inAnswer = (path: RegExp, edit: (value: Json) => void): Fault => ({
-  answer: (answer, { url }) => {
-    if (path.test(url) && answer.status < 400) answer.body = json(answer.body, edit)
-  },
-})
-const inAsked = (url: string, edit: (value: Json) => void): Fault => ({
-  ask: (asked) => {
-    if (asked.url === url) asked.body = json(asked.body, edit)
-  },
-})
-const inStart = (edit: (value: Json) => void) => inAsked("/start", edit)
-const inMade = (edit: (value: Json) => void): Fault => ({
-  ask: (asked) => {
-    if (asked.method === "POST" && asked.url === "/instances") asked.body = json(asked.body, edit)
-  },
-})
-const inError = (edit: (answer: Answer) => void): Fault => ({
-  answer: (answer) => {
-    if (answer.status >= 400) edit(answer)
-  },
-})
-const onPath = (method: string, path: RegExp, answer: Answer): Fault => ({
-  instead: (asked) => (asked.method === method && path.test(asked.url) ? answer : undefined),
-})
-const STATUS = /^\/status\//
-const reply = (status: number, value: unknown): Answer => ({
-  status,
-  headers: { "content-type": "application/json" },
-  body: typeof value === "string" ? value : JSON.stringify(value),
-})
-
-/** A refusal on this path that is none. */
-const granted = (path: RegExp, value: unknown): Fault => ({
-  answer: (answer, { url }) => {
-    if (path.test(url) && answer.status >= 400) Object.assign(answer, reply(200, value))
-  },
-})
+import {
+  type Answer,
+  type Asked,
+  type Fault,
+  granted,
+  inAnswer,
+  inAsked,
+  inError,
+  inMade,
+  inStart,
+  type Json,
+  json,
+  onPath,
+  reply,
+  STATUS,
+} from "./fault.ts"
+import { SMALL } from "./small.ts"
 
 /** What was deleted or stopped, as it was answered. */
 const GONE = new Set<string>()
@@ -80,6 +25,7 @@ const PORT = { guest: 80, host: 8080, address: "127.0.0.1", protocol: "tcp" }
 
 /** By the names of the table. */
 export const FAULTS: Readonly<Record<string, Fault>> = {
+  ...SMALL,
   "takes commas for ends": inStart(({ overrides }) => {
     if (overrides?.args) overrides.args = overrides.args.split(",")[0]
   }),

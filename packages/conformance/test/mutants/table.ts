@@ -146,7 +146,7 @@ export const PACKERS: readonly Mutant[] = of([
   ["writes something else each time", "SRC-014", "pack/same-digest"],
 ])
 
-/** ovm behind something that changes what it is asked, or answers (proxy.ts). */
+/** ovm behind something that changes what it is asked, or answers (proxy.ts, small.ts). */
 export const RUNTIMES: readonly Mutant[] = of([
   ["leaves out a member", "API-060", "runtime/boots"],
   ["answers errors as text", "ERR-001", "runtime/unknown-path"],
@@ -218,6 +218,20 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["calls a start that was given up failed", "STA-003", "runtime/stop-of-the-starting"],
   ["looks at the day of since", "API-075", "runtime/logs-since"],
   ["counts no processor time", "API-220", "runtime/metrics"],
+  ["takes a name for an ID", "API-014", "runtime/part-of-an-id"],
+  ["stops what an ID begins with", "API-014", "runtime/part-of-an-id"],
+  ["takes TRUE for true", "API-015", "runtime/query"],
+  ["allows all methods", "API-161", "runtime/methods"],
+  ["takes one label too many", "API-380", "runtime/labels"],
+  ["knows no capitals in names", "API-031", "runtime/name-in-use"],
+  ["takes a volume twice", "VOL-004", "runtime/volumes"],
+  ["lets a machine out that is to be shut", "API-257", "runtime/network/interfaces"],
+  ["adds arguments to the manifest's", "API-034", "runtime/boots"],
+  ["says stopping of what has stopped", "API-041", "runtime/stop"],
+  ["lists a name of before", "API-080", "runtime/stop"],
+  ["counts what it used when it has ended", "API-064", "runtime/stop"],
+  ["tells the last event once more", "API-232", "runtime/events"],
+  ["hears no input", "API-321", "runtime/agent/command"],
 ])
 
 /** ovm, but it takes its policy otherwise (lax.ts). */

@@ -39,6 +39,7 @@ export const agentCommandPlans: readonly Plan[] = [
       environment: ["NAME=value=1"],
       user: "nobody",
       directory: "/srv",
+      input: "all that it reads",
     }
     const answer = await runtime.ask<Answer>(EXEC, id, { body })
     must(answer.exit_code === 3, `exit_code is ${answer.exit_code}, and the agent said 3`)
@@ -46,7 +47,14 @@ export const agentCommandPlans: readonly Plan[] = [
       answer.stdout === "to output" && answer.stderr === "to errors",
       "output and errors are not what was written",
     )
-    const { words } = await opened(stage, "exec")
+    must(
+      answer.truncated === undefined && answer.timed_out === undefined,
+      "nothing was cut off or took too long",
+    )
+    const { words, stream: own } = await opened(stage, "exec")
+    await runtime.until("the input has ended", async () => agent.of(own, TYPE.end).length === 1)
+    const input = Buffer.concat(agent.of(own, TYPE.data).map(({ payload }) => payload)).toString()
+    must(input === body.input && words.includes("input"), `of its input the agent is told ${input}`)
     const wanted = [
       "argument=suite",
       "argument=a b",
@@ -203,8 +211,18 @@ export const agentCommandPlans: readonly Plan[] = [
     const read = await runtime.raw("GET", `/instances/${id}/files`, { query: path })
     must(read.status === 200 && read.text === archive.toString(), "the answer is not what the agent gave")
     must((await opened(stage, "read")).words.includes("path=/srv/a b"), "the agent is not told the path")
-    outcome = 1
     const headers = { "content-type": "application/x-tar" }
+    for (const more of ["", "&rename=true"]) {
+      const asked = { query: `${path}${more}`, body: archive, headers }
+      await runtime.ask("PUT /instances/{instance_id}/files", id, asked)
+      const { words, stream } = await opened(stage, "write", more === "" ? 1 : 2)
+      must(words.includes("path=/srv/a b"), `the agent is not told the path: ${words.join(" ")}`)
+      must(words.includes("rename") === (more !== ""), `of rename the agent is told ${words.join(" ")}`)
+      await runtime.until("all of the archive comes", async () => agent.of(stream, TYPE.end).length === 1)
+      const came = Buffer.concat(agent.of(stream, TYPE.data).map(({ payload }) => payload))
+      must(came.equals(archive), "what the agent is given is another archive")
+    }
+    outcome = 1
     const refusals = [
       await runtime.refused("GET /instances/{instance_id}/files", "OVM_FILE_UNREADABLE", id, { query: path }),
       await runtime.refused("PUT /instances/{instance_id}/files", "OVM_FILE_UNREADABLE", id, {

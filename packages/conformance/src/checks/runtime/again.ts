@@ -1,10 +1,48 @@
 import { must } from "../../check.ts"
+import type { Runtime } from "../../subject/runtime.ts"
 import { ticks } from "../ticks.ts"
+import { eventsOf } from "./events.ts"
 import type { Plan } from "./plan.ts"
 
 const START = "POST /instances/{instance_id}/start"
 const RESTART = "POST /instances/{instance_id}/restart"
 const boots = (text: string) => text.split("GUEST-READY").length - 1
+
+interface Wait {
+  readonly restarts: number
+  readonly until: number
+  readonly ms: number
+  /** How long it had run before. */
+  readonly ran: number
+}
+
+/** What is said of one that waits to be started again: each time it waits for longer, and sooner or later is seen. */
+function waiting(runtime: Runtime, id: string, restartsBefore: number): Promise<Wait> {
+  return runtime.until("it waits to be started again", async () => {
+    const { state, restarting_at, finished, started = "", restarts = 0 } = await runtime.status(id)
+    if (restarting_at === undefined || restarts <= restartsBefore) return undefined
+    must(state === "stopped", `what waits to be started again is ${state}`)
+    const [until, at] = [Date.parse(restarting_at), Date.parse(finished ?? "")]
+    return { restarts, until, ms: until - at, ran: at - Date.parse(started) }
+  })
+}
+
+/** Clocks and timers are of milliseconds. */
+const EARLY_MS = 20
+
+/** It waits for as long as it says, and each time twice as long unless it has run for long. */
+async function waitsLonger(runtime: Runtime, id: string): Promise<void> {
+  const first = await waiting(runtime, id, 0)
+  const second = await waiting(runtime, id, first.restarts)
+  must(first.ms >= 100 - EARLY_MS, `it is to be started again after ${first.ms} ms`)
+  must(
+    second.ran > 5000 || second.ms >= Math.min(2 * first.ms, 60_000) - EARLY_MS,
+    `it is to be started again after ${first.ms} ms, and then after ${second.ms}`,
+  )
+  const starts = (await eventsOf(runtime, id)).filter(({ type }) => type === "starting")
+  const next = Date.parse(starts[first.restarts + 1]?.time ?? "")
+  must(next >= first.until - EARLY_MS, `it was started again ${first.until - next} ms before it was to be`)
+}
 
 /** Machines that are started again, by somebody or by themselves. */
 export const againPlans: readonly Plan[] = [
@@ -39,23 +77,21 @@ export const againPlans: readonly Plan[] = [
   },
   {
     name: "always-again",
-    covers: ["OVMS-STA-040", "OVMS-STA-042", "OVMS-API-181", "OVMS-API-182"],
+    covers: ["OVMS-STA-040", "OVMS-STA-041", "OVMS-STA-042", "OVMS-API-181", "OVMS-API-182"],
     async run({ runtime, boot }) {
       const id = await boot("ticks=1 off=1", { restart: "always" })
       await runtime.until("it was started again by itself", async () => {
         const { restart, restarts = 0 } = await runtime.status(id)
         return restart === "always" && restarts > 0
       })
-      // Each time it waits for longer: sooner or later it is seen waiting.
-      await runtime.until("it waits to be started again", async () => {
-        const { state, restarting_at } = await runtime.status(id)
-        if (restarting_at === undefined) return false
-        must(state === "stopped", `what waits to be started again is ${state}`)
-        return true
-      })
+      await waitsLonger(runtime, id)
       await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
       const ended = await runtime.reaches(id, "stopped")
       must(ended.restarting_at === undefined, "it is going to be started again although somebody stopped it")
+      must(
+        ended.stop_method === "already",
+        `what had ended was stopped, and stop_method is ${ended.stop_method}`,
+      )
     },
   },
   {
@@ -68,6 +104,37 @@ export const againPlans: readonly Plan[] = [
         return info.state === "failed" && info.restarting_at === undefined && info.restarts === 1 && info
       })
       must(last.exit?.reason === "guest-panic", `its last end is ${last.exit?.reason}`)
+      // From the start that somebody asked for it is counted anew.
+      await runtime.ask(START, id)
+      await runtime.until("it was started again once more", async () => {
+        const { state, restarting_at, restarts } = await runtime.status(id)
+        const starts = (await eventsOf(runtime, id)).filter(({ type }) => type === "starting").length
+        return state === "failed" && restarting_at === undefined && restarts === 1 && starts === 4
+      })
+    },
+  },
+  {
+    name: "again-by-its-policy",
+    covers: ["OVMS-STA-040", "OVMS-API-180"],
+    async run({ runtime, boot }) {
+      const policies = [
+        ["unless-stopped", "off=1"],
+        ["on-failure", ""],
+        ["on-failure", "result=3"],
+      ] as const
+      await Promise.all(
+        policies.map(async ([restart, end]) => {
+          const id = await boot(`ticks=1 ${end}`, { restart })
+          await runtime.until(
+            `a guest of ${restart} that ends by ${end || "a reset"} is started again`,
+            async () => {
+              const { restarts = 0 } = await runtime.status(id)
+              return restarts > 0
+            },
+          )
+          await runtime.ask("DELETE /instances/{instance_id}", id, { query: "force=true" })
+        }),
+      )
     },
   },
   {

@@ -23,8 +23,8 @@ async function committed({ runtime }: Scene, id: string) {
 }
 
 /** The console of a machine with these words on its command line, once it counts. */
-async function said({ runtime, start }: Scene, manifest: string, args: string) {
-  const id = await start({ manifest, overrides: { args: `${LINE} ${args}` } })
+async function said({ runtime, start }: Scene, manifest: string, args: string, overrides = {}) {
+  const id = await start({ manifest, overrides: { args: `${LINE} ${args}`, ...overrides } })
   return { id, text: await runtime.says(id, /TICK 1\r?\n/) }
 }
 
@@ -50,7 +50,7 @@ export const committedPlans: readonly Plan[] = [
   },
   {
     name: "commit-of-what-is-new",
-    covers: ["OVMS-API-192"],
+    covers: ["OVMS-API-192", "OVMS-API-270"],
     async run(scene) {
       const { machine, runtime } = scene
       const store = await Store.of(harnessOf(runtime))
@@ -62,8 +62,12 @@ export const committedPlans: readonly Plan[] = [
         return { count: diskLayers.length, ...overlayOf(await store.bytes(last.digest)) }
       }
       const manifest = await machine({ diskless: false })
-      const first = await said(scene, manifest, "write=1")
+      const first = await said(scene, manifest, "write=1", { diskSize: 1 << 20 })
       must(first.text.includes("WROTE 1 [written"), "the guest cannot write to its disk")
+      must(
+        first.text.includes("DISK sectors=2048"),
+        "the disk does not have the size of the start for the guest",
+      )
       const once = await committed(scene, first.id)
       const made = await top(once.digest)
       must(made.count === 2, `the image has ${made.count} layers, and not one more than its base`)
@@ -71,6 +75,7 @@ export const committedPlans: readonly Plan[] = [
       // The same bytes once more.
       const second = await said(scene, once.name, "write=1 read=1")
       must(second.text.includes("SECTOR 1 [written by the guest]"), "what was committed is not there")
+      must(second.text.includes("DISK sectors=2048"), "the image that was made has a disk of another size")
       const { clusters } = await top((await committed(scene, second.id)).digest)
       must(clusters === 0, `the layer of what changed nothing has ${clusters} clusters`)
     },

@@ -84,9 +84,11 @@ export const diskPlans: readonly Plan[] = [
         const writes = { manifest: runtime.guest, overrides: { volumes: [{ name: second }] } }
         await runtime.refused("POST /start", "OVM_VOLUME_IN_USE", "", { body: writes })
         await runtime.ask("DELETE /instances/{instance_id}", id, { query: "force=true" })
-        const again = await said(scene, runtime.guest, "read=3 disk=2", {
-          volumes: [{ name: second }, { name: first }],
+        const again = await said(scene, runtime.guest, "read=3 write=4 disk=2", {
+          volumes: [{ name: second }, { name: first, readOnly: true }],
         })
+        must(again.text.includes("DISK sectors=2048"), "a volume of 1 MiB has another size for the guest")
+        must(!again.text.includes("WROTE 4 [written"), "the guest writes to a volume that it may only read")
         must(again.text.includes("SECTOR 3 [written by the guest]"), "what was written to a volume is gone")
         must(
           again.text.includes(`DISK-ID [${first.slice(0, 20)}]`),
@@ -135,7 +137,9 @@ export const diskPlans: readonly Plan[] = [
       const secret = unique()
       const config = {
         hostname: "suite-host",
-        sshKeys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFsuitesuitesuitesuitesuitesuitesuitesuitesuit suite"],
+        sshKeys: ["ssh-ed25519", "ecdsa-sha2-nistp256"].map(
+          (kind) => `${kind} AAAAC3NzaC1lZDI1NTE5AAAAIFsuitesuitesuitesuitesuitesuitesuitesuitesuit suite`,
+        ),
         userData: `#cloud-config\n# ${secret}\n`,
         networkConfig: "version: 2\n# as it is\n",
       }
@@ -147,7 +151,14 @@ export const diskPlans: readonly Plan[] = [
       const meta = found.find((content) => content.includes(id)) ?? ""
       must(meta.includes("instance-id"), "meta-data has not the instance's ID as instance-id")
       must(meta.includes("local-hostname") && meta.includes("suite-host"), "meta-data has no local-hostname")
-      must(meta.includes("public-keys") && meta.includes("ssh-ed25519 AAAA"), "meta-data has no public-keys")
+      must(
+        meta.includes("public-keys") && config.sshKeys.every((key) => meta.includes(key)),
+        "meta-data has not each of the public-keys",
+      )
+      must(
+        found.some((content) => content.includes("cidata")),
+        "the volume has not the label cidata",
+      )
       const status = JSON.stringify(await runtime.status(id))
       must(!status.includes(secret), "what the machine was told is in its status")
     },
@@ -199,11 +210,16 @@ export const diskPlans: readonly Plan[] = [
   {
     name: "agent-on-a-disk",
     profile: "agent",
-    covers: ["OVMS-FBC-015", "OVMS-FBC-016"],
+    covers: ["OVMS-FBC-002", "OVMS-FBC-015", "OVMS-FBC-016"],
     async run(scene) {
       const { runtime } = scene
-      const { text } = await said(scene, runtime.guest, dumps(64, 200), { agent: true })
+      const metaData = "instance-id: of-the-suite\nown: as it is\n"
+      const { text } = await said(scene, runtime.guest, dumps(64, 200), { agent: true, config: { metaData } })
       const found = sectors(text)
+      must(
+        found.some((content) => content.startsWith(metaData)),
+        "there is no meta-data as it was given",
+      )
       must(
         found.some((content) => content.includes("multipart/mixed")),
         "vendor-data is no MIME message",

@@ -1,6 +1,7 @@
 import { must } from "../../check.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import { ticks } from "../ticks.ts"
+import { eventsOf } from "./events.ts"
 import type { Plan } from "./plan.ts"
 import { snapshotPlan, snapshotted } from "./snapshots.ts"
 
@@ -13,15 +14,17 @@ interface Forked {
 export const forkPlans: readonly Plan[] = [
   snapshotPlan(
     "fork",
-    ["OVMS-API-440", "OVMS-API-443", "OVMS-API-445", "OVMS-API-446", "OVMS-API-447"],
+    ["OVMS-API-440", "OVMS-API-442", "OVMS-API-443", "OVMS-API-445", "OVMS-API-446", "OVMS-API-447"],
     async ({ runtime, boot, keep }) => {
       const labels = { role: "source" }
       const id = await boot("word=forked", { labels })
       await runtime.says(id, /TICK 5\r?\n/)
       const counted = ticks(await runtime.logs(id))
-      const answer = await runtime.ask<Forked>(FORK, id, { body: { count: 2 } })
+      const name = `suite-${process.hrtime.bigint().toString(36)}`
+      const answer = await runtime.ask<Forked>(FORK, id, { body: { count: 2, name } })
       const children = (answer.instances ?? []).map(({ instance_id }) => keep(instance_id))
       must(children.length === 2, `there are ${children.length} children, and not two`)
+      await runtime.refused(FORK, "OVM_NAME_IN_USE", id, { body: { name } })
       const indices = []
       for (const child of children) {
         const info: Instance = await runtime.reaches(child, "running")
@@ -31,7 +34,11 @@ export const forkPlans: readonly Plan[] = [
           info.volumes === undefined && info.ssh === undefined,
           "the child has what only its source is to have",
         )
-        indices.push(info.fork.index)
+        const { index } = info.fork
+        must(info.name === `${name}-${index}`, `the child ${index} is called ${info.name}`)
+        indices.push(index)
+        const types = (await eventsOf(runtime, child)).map(({ type }) => type).join()
+        must(types === "starting,running", `the events of a child are ${types}`)
       }
       must(indices.sort().join() === "0,1", `the indices are ${indices.join()}`)
       must((await runtime.status(id)).state === "running", "the source does not run any more")
@@ -42,11 +49,12 @@ export const forkPlans: readonly Plan[] = [
       }
     },
   ),
-  snapshotPlan("fork-with-ports", ["OVMS-API-448"], async ({ runtime, boot, keep }) => {
+  snapshotPlan("fork-with-ports", ["OVMS-API-441", "OVMS-API-448"], async ({ runtime, boot, keep }) => {
     const ports = [{ guest: 80 }, { guest: 90 }]
     const id = await boot("", { network: { mode: "user", outbound: false, ports } })
     const source = (await runtime.status(id)).network
-    const { instances = [] } = await runtime.ask<Forked>(FORK, id, { body: { count: 1 } })
+    const { instances = [] } = await runtime.ask<Forked>(FORK, id, { body: {} })
+    must(instances.length === 1, `a fork that says no count has made ${instances.length} children`)
     const [child] = instances.map(({ instance_id }) => keep(instance_id))
     must(child, "there is no child")
     const network = (await runtime.reaches(child, "running")).network
@@ -80,6 +88,10 @@ export const forkPlans: readonly Plan[] = [
       const ids = await Promise.all(clones.map((id) => runtime.reaches(id, "running")))
       const [first, second] = ids.map(({ generation_id }) => generation_id)
       must(first && second && first !== second, `two machines have the generation ID ${first}`)
+      for (const clone of clones) {
+        const types = (await eventsOf(runtime, clone)).map(({ type }) => type).join()
+        must(types === "starting,running", `the events of a clone are ${types}`)
+      }
     } finally {
       await warm(0)
     }

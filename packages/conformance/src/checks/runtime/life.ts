@@ -1,9 +1,11 @@
+import { isDeepStrictEqual } from "node:util"
 import { must } from "../../check.ts"
-import { alive, largest, processesWith } from "../../subject/processes.ts"
+import { alive, largest, pagesOf, processesWith } from "../../subject/processes.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import { ticks } from "../ticks.ts"
+import { eventsOf } from "./events.ts"
 import { endsWhole, leavesNoFile } from "./left.ts"
-import type { Plan, Scene } from "./plan.ts"
+import { type Plan, type Scene, TICK_MS } from "./plan.ts"
 
 /** A guest that ends by itself. */
 function ends(
@@ -17,7 +19,15 @@ function ends(
     covers: [...covers, "OVMS-API-073"],
     async run({ runtime, boot }) {
       const id = await boot(`ticks=3 ${args}`)
-      look(await runtime.reaches(id, "stopped", "failed"))
+      const instance = await runtime.reaches(id, "stopped", "failed")
+      look(instance)
+      must(instance.finished, "it does not say when it ended")
+      const told = (await eventsOf(runtime, id)).at(-1)
+      must(told?.type === instance.state, `the last event is ${told?.type}, and the state ${instance.state}`)
+      must(
+        told.exit?.reason === instance.exit?.reason && told.error?.code === instance.error?.code,
+        `the event of the end says ${told.exit?.reason}, ${told.error?.code}`,
+      )
       must((await runtime.logs(id)).includes("GUEST-READY"), "the console of the machine that ended is gone")
     },
   }
@@ -38,6 +48,7 @@ export const lifePlans: readonly Plan[] = [
       "OVMS-API-060",
       "OVMS-API-130",
       "OVMS-API-070",
+      "OVMS-API-034",
       "OVMS-GST-011",
       "OVMS-GST-020",
     ],
@@ -46,9 +57,24 @@ export const lifePlans: readonly Plan[] = [
       const text = await runtime.says(id, /TICK 10\r?\n/)
       for (let n = 1; n <= 10; n++)
         must(new RegExp(`TICK ${n}\\r?\\n`).test(text), `the console lacks TICK ${n}, which the guest wrote`)
-      must(/CMDLINE \[.*word=suite-7.*\]/.test(text), "the guest does not have the arguments of the start")
+      // The manifest's are other ones.
+      const line = `CMDLINE [console=ttyS0 word=suite-7 tick_ms=${TICK_MS}]`
+      must(
+        text.includes(line),
+        `the guest has not the arguments of the start alone: ${/CMDLINE.*/.exec(text)}`,
+      )
       const instance = await runtime.status(id)
       must(instance.state === "running", `a guest that counts is ${instance.state}`)
+      must(
+        instance.started !== undefined && Date.parse(instance.started) >= Date.parse(instance.created),
+        `it was made at ${instance.created} and started at ${instance.started}`,
+      )
+      const pages = await pagesOf(await processesWith(id))
+      const { rss = 0 } = instance.resources
+      must(
+        pages === 0 || (rss > pages * 2048 && rss < pages * 8192),
+        `rss is ${rss} bytes, of ${pages} pages`,
+      )
       must(/^sha256:[0-9a-f]{64}$/.test(instance.image.digest ?? ""), "the image has no digest")
     },
   },
@@ -88,7 +114,9 @@ export const lifePlans: readonly Plan[] = [
     covers: [
       "OVMS-API-041",
       "OVMS-API-045",
+      "OVMS-API-043",
       "OVMS-API-080",
+      "OVMS-API-230",
       "OVMS-STA-003",
       "OVMS-STA-002",
       "OVMS-STA-020",
@@ -111,8 +139,14 @@ export const lifePlans: readonly Plan[] = [
         "the list lacks an instance that has ended",
       )
       must((await runtime.logs(id)).includes("GUEST-READY"), "the console is gone")
-      await runtime.ask("POST /stop", "", { body })
-      must((await runtime.status(id)).state === "stopped", "what had ended changed its state")
+      const again = await runtime.ask<{ status: string }>("POST /stop", "", { body })
+      must(again.status === "stopped", `the stop of what has ended was answered with ${again.status}`)
+      const after = await runtime.status(id)
+      must(after.state === "stopped", "what had ended changed its state")
+      const shown = instances.find((one) => one.instance_id === id)
+      must(isDeepStrictEqual(shown, after), "the list says something else of it than its status")
+      const types = (await eventsOf(runtime, id)).map(({ type }) => type).join()
+      must(types === "starting,running,stopping,stopped", `its events are ${types}`)
     },
   },
   {
@@ -150,7 +184,7 @@ export const lifePlans: readonly Plan[] = [
   },
   {
     name: "pause",
-    covers: ["OVMS-API-140", "OVMS-API-143", "OVMS-STA-033"],
+    covers: ["OVMS-API-140", "OVMS-API-143", "OVMS-API-230", "OVMS-STA-033"],
     async run({ runtime, boot }) {
       const id = await boot()
       const again = async (verb: "pause" | "resume", wanted: string) => {
@@ -166,6 +200,8 @@ export const lifePlans: readonly Plan[] = [
       for (let twice = 0; twice < 2; twice++) await again("resume", "running")
       must((await runtime.status(id)).reason === undefined, "reason is there although it runs")
       await runtime.until("the guest goes on", async () => ticks(await runtime.logs(id)) > before + 3)
+      const told = (await eventsOf(runtime, id)).map(({ type, reason }) => `${type}${reason ?? ""}`).join()
+      must(told === "starting,running,pausedrequest,running", `its events are ${told}`)
     },
   },
   {
@@ -197,6 +233,7 @@ export const lifePlans: readonly Plan[] = [
     async run({ runtime, boot }) {
       const overrides = { memory: 64 << 20, vcpus: 2, network: { mode: "none" } }
       const id = await boot("ticks=5 off=1 word=again", overrides)
+      must((await runtime.logs(id, "previous=true")) === "", "there is a console of a life before the first")
       const first = (await runtime.reaches(id, "stopped")).network?.mode
       await runtime.ask("POST /instances/{instance_id}/start", id)
       // By the answer: whoever follows the console then is to see the new life's.
@@ -223,8 +260,13 @@ export const lifePlans: readonly Plan[] = [
     covers: ["OVMS-API-170"],
     async run({ runtime, create }) {
       const id = await create()
-      const { state, exit } = await runtime.status(id)
-      must(state === "stopped" && exit === undefined, `what was made is ${state}, and ended: ${exit?.reason}`)
+      const { state, ...info } = await runtime.status(id)
+      must(state === "stopped", `what was made is ${state}`)
+      for (const name of ["exit", "started", "finished"] as const)
+        must(info[name] === undefined, `${name} is there although it was never started`)
+      const told = await eventsOf(runtime, id)
+      const types = told.map(({ type }) => type).join()
+      must(types === "starting,stopped" && !told.some(({ exit }) => exit), `its events are ${types}`)
       await runtime.ask("POST /instances/{instance_id}/start", id)
       await runtime.says(id, /GUEST-READY/)
     },

@@ -260,10 +260,12 @@ export const madePlans: readonly Plan[] = [
       const list = async () =>
         (await runtime.ask<{ instances: readonly Instance[] }>("GET /instances")).instances
       const before = (await list()).length
-      const answer = await runtime.ask<{ vmms?: readonly object[] }>("POST /explain", "", {
+      const answer = await runtime.ask<{ vmms?: readonly { chosen: boolean }[] }>("POST /explain", "", {
         body: { manifest: runtime.guest },
       })
       must(answer.vmms && answer.vmms.length > 0, "it names no VMM")
+      const chosen = answer.vmms.filter((one) => one.chosen).length
+      must(chosen === 1, `of the VMMs ${chosen} would be taken for a machine that starts`)
       must((await list()).length <= before + 8, "it made instances")
       await runtime.refused("POST /explain", /^OVM_(?!INTERNAL)/, "", { body: { manifest: "/nowhere" } })
     },

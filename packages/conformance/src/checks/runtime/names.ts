@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from "node:util"
 import { must } from "../../check.ts"
-import type { Plan } from "./plan.ts"
+import { type Plan, refusedCreate } from "./plan.ts"
 
+const LONGEST_NAME = 63
 const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
 export const namePlans: readonly Plan[] = [
@@ -14,6 +15,16 @@ export const namePlans: readonly Plan[] = [
       must((await runtime.status(id)).name === name, "the instance does not have the name of its start")
       const body = { manifest: runtime.guest, overrides: { name } }
       await runtime.refused("POST /start", "OVM_NAME_IN_USE", "", { body })
+      const others = [name.toUpperCase(), name.padEnd(LONGEST_NAME, "x")]
+      for (const other of others)
+        must(
+          (await runtime.status(await create({ name: other }))).name === other,
+          `it is not called ${other}`,
+        )
+      await refusedCreate(runtime, "OVM_REQUEST_INVALID", {
+        manifest: runtime.guest,
+        overrides: { name: name.padEnd(LONGEST_NAME + 1, "x") },
+      })
     },
   },
   {
@@ -36,6 +47,9 @@ export const namePlans: readonly Plan[] = [
       const next = unique()
       await runtime.ask(operation, id, { body: { name: next } })
       must((await runtime.status(id)).name === next, "it has another name than it was given")
+      must((await runtime.status(await create({ name }))).name === name, "the name that it had is not free")
+      const body = { manifest: runtime.guest, overrides: { name: next } }
+      await runtime.refused("POST /start", "OVM_NAME_IN_USE", "", { body })
     },
   },
   {
@@ -46,6 +60,15 @@ export const namePlans: readonly Plan[] = [
       const with_ = await runtime.status(await create({ labels }))
       must(isDeepStrictEqual(with_.labels, labels), `the labels are ${JSON.stringify(with_.labels)}`)
       must((await runtime.status(await create())).labels === undefined, "labels are there that nobody gave")
+      const many = (count: number) =>
+        Object.fromEntries(Array.from({ length: count }, (_, at) => [`${at}`.padEnd(128, "x"), `${at}`]))
+      const most = (await runtime.status(await create({ labels: many(64) }))).labels
+      must(isDeepStrictEqual(most, many(64)), "64 labels whose names have 128 characters are not those given")
+      for (const wrong of [many(65), { ["x".repeat(129)]: "" }, { x: "x".repeat(4097) }])
+        await refusedCreate(runtime, "OVM_REQUEST_INVALID", {
+          manifest: runtime.guest,
+          overrides: { labels: wrong },
+        })
     },
   },
   {
@@ -81,6 +104,14 @@ export const namePlans: readonly Plan[] = [
       await runtime.ask("POST /volumes", "", { body })
       try {
         await runtime.refused("POST /volumes", "OVM_NAME_IN_USE", "", { body })
+        const { volumes: all } = await runtime.ask<{ volumes: { name: string; size: number }[] }>(
+          "GET /volumes",
+        )
+        const { size } = all.find((one) => one.name === name) ?? {}
+        must(size === body.size, `the volume that was made has ${size} bytes, and not ${body.size}`)
+        await runtime.refused("DELETE /volumes/{name}", "OVM_VOLUME_UNKNOWN", unique())
+        const twice = { volumes: [{ name }, { name, readOnly: true }] }
+        await refusedCreate(runtime, "OVM_REQUEST_INVALID", { manifest: runtime.guest, overrides: twice })
         const machine = (volume: string) => ({
           manifest: runtime.guest,
           overrides: { volumes: [{ name: volume }] },

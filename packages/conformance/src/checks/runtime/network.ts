@@ -1,6 +1,9 @@
+import { createSocket } from "node:dgram"
 import { createConnection, createServer } from "node:net"
+import { isDeepStrictEqual } from "node:util"
 import { must, skip } from "../../check.ts"
 import type { Instance, Runtime } from "../../subject/runtime.ts"
+import { eventsOf } from "./events.ts"
 import { type Plan, refusedCreate } from "./plan.ts"
 import { takePort } from "./take-port.ts"
 
@@ -59,6 +62,8 @@ export const networkPlans: readonly Plan[] = [
       )
       const asked = await networkOf(runtime, await create({ network: { mode: "user" } }, none))
       must(asked.mode === "user", "the mode of the start is not taken")
+      const shut = await networkOf(runtime, await create({ network: { mode: "user", outbound: false } }))
+      must(shut.outbound === false, "outbound that the start has as false is not told")
       const without = await networkOf(runtime, await create({ network: { mode: "none" } }))
       must(without.mode === "none" && without.mac === undefined, "a machine of mode none has an interface")
     },
@@ -92,9 +97,10 @@ export const networkPlans: readonly Plan[] = [
   },
   {
     name: "network/ports-of-the-made",
-    covers: ["OVMS-API-265", "OVMS-API-266", "OVMS-API-267"],
+    covers: ["OVMS-API-230", "OVMS-API-265", "OVMS-API-266", "OVMS-API-267"],
     async run({ runtime, create }) {
       const id = await create({ network: { mode: "user" } })
+      const before = (await eventsOf(runtime, id)).length
       const port = await runtime.ask<{ host: number; guest: number; address?: string; protocol?: string }>(
         PORTS,
         id,
@@ -116,18 +122,32 @@ export const networkPlans: readonly Plan[] = [
       await runtime.ask(LESS_PORTS, id, { query: `host=${port.host}` })
       must((await listed()).length === 0, "the port that was taken back is listed")
       await runtime.refused(LESS_PORTS, "OVM_PORT_UNKNOWN", id, { query: `host=${port.host}` })
+      const told = (await eventsOf(runtime, id)).slice(before)
+      const listings = told.map(({ type, ports = [] }) => `${type} ${ports.map(({ guest }) => guest).join()}`)
+      must(listings.join() === "ports 8080,ports ", `the events say ${listings.join()}`)
       const none = await create({ network: { mode: "none" } })
       await runtime.refused(PORTS, "OVM_UNSUPPORTED", none, { body: { guest: 80 } })
     },
   },
   {
     name: "network/open-ports",
-    covers: ["OVMS-API-254", "OVMS-API-258", "OVMS-API-259"],
+    covers: ["OVMS-API-252", "OVMS-API-254", "OVMS-API-257", "OVMS-API-258", "OVMS-API-259"],
     async run({ runtime, boot, create }) {
-      const id = await boot("", { network: { mode: "user", ports: [{ guest: 80 }] } })
+      const ports = [{ guest: 80 }, { guest: 53, protocol: "udp" }, { guest: 81, address: "127.0.0.2" }]
+      const id = await boot("", { network: { mode: "user", ports } })
       const before = await networkOf(runtime, id)
-      const [port] = before.ports ?? []
+      const [port, ...others] = before.ports ?? []
       must(port, "the port is not listed")
+      for (const [at, asked] of ports.entries()) {
+        const { host, ...rest } = before.ports?.[at] ?? { host: 0 }
+        const wanted = { protocol: "tcp", address: "127.0.0.1", ...asked }
+        must(host > 0 && isDeepStrictEqual(rest, wanted), `a port is ${JSON.stringify(before.ports?.[at])}`)
+      }
+      must(!(await boundByUdp(others[0]?.host ?? 0)), "anybody can have the port of UDP that is open")
+      must(
+        await letIn(others[1]?.host ?? 0, "127.0.0.2"),
+        "the port is not open on the address that was asked for",
+      )
       const body = { guest: 80, host: port.host }
       const other = await create()
       await runtime.refused(PORTS, "OVM_PORT_IN_USE", other, { body })
@@ -178,13 +198,15 @@ export const networkPlans: readonly Plan[] = [
   },
   {
     name: "network/names-without-addresses",
-    covers: ["OVMS-API-262"],
+    covers: ["OVMS-API-257", "OVMS-API-262"],
     async run({ runtime, keep }) {
       // Who refuses every list has not looked at the name.
-      const body = asking(runtime, { mode: "user", allow: ["192.0.2.1"] })
+      const allow = ["192.0.2.1", "198.51.100.0/24:443"]
+      const body = asking(runtime, { mode: "user", allow })
       const { status, text } = await runtime.raw("POST", "/instances", { body })
       if (status >= 400) return skip("the runtime has no lists of addresses here: allow is refused")
-      keep(JSON.parse(text).instance_id)
+      const told = (await networkOf(runtime, keep(JSON.parse(text).instance_id))).allow
+      must(isDeepStrictEqual(told, allow), `allow is told as ${JSON.stringify(told)}`)
       await refusedCreate(
         runtime,
         "OVM_UNSUPPORTED",
@@ -215,10 +237,19 @@ async function withPort(port: number): Promise<void> {
   must(server, `the port ${port} is still taken although the machine has ended`)
 }
 
-/** Whether a connection to this port is still there after a moment. */
-function letIn(port: number): Promise<boolean> {
+/** Whether this port of UDP can be had. */
+function boundByUdp(port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = createConnection({ port, host: "127.0.0.1" })
+    const socket = createSocket("udp4")
+    socket.on("error", () => resolve(false))
+    socket.bind(port, "127.0.0.1", () => socket.close(() => resolve(true)))
+  })
+}
+
+/** Whether a connection to this port is still there after a moment. */
+function letIn(port: number, host = "127.0.0.1"): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ port, host })
     const settle = (found: boolean) => {
       socket.destroy()
       resolve(found)

@@ -4,6 +4,7 @@ import { must } from "../../check.ts"
 import { digestOf } from "../../registry/content.ts"
 import { Registry } from "../../registry/server.ts"
 import { apart } from "./aside.ts"
+import { eventsOf } from "./events.ts"
 import { harnessOf, type Plan, type Scene } from "./plan.ts"
 
 const PHASES = ["resolving", "pulling", "verifying", "preparing", "launching"]
@@ -106,6 +107,8 @@ export const pullingPlans: readonly Plan[] = [
         await scene.runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
         const { stop_method } = await scene.runtime.reaches(id, "stopped")
         must(stop_method === "cancelled", `a start was given up, and stop_method is ${stop_method}`)
+        const types = (await eventsOf(scene.runtime, id)).map(({ type }) => type).join()
+        must(types === "starting,stopping,stopped", `its events are ${types}`)
       }),
   },
   apart({

@@ -79,8 +79,11 @@ export const requestPlans: readonly Plan[] = [
           `PATCH ${path} is not refused as a method`,
         )
         const allowed = String(reply.headers.allow ?? "")
-        for (const method of methods)
-          must(allowed.includes(method), `Allow of ${path} lacks ${method}: ${allowed}`)
+        const said = allowed.split(/\s*,\s*/).filter((method) => !/^(HEAD|OPTIONS)$/.test(method))
+        must(
+          said.sort().join() === methods.sort().join(),
+          `Allow of ${path} is ${allowed}, and not ${methods}`,
+        )
       }
     },
   },
@@ -97,8 +100,13 @@ export const requestPlans: readonly Plan[] = [
     covers: ["OVMS-API-014"],
     async run({ runtime, create }) {
       const id = await create()
-      for (const part of [id.slice(0, -1), id.slice(0, 8), id.toUpperCase().replace(/^\d*$/, "X")])
-        if (part !== id) await runtime.refused("GET /status/{instance_id}", "OVM_INSTANCE_UNKNOWN", part)
+      const { name } = await runtime.status(id)
+      for (const part of [id.slice(0, -1), id.slice(0, 8), id.toUpperCase().replace(/^\d*$/, "X"), name]) {
+        if (part === id) continue
+        for (const operation of ["GET /status", "GET /logs", "DELETE /instances"])
+          await runtime.refused(`${operation}/{instance_id}`, "OVM_INSTANCE_UNKNOWN", part)
+        await runtime.refused("POST /stop", "OVM_INSTANCE_UNKNOWN", "", { body: { instance_id: part } })
+      }
     },
   },
   {
@@ -107,8 +115,17 @@ export const requestPlans: readonly Plan[] = [
     async run({ runtime, create }) {
       const id = await create()
       const operation = "GET /logs/{instance_id}"
-      for (const query of ["follow=maybe", "follow=false&follow=false", "nonsense=1", "follow="])
-        await runtime.refused(operation, "OVM_REQUEST_INVALID", id, { query })
+      const wrong = [
+        "follow=maybe",
+        "follow=false&follow=false",
+        "nonsense=1",
+        "follow=",
+        "follow=TRUE",
+        "follow=1",
+      ]
+      for (const query of wrong) await runtime.refused(operation, "OVM_REQUEST_INVALID", id, { query })
+      for (const query of ["force=True", "force=1", "Force=true"])
+        await runtime.refused("DELETE /instances/{instance_id}", "OVM_REQUEST_INVALID", id, { query })
     },
   },
   {

@@ -1,5 +1,6 @@
 import { must } from "../../check.ts"
 import { ticks } from "../ticks.ts"
+import { eventsOf } from "./events.ts"
 import type { Plan, Scene } from "./plan.ts"
 
 interface Snapshot {
@@ -37,28 +38,48 @@ function inMemory(id: string): string {
   return swapped(`${d}${e}`) + swapped(`${swapped(a)}${swapped(b)}${swapped(c)}`)
 }
 
+/** A clone that is started again is a machine that was booted. */
+async function bootsNext({ runtime }: Scene, clone: string): Promise<void> {
+  await runtime.ask("POST /stop", "", { body: { instance_id: clone, grace_ms: 0 } })
+  const before = await runtime.reaches(clone, "stopped")
+  await runtime.ask("POST /instances/{instance_id}/start", clone)
+  await runtime.says(clone, /GUEST-READY/)
+  const { snapshot, generation_id } = await runtime.status(clone)
+  must(
+    snapshot === undefined && (generation_id === undefined || generation_id !== before.generation_id),
+    `what was booted says that it goes on from ${snapshot}, with the generation ID ${generation_id}`,
+  )
+}
+
 export function snapshotPlan(name: string, covers: readonly string[], run: Plan["run"]): Plan {
   return { name: `snapshot/${name}`, covers, run, profile: "snapshot" }
 }
 
 export const snapshotPlans: readonly Plan[] = [
-  snapshotPlan("goes-on", ["OVMS-API-053", "OVMS-API-054", "OVMS-SNP-090", "OVMS-SNP-174"], async (scene) => {
-    const { runtime, start } = scene
-    const { source, counted, snapshot, manifest } = await snapshotted(scene)
-    const clone = await start({ manifest })
-    const text = await runtime.says(clone, /TICK \d+\r?\n/)
-    must(!text.includes("GUEST-READY"), "the machine was booted, and did not go on")
-    must(firstTick(text) > 1 && firstTick(text) >= counted, `the clone counts from ${firstTick(text)} on`)
-    const { snapshot: from, warnings } = await runtime.status(clone)
-    const day = new Date().toISOString().slice(0, 8)
-    must(
-      warnings.some((words) => words.includes(day)),
-      `no warning says when the snapshot was taken: ${warnings.join("; ")}`,
-    )
-    must(from === snapshot, `the clone says that it goes on from ${from}`)
-    must((await runtime.status(source)).state === "running", "the source does not run any more")
-    await runtime.says(source, new RegExp(`TICK ${counted + 5}\\r?\\n`))
-  }),
+  snapshotPlan(
+    "goes-on",
+    ["OVMS-API-053", "OVMS-API-054", "OVMS-API-163", "OVMS-API-230", "OVMS-SNP-090", "OVMS-SNP-174"],
+    async (scene) => {
+      const { runtime, start } = scene
+      const { source, counted, snapshot, manifest } = await snapshotted(scene)
+      const clone = await start({ manifest })
+      const text = await runtime.says(clone, /TICK \d+\r?\n/)
+      must(!text.includes("GUEST-READY"), "the machine was booted, and did not go on")
+      must(firstTick(text) > 1 && firstTick(text) >= counted, `the clone counts from ${firstTick(text)} on`)
+      const { snapshot: from, warnings } = await runtime.status(clone)
+      const day = new Date().toISOString().slice(0, 8)
+      must(
+        warnings.some((words) => words.includes(day)),
+        `no warning says when the snapshot was taken: ${warnings.join("; ")}`,
+      )
+      must(from === snapshot, `the clone says that it goes on from ${from}`)
+      must((await runtime.status(source)).state === "running", "the source does not run any more")
+      await runtime.says(source, new RegExp(`TICK ${counted + 5}\\r?\\n`))
+      const told = (await eventsOf(runtime, source)).filter(({ type }) => type === "snapshot")
+      must(told.length === 1 && told[0]?.snapshot_ref === snapshot, `the events say ${JSON.stringify(told)}`)
+      await bootsNext(scene, clone)
+    },
+  ),
   snapshotPlan("clones-differ", ["OVMS-SNP-090"], async (scene) => {
     const { runtime, start } = scene
     const { source, manifest } = await snapshotted(scene)
@@ -99,11 +120,18 @@ export const snapshotPlans: readonly Plan[] = [
     const fields = Array.isArray(detail) ? detail.map(({ field }) => field) : []
     must(fields.includes("/resources/memory"), `detail names ${fields.join(", ") || "nothing"}`)
   }),
-  snapshotPlan("only-once", ["OVMS-SNP-091", "OVMS-SNP-141"], async (scene) => {
+  snapshotPlan("only-once", ["OVMS-API-120", "OVMS-SNP-091", "OVMS-SNP-141"], async (scene) => {
     const { runtime, start } = scene
     const { manifest } = await snapshotted(scene, { multi_resume: "deny" })
-    await start({ manifest })
+    const clone = await start({ manifest })
     await runtime.refused("POST /start", "OVM_RESUME_DENIED", "", { body: { manifest } })
+    await runtime.reaches(clone, "running")
+    // What is made of it may not go on twice either, whoever asks for that.
+    const tag = unique()
+    await runtime.ask("POST /snapshot", "", { body: { instance_id: clone, tag, multi_resume: "allow" } })
+    const next = { manifest: manifest.replace(/[^:]*$/, tag) }
+    await start(next)
+    await runtime.refused("POST /start", "OVM_RESUME_DENIED", "", { body: next })
   }),
   snapshotPlan("boot-in-its-place", ["OVMS-API-038"], async (scene) => {
     const { manifest } = await snapshotted(scene)

@@ -44,15 +44,23 @@ async function spoil({ runtime }: Scene, id: string): Promise<void> {
 export const unreachablePlans: readonly Plan[] = [
   {
     name: "vmm-that-ends",
-    covers: ["OVMS-STA-004", "OVMS-API-063"],
+    covers: ["OVMS-STA-004", "OVMS-API-062", "OVMS-API-063", "OVMS-API-341"],
     async run({ runtime, boot }) {
       const id = await boot()
-      signal(await processesOf(id), "SIGKILL")
-      const { state } = await runtime.until("its end is found", async () => {
+      signal([await largest(await processesOf(id))], "SIGKILL")
+      const { state, exit } = await runtime.until("its end is found", async () => {
         const instance = await runtime.status(id)
         return instance.state !== "running" && instance
       })
       must(state === "failed", `an instance whose VMM was killed is ${state}`)
+      must(
+        /^(signal|ended|lost)$/.test(exit?.reason ?? ""),
+        `of what was killed the reason is ${exit?.reason}`,
+      )
+      must(
+        exit?.status === undefined || exit.status === 137,
+        `of what was killed the status is ${exit?.status}`,
+      )
     },
   },
   apart({

@@ -26,8 +26,8 @@ interface Taken {
   readonly name: string
 }
 
-async function taken({ runtime }: Scene, id: string, tag = unique()): Promise<Taken> {
-  const body = { instance_id: id, tag }
+async function taken({ runtime }: Scene, id: string, tag = unique(), request = {}): Promise<Taken> {
+  const body = { instance_id: id, tag, ...request }
   const { snapshot_ref } = await runtime.ask<{ snapshot_ref: string }>("POST /snapshot", "", { body })
   return { digest: snapshot_ref, name: `localhost/conformance:${tag}` }
 }
@@ -63,7 +63,16 @@ async function changedPages(store: Store, parent: Descriptor, child: Descriptor)
 export const writtenPlans: readonly Plan[] = [
   snapshotPlan(
     "as-it-is-written",
-    ["OVMS-SNP-006", "OVMS-SNP-036", "OVMS-SNP-037", "OVMS-SNP-122", "OVMS-SNP-131"],
+    [
+      "OVMS-API-055",
+      "OVMS-API-120",
+      "OVMS-API-122",
+      "OVMS-SNP-006",
+      "OVMS-SNP-036",
+      "OVMS-SNP-037",
+      "OVMS-SNP-122",
+      "OVMS-SNP-131",
+    ],
     async (scene) => {
       const { runtime, start, machine } = scene
       const store = await Store.of(harnessOf(runtime))
@@ -105,7 +114,17 @@ export const writtenPlans: readonly Plan[] = [
       const counter = artifactOf({ kernelless: true, disk: counterDisk() })
       const bios = await start({ manifest: await writeLayout(join(scene.folder, "counter"), counter) })
       await runtime.says(bios, /BOOT 1\n/)
-      const { descriptor } = await documents(store, (await taken(scene, bios)).digest)
+      const asked = { compression: "lz4", preload_hint: true, multi_resume: "deny" }
+      const { digest } = await taken(scene, bios, unique(), asked)
+      const { descriptor } = await documents(store, digest)
+      for (const [made, wanted] of [
+        [one.descriptor, ["zstd", false, "allow"]],
+        [descriptor, Object.values(asked)],
+      ] as const) {
+        const { ram, uniqueness } = made
+        const found = [ram.compression, ram.preload_hint ?? false, uniqueness?.multiResume ?? "allow"]
+        must(isDeepStrictEqual(found, wanted), `asked for ${wanted.join(", ")} it is ${found.join(", ")}`)
+      }
       must(descriptor.boot === undefined, "a machine without a kernel has boot")
     },
   ),

@@ -1,0 +1,37 @@
+import { must } from "../../check.ts"
+import { isOfType, satisfies } from "../../subject/answers.ts"
+import type { Runtime } from "../../subject/runtime.ts"
+
+/** What checks look at of an event. */
+export interface Event {
+  readonly id: string
+  readonly type: string
+  readonly time: string
+  readonly instance_id?: string
+  readonly finished?: string
+  readonly name?: string
+  readonly reason?: string
+  readonly exit?: { readonly reason: string }
+  readonly error?: { readonly code: string }
+  readonly snapshot_ref?: string
+  readonly ports?: readonly { readonly host: number; readonly guest: number }[]
+}
+
+/** The events that the runtime has kept, each held against its schema. */
+export async function events(runtime: Runtime, query?: string, headers = {}): Promise<Event[]> {
+  const asking = { headers, ...(query !== undefined && { query }) }
+  const reply = await runtime.raw("GET", "/events", asking)
+  const { status, text } = reply
+  must(status === 200, `GET /events was answered with ${status}`)
+  isOfType(reply, "text/event-stream", "GET /events")
+  return [...text.matchAll(/^data: ?(.*)$/gm)].map(([, data = ""]) => {
+    const event: unknown = JSON.parse(data)
+    satisfies("Event", event, "GET /events")
+    return event as Event
+  })
+}
+
+/** Those of one instance. */
+export async function eventsOf(runtime: Runtime, id: string): Promise<Event[]> {
+  return (await events(runtime)).filter(({ instance_id }) => instance_id === id)
+}

@@ -1,0 +1,99 @@
+import { type Fault, inAnswer, inStart, type Json, json, STATUS } from "./fault.ts"
+
+// Small things that a runtime is right in but for one. What they do is seen by what is told twice, or by its bounds.
+
+/** IDs by names, and by what they begin with; and events by their IDs. */
+const IDS = new Map<string, string>()
+const EVENTS = new Map<string, string>()
+
+/** By the names of the table. */
+export const SMALL: Readonly<Record<string, Fault>> = {
+  "takes a name for an ID": {
+    ask: (asked) => {
+      const [path = "", name = ""] = /^\/(?:status|logs|instances)\/([^/?]+)/.exec(asked.url) ?? []
+      const id = IDS.get(name)
+      if (id !== undefined) asked.url = asked.url.replace(path, path.replace(name, id))
+    },
+    answer: ({ body, status }, { url }) => {
+      if (!STATUS.test(url) || status >= 400) return
+      const { name, instance_id } = JSON.parse(body)
+      IDS.set(name, instance_id)
+    },
+  },
+  "stops what an ID begins with": {
+    ask: (asked) => {
+      if (asked.url !== "/stop") return
+      asked.body = json(asked.body, (body) => {
+        body.instance_id = [...IDS.values()].find((id) => id.startsWith(body.instance_id)) ?? body.instance_id
+      })
+    },
+    answer: ({ body, status }, { method, url }) => {
+      if (method === "POST" && url === "/instances" && status < 400)
+        IDS.set(body, JSON.parse(body).instance_id)
+    },
+  },
+  "takes TRUE for true": {
+    ask: (asked) => {
+      asked.url = asked.url.replace(/(follow|force)=true/i, "$1=true")
+    },
+  },
+  "allows all methods": {
+    answer: ({ headers }) => {
+      if (headers.allow !== undefined) headers.allow = "GET, POST, PUT, DELETE"
+    },
+  },
+  "takes one label too many": inMadeAndStarted(({ labels }) => {
+    if (Object.keys(labels ?? {}).length === 65) delete labels[Object.keys(labels)[0] ?? ""]
+  }),
+  "knows no capitals in names": inMadeAndStarted((overrides) => {
+    overrides.name = overrides.name?.toLowerCase()
+  }),
+  "takes a volume twice": inMadeAndStarted(({ volumes = [] }) => {
+    if (volumes[0]?.name === volumes[1]?.name) volumes.pop()
+  }),
+  "lets a machine out that is to be shut": inMadeAndStarted(({ network }) => {
+    if (network) delete network.outbound
+  }),
+  "adds arguments to the manifest's": inStart(({ overrides }) => {
+    if (overrides?.args) overrides.args = `console=ttyS0 tick_ms=100 ${overrides.args}`
+  }),
+  "says stopping of what has stopped": {
+    answer: (answer, { url }) => {
+      if (url === "/stop") answer.body = answer.body.replace("stopped", "stopping")
+    },
+  },
+  "lists a name of before": inAnswer(/^\/instances$/, ({ instances = [] }) => {
+    for (const one of instances) one.name = "before"
+  }),
+  "counts what it used when it has ended": inAnswer(STATUS, ({ state, resources }) => {
+    if (state === "stopped") resources.cpu_time_ms = 5
+  }),
+  "tells the last event once more": {
+    answer: (answer, { url }) => {
+      if (!url.startsWith("/events")) return
+      const [, after = ""] = /after=([^&]+)/.exec(url) ?? []
+      for (const event of answer.body.split("\n\n"))
+        EVENTS.set(/^id: (.*)$/m.exec(event)?.[1] ?? "", `${event}\n\n`)
+      answer.body = (EVENTS.get(after) ?? "") + answer.body
+    },
+  },
+  "hears no input": {
+    ask: (asked) => {
+      if (!asked.url.endsWith("/exec")) return
+      asked.body = json(asked.body, (body) => {
+        delete body.input
+      })
+    },
+  },
+}
+
+function inMadeAndStarted(edit: (overrides: Json) => void): Fault {
+  return {
+    ask: (asked) => {
+      if (asked.method === "POST" && /^\/(start|instances)$/.test(asked.url))
+        asked.body = json(asked.body, ({ overrides }) => {
+          if (overrides) edit(overrides)
+        })
+    },
+  }
+}
