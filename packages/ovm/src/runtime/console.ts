@@ -13,6 +13,7 @@ export async function instanceConsole(instance: Instance, options: LogsOptions):
   const { follow = false, previous = false, timestamps = false, signal } = options
   const directory = previous ? join(instance.directory, PREVIOUS) : instance.directory
   await assertReadable(directory)
+  if (!follow && isAhead(options)) return nothing()
   let offset = await beginOf(directory, options)
   const bytes = readConsole(directory, {
     offset,
@@ -27,6 +28,13 @@ export async function instanceConsole(instance: Instance, options: LogsOptions):
   const shown = timestamps ? consoleLines({ bytes, offset: () => offset }, await momentsIn(directory)) : bytes
   return follow ? followed(instance, shown) : shown
 }
+
+/** All that there is came before a time that is still to come, also what the guest writes while this is answered. */
+function isAhead({ since }: LogsOptions): boolean {
+  return since !== undefined && Date.parse(since) > Date.now()
+}
+
+async function* nothing(): Bytes {}
 
 /** One that is followed is not removed by itself (OVMS-STA-045). */
 async function* followed(instance: Instance, bytes: Bytes): Bytes {
