@@ -7,6 +7,7 @@ import { hostPlan, lives } from "./plan.ts"
 
 const KILL = 9
 const TERMINATE = 15
+const USER_1 = 10
 const OUTPUT_GRANTED = 262_144
 
 /** A command that says the number of a process that it has started, and waits. */
@@ -145,6 +146,11 @@ export const agentProgramPlans: readonly Check<Agent>[] = [
     const { kind, value } = await host.exit(told)
     must(kind === 1 && value === TERMINATE, `after a signal it ended with kind ${kind} and ${value}`)
     await gone(child, "a signal did not go to the whole process group")
+    const traps = host.open("exec", ...shell("trap 'exit 9' USR1; echo up; read x; read x"), "input")
+    await host.until("it waits", () => host.output(traps).length > 0)
+    host.say(TYPE.signal, traps, number(USER_1))
+    const own = await host.exit(traps)
+    must(own.kind === 0 && own.value === 9, `another signal came as one of kind ${own.kind} and ${own.value}`)
     const closed = host.open("exec", ...shell("trap '' TERM INT HUP; sleep 300 & echo $!; wait"))
     const other = await childOf(host, closed)
     host.say(TYPE.close, closed)
@@ -180,6 +186,13 @@ export const agentProgramPlans: readonly Check<Agent>[] = [
     host.say(TYPE.credit, stream, number(OUTPUT_GRANTED))
     await host.exit(stream)
     must(host.output(stream).length === 400_000, "not all of the output came")
+    const both = host.open("exec", ...shell("head -c 200000 /dev/zero >&2; head -c 200000 /dev/zero"))
+    const all = () => host.output(both).length + host.output(both, 2).length
+    await host.until("all that was granted comes", () => all() >= OUTPUT_GRANTED)
+    must((await host.run(...shell("exit 2"))).value === 2, "a stream without credit holds another one up")
+    must(all() === OUTPUT_GRANTED, `of output and errors it sent ${all()} bytes ungranted`)
+    host.say(TYPE.credit, both, number(OUTPUT_GRANTED))
+    await host.exit(both)
     const reader = host.open("exec", ...shell("wc -c"), "input")
     const granted = () =>
       host.of(reader, TYPE.credit).reduce((sum, { payload }) => sum + payload.readUInt32LE(0), 0)

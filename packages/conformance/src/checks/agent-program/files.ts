@@ -37,6 +37,8 @@ async function read(host: Host, path: string) {
 /** On Linux, of which Node does not say it. */
 const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY
 const NEW = utf8("new content\n")
+/** Without a block, with whole ones, and with one that is not. */
+const SIZES = [0, 512, 513]
 /** Whose the files are that a suite may give away. */
 const OTHER = [65_534, 65_533] as const
 const isRoot = () => process.getuid?.() === 0
@@ -53,7 +55,8 @@ export const agentFilePlans: readonly Check<Agent>[] = [
     const top = join(folder, "top")
     const long = "n".repeat(150)
     await mkdir(join(top, "inner"), { recursive: true })
-    await chmod(join(top, "inner"), 0o751)
+    await chmod(join(top, "inner"), 0o1751)
+    for (const size of SIZES) await writeFile(join(top, `of-${size}`), Buffer.alloc(size, "x"))
     await writeFile(join(top, "inner", long), "content")
     await chmod(join(top, "inner", long), 0o640)
     await utimes(join(top, "inner", long), 1_234_567_890, 1_234_567_890)
@@ -76,7 +79,9 @@ export const agentFilePlans: readonly Check<Agent>[] = [
         `a file of ${OTHER.join(":")} is given as ${file.owner}'s`,
       )
       const inner = entries.get(`${name}/inner`)
-      must(inner && (inner.mode & 0o7777) === 0o751, "a folder has another mode")
+      must(inner && (inner.mode & 0o7777) === 0o1751, "a folder has another mode")
+      for (const size of SIZES)
+        must(entries.get(`${name}/of-${size}`)?.content.length === size, `a file of ${size} bytes has others`)
       must(entries.get(`${name}/link`)?.link === "inner/nowhere", "a link was not given as it is")
       must(
         entries.get(name)?.type === "5" && entries.get(`${name}/inner`)?.type === "5",
@@ -94,7 +99,8 @@ export const agentFilePlans: readonly Check<Agent>[] = [
       { name: "there/file", mode: 0o640, content: NEW },
       { name: "there/same", type: "1", link: "there/file" },
       { name: "there/link", type: "2", link: "file" },
-      { name: "there/new", type: "5", mode: 0o710 },
+      { name: "there/new", type: "5", mode: 0o1710 },
+      ...SIZES.map((size) => ({ name: `there/of-${size}`, content: Buffer.alloc(size, "x") })),
       { name: `there/new/${"n".repeat(150)}`, content: NEW, ...(isRoot() && { owner: OTHER }) },
     )
     const { value, err } = await write(host, archive, `path=${folder}`)
@@ -107,7 +113,12 @@ export const agentFilePlans: readonly Check<Agent>[] = [
     const [one, same] = await Promise.all(["file", "same"].map((name) => lstat(join(folder, "there", name))))
     must(one?.ino === same?.ino, "another name of a file is another file")
     const made = await lstat(join(folder, "there", "new"))
-    must((made.mode & 0o7777) === 0o710, "a folder has another mode")
+    must((made.mode & 0o7777) === 0o1710, "a folder has another mode")
+    for (const size of SIZES)
+      must(
+        (await lstat(join(folder, "there", `of-${size}`))).size === size,
+        `a file of ${size} bytes has others`,
+      )
     must(made.mtimeMs === 1_000_000_000_000, "a folder has another time")
     const { uid, gid } = await lstat(join(folder, "there", "new", "n".repeat(150)))
     must(
@@ -135,6 +146,10 @@ export const agentFilePlans: readonly Check<Agent>[] = [
     const inside = join(folder, "inside")
     await mkdir(inside)
     await symlink(folder, join(inside, "out"))
+    await writeFile(join(folder, "outside"), "as it was")
+    await symlink("../outside", join(inside, "away"))
+    await write(host, tarOf({ name: "away", content: NEW }), `path=${inside}`)
+    must((await readFile(join(folder, "outside"), "utf8")) === "as it was", "it wrote where a link leads")
     await writeFile(join(inside, "old"), "as it was")
     const whole = tarOf({ name: "old", content: Buffer.alloc(3000, "x") })
     const wrong = {
@@ -144,6 +159,7 @@ export const agentFilePlans: readonly Check<Agent>[] = [
         { name: "l", type: "2", link: ".." },
         { name: "l/escaped", content: NEW },
       ),
+      "another name of what is outside": tarOf({ name: "linked", type: "1", link: "../outside" }),
       "a device": tarOf({ name: "device", type: "3" }),
       "an archive that ends before its end": whole.subarray(0, 2048),
       "an archive without its end": tarOf({ name: "new", content: NEW }).subarray(0, 1024),

@@ -21,6 +21,8 @@ export const agentSurroundingPlans: readonly Check<Agent>[] = [
     const [directory, variable] = said.out.split("\n")
     must(directory === folder && variable === "a=b c", `it runs in ${directory}, with SUITE=${variable}`)
     must(!said.out.includes("socket:"), "a command has the agent's channel open")
+    const plain = await host.run(...shell("pwd"))
+    must(plain.out === "/\n", `a command that says no directory runs in ${plain.out}`)
     if (process.getuid?.() !== 0) return
     const user = await host.run(...shell("id -u; id -g"), "user=65534:65533")
     must(user.out === "65534\n65533\n", `it runs as ${user.out.trim()}`)
@@ -44,6 +46,14 @@ export const agentSurroundingPlans: readonly Check<Agent>[] = [
     const onTerminal = (await environment("terminal=24x80")).map((one) => one.split("=")[0])
     must(onTerminal.join() === "HOME,PATH,TERM,USER", `on a terminal it has ${onTerminal.join()}`)
     if (process.getuid?.() !== 0) return
+    const [line = ""] = (await readFile("/etc/passwd", "utf8")).match(/^nobody:.*$/m) ?? []
+    if (line !== "") {
+      const [name, , uid, , , folder] = line.split(":")
+      const other = (await environment(`user=${name}`)).filter((one) => !one.startsWith("PATH="))
+      must(other.join() === `HOME=${folder},USER=${name}`, `of ${name} it has ${other.join()}`)
+      const { out } = await host.run(...shell("id -u"), `user=${name}`)
+      must(out === `${uid}\n`, `as ${name} it runs as ${out}`)
+    }
     const unknown = (await environment(`user=${UNKNOWN_USER}`)).filter((one) => !one.startsWith("PATH="))
     must(unknown.join() === "HOME=/", `a user that is not known has ${unknown.join()}`)
   }),
