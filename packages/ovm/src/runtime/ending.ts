@@ -5,7 +5,7 @@ import type { Machine, StopMethod } from "../vmm/machine.ts"
 import { readExit } from "../vmm/process/exit.ts"
 import { isHeld } from "../vmm/process/held.ts"
 import { endStray } from "../vmm/process/stray.ts"
-import { endOf } from "./ends.ts"
+import { toldEnd } from "./ends.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import { outlive } from "./outlive.ts"
 import { removeLeftovers } from "./scratch.ts"
@@ -49,7 +49,7 @@ export class Ending {
     instance.standby = undefined
     instance.stopMethod = Promise.resolve("already")
     await instance.finish({ reason: "quit" })
-    this.log(instance.state, instance, endOf(instance.info))
+    this.log(instance.state, instance, toldEnd(instance.info))
     await removeLeftovers(instance.directory)
   }
 

@@ -17,7 +17,7 @@ export function isEnd({ state, exit, error }: InstanceInfo): boolean {
 }
 
 /** What an event says of an end (OVMS-API-230). */
-export function endOf({ exit, error }: InstanceInfo): Pick<InstanceInfo, "exit" | "error"> {
+export function toldEnd({ exit, error }: InstanceInfo): Pick<InstanceInfo, "exit" | "error"> {
   return { ...(exit && { exit }), ...(error && { error }) }
 }
 

@@ -10,7 +10,7 @@ import { ProcessMachine } from "../vmm/process/machine.ts"
 import { endStray, vmmIn } from "../vmm/process/stray.ts"
 import type { Adoption } from "./adoption.ts"
 import type { Log } from "./ending.ts"
-import { endOf } from "./ends.ts"
+import { toldEnd } from "./ends.ts"
 import { type Found, findInstances, look, type Unreadable } from "./find.ts"
 import { entryOf, Instance } from "./instance.ts"
 import type { InstanceInfo } from "./interfaces.ts"
@@ -130,7 +130,7 @@ export class Recovery {
       await instance.finish(await this.#options.adoption.exitOf(record), at)
       const { info: found } = instance
       this.#options.told(found.state, instance, {
-        ...endOf(found),
+        ...toldEnd(found),
         ...(at && { finished: at.toISOString() }),
       })
     }

@@ -15,7 +15,7 @@ import {
   startable,
 } from "./again.ts"
 import { createInstance } from "./create.ts"
-import { endOf } from "./ends.ts"
+import { toldEnd } from "./ends.ts"
 import { explainStart } from "./explain.ts"
 import { assertFree, neededBy } from "./free.ts"
 import { entryOf, type Instance } from "./instance.ts"
@@ -248,7 +248,7 @@ export class Starts {
           // Whoever saw it end has told of that.
           if (hasEnded(instance.state)) return
           await instance.fail(error)
-          return this.#context.told(instance.state, instance, endOf(instance.info))
+          return this.#context.told(instance.state, instance, toldEnd(instance.info))
         }
         // It runs, and could not be written down: the next daemon would not know it.
         instance.doom(error)

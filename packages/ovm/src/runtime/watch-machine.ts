@@ -3,7 +3,7 @@ import type { Adoption } from "./adoption.ts"
 import { followAgent } from "./agents.ts"
 import { degrade } from "./degraded.ts"
 import type { Ending, Log } from "./ending.ts"
-import { endOf } from "./ends.ts"
+import { toldEnd } from "./ends.ts"
 import { follow, keepUp } from "./follow.ts"
 import { followNames } from "./follow-names.ts"
 import type { Instance } from "./instance.ts"
@@ -29,7 +29,7 @@ export function watchMachine(instance: Instance, { adoption, ending, networks, l
       await instance.finish(exit)
     })
     .finally(() => networks.tell(instance))
-    .then(() => log(instance.state, instance, endOf(instance.info)))
+    .then(() => log(instance.state, instance, toldEnd(instance.info)))
     .catch(unrecorded(instance, log))
   if (!silence) void followNames(instance, machine, log)
   if (!silence) adoption.watch(instance, machine)
