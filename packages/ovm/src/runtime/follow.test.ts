@@ -108,10 +108,11 @@ describe.skipIf(guestMissing !== "")(`an instance's state is what its guest does
     const { instance_id: id } = await runtime.start({ manifest: "panicking:1" })
     await reach(id, ({ state }) => state === "failed")
     const ends = async () =>
-      (await Array.fromAsync(await runtime.events())).filter(({ type }) => type === "failed")
+      (await Array.fromAsync(await runtime.events())).filter(
+        ({ type, instance_id }) => type === "failed" && instance_id === id,
+      )
     const [told] = await until("its end is told", ends, { is: ({ length }) => length > 0 })
     expect(told).toMatchObject({
-      instance_id: id,
       exit: { reason: "guest-panic" },
       error: { code: "OVM_GUEST_PANICKED" },
     })
