@@ -69,7 +69,7 @@ export const lifePlans: readonly Plan[] = [
         instance.started !== undefined && Date.parse(instance.started) >= Date.parse(instance.created),
         `it was made at ${instance.created} and started at ${instance.started}`,
       )
-      const pages = await pagesOf(await processesWith(id))
+      const pages = pagesOf(processesWith(id))
       const { rss = 0 } = instance.resources
       must(
         pages === 0 || (rss > pages * 2048 && rss < pages * 8192),
