@@ -47,7 +47,7 @@ export const unreachablePlans: readonly Plan[] = [
     covers: ["OVMS-STA-004", "OVMS-API-062", "OVMS-API-063", "OVMS-API-341"],
     async run({ runtime, boot }) {
       const id = await boot()
-      signal([largest(processesOf(id))], "SIGKILL")
+      signal([largest(await processesOf(id))], "SIGKILL")
       const { state, exit } = await runtime.until("its end is found", async () => {
         const instance = await runtime.status(id)
         return instance.state !== "running" && instance
