@@ -32,6 +32,6 @@ with ThreadPoolExecutor() as pool:
         print(f"{answer['stdout'].strip()} words in: {result.strip()}")
 
 # What hangs is ended.
-hung, _ = run("echo begun; sleep 600", 1)
+hung, _ = run("echo begun; sleep 600", 4)
 timed_out = str(hung.get("timed_out", False)).lower()
 print(f"timed out: {timed_out}, exit code {hung['exit_code']}, after it said: {hung['stdout'].strip()}")

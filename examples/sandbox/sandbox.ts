@@ -26,5 +26,5 @@ const answers = await Promise.all(words.map((line) => run(`echo ${line} | tee /w
 for (const { stdout, result } of answers) console.log(`${stdout.trim()} words in: ${result?.trim()}`)
 
 // What hangs is ended.
-const hung = await run("echo begun; sleep 600", 1)
+const hung = await run("echo begun; sleep 600", 4)
 console.log(`timed out: ${hung.timed_out}, exit code ${hung.exit_code}, after it said: ${hung.stdout.trim()}`)

@@ -316,6 +316,17 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
     await expectNothingLeft()
   })
 
+  test("a VMM that is killed is why the command has no end, however soon its channel is closed [OVMS-API-400]", async () => {
+    for (let time = 0; time < 3; time++) {
+      const child = box.begin(["sandbox", "run", SNAPSHOT, "--", "sh", "-c", "echo runs; sleep 600"])
+      const result = finished(child)
+      await new Promise((resolve) => child.stdout?.once("data", resolve))
+      for (const pid of await vmmsBelow(box.home)) process.kill(pid, "SIGKILL")
+      expect(await result).toMatchObject({ status: 125, stderr: expect.stringContaining("OVM_VMM_FAILED") })
+    }
+    await expectNothingLeft()
+  })
+
   test("a daemon that ends takes its machines along, and one that was killed leaves them to the next [OVMS-API-406]", async () => {
     for (const end of ["stop", "kill"] as const) {
       const child = box.begin(["sandbox", "run", SNAPSHOT, "--", "sh", "-c", "echo runs; sleep 600"])

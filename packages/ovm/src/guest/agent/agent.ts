@@ -8,7 +8,7 @@ import { type Resumed, reseed, settleGuest } from "./settle.ts"
 /** Between two attempts to reach the channel itself. */
 const AGAIN_MS = 200
 /** How long an agent is borne with. */
-const PATIENCE: AgentPatience = { lookMs: 10_000, answerMs: 15_000, settleMs: 300_000, aloneMs: 10_000 }
+const PATIENCE: AgentPatience = { lookMs: 10_000, answerMs: 20_000, settleMs: 300_000, aloneMs: 10_000 }
 /** How long one that is called anew is waited for, to tell its guest what has happened. */
 const TELL_MS = 60_000
 /** Between two looks whether another program has done what it was asked before, now that the agent answers. */

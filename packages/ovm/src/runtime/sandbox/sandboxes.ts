@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from "node:timers/promises"
 import type { Bytes, Call } from "../../content/interfaces.ts"
-import { OvmError } from "../../errors.ts"
+import { OvmError, toOvmError } from "../../errors.ts"
 import type { OutputPiece } from "../../guest/agent/stream.ts"
 import { agentInside } from "../agents.ts"
 import { beginCommand } from "../execution.ts"
@@ -16,6 +17,8 @@ import { within } from "./within.ts"
 
 /** Of a command of which nothing is said, in ms. */
 const TIMEOUT_MS = 60_000
+/** How long a machine whose agent has gone is waited for, which may be about to end, in ms. */
+const ENDED_MS = 2000
 /** For files in, and out, in ms. */
 const FILES_MS = 60_000
 /** Kept of what a command writes to each of both, and of its outputs, in bytes, unless told. */
@@ -99,6 +102,8 @@ export class Sandboxes {
     } catch (thrown) {
       if (stop.aborted) throw new OvmError("OVM_INTERRUPTED", "the command was given up", { cause: thrown })
       if (still?.error) throw still.error
+      if (toOvmError(thrown).code === "OVM_AGENT_UNAVAILABLE")
+        await Promise.race([instance?.ended, sleep(ENDED_MS, undefined, { ref: false })])
       const { code, message } = instance?.info.error ?? {}
       throw code && message !== undefined ? new OvmError(code, message, { cause: thrown }) : thrown
     } finally {
