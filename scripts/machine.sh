@@ -52,14 +52,20 @@ unsigned() {
   truncate -s "-$(($2 * 16777216 + $3 * 65536 + $4 * 256 + $5 + 40))" "$1"
 }
 
+# applets FOLDER: what busybox can do, by its names, where nothing else has them.
+applets() {
+  cp "$busybox" "$1/busybox"
+  "$busybox" --list | while read -r applet; do [ -e "$1/$applet" ] || ln -s busybox "$1/$applet"; done
+}
+
 # archive NAME MODULE…: an initramfs, not compressed, of busybox, machine/NAME, what is in with/NAME if there is that, and
 # these modules.
 archive() {
   files=$new/$1
   mkdir -p "$files/bin" "$files/dev" "$files/etc" "$files/proc" "$files/root" "$files/sys" "$files/lib"
-  cp "$busybox" "$files/bin/busybox"
   cp -r "$parts/$1/." "$files"
   [ ! -d "$new/with/$1" ] || cp -r "$new/with/$1/." "$files"
+  applets "$files/bin"
   chmod -R u=rwX,go=rX "$files"
   shift
   for file in $(modules_for "$@"); do
@@ -142,8 +148,7 @@ edit() {
 base=$new/base
 mkdir -p "$base/bin" "$base/dev" "$base/mnt" "$base/proc" "$base/sys" "$base/www"
 ln -s ../etc/layer "$base/www/layer"
-cp "$busybox" "$base/bin/busybox"
-"$busybox" --list | while read -r applet; do [ "$applet" = busybox ] || ln -s busybox "$base/bin/$applet"; done
+applets "$base/bin"
 cp -r "$parts/base/." "$base"
 chmod -R u=rwX,go=rX "$base"
 find "$base" -exec touch -h -d "@$epoch" {} +

@@ -16,7 +16,7 @@ import {
 } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { machineMissing, UNPACKED } from "@ovms/testkit/machines.ts"
+import { machineMissing, UNPACKED, unpackedIn } from "@ovms/testkit/machines.ts"
 import { pidsIn } from "@ovms/testkit/processes.ts"
 import { findPeer } from "@ovms/testkit/registry.ts"
 import { until } from "@ovms/testkit/until.ts"
@@ -95,7 +95,7 @@ describe.skipIf(Boolean(missing) || !othersRun)("folders by virtiofs, of somebod
     await mkdir(box.path("work/folder"))
     owner = isRoot ? NOBODY : (process.getuid?.() ?? 0)
     if (isRoot) for (const name of [".", "work", "work/folder"]) await chown(box.path(name), NOBODY, NOBODY)
-    await box.ok(["pack", "-f", UNPACKED, "-t", "debian:12"])
+    await box.ok(["pack", "-f", await unpackedIn(box.path("machine")), "-t", "debian:12"])
     await box.ok(["run", "-d", "--name", "web", "-v", "./work:/work", "-v", "./given:/given:ro", "debian:12"])
   })
   afterAll(async () => {

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs"
 import { chown, lstat, mkdir, readFile, readlink, rename, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { connect } from "@ovms/client"
-import { KERNEL, MACHINE, machineMissing, NET, UNPACKED } from "@ovms/testkit/machines.ts"
+import { KERNEL, MACHINE, machineMissing, NET, UNPACKED, unpackedIn } from "@ovms/testkit/machines.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 import { nothingLeadsOut, sharedFolders } from "./shares.testing.ts"
@@ -245,7 +245,7 @@ describe.skipIf(Boolean(skip) || !othersRun)("folders of somebody who is not roo
     for (const name of ["work", "closed"]) await mkdir(box.path(name))
     await symlink("file", box.path("work/link"))
     for (const name of [".", "work"]) await chown(box.path(name), NOBODY, NOBODY)
-    await box.ok(["pack", "-f", UNPACKED, "-t", "debian:12"])
+    await box.ok(["pack", "-f", await unpackedIn(box.path("machine")), "-t", "debian:12"])
   })
   afterAll(() => box?.[Symbol.asyncDispose]())
 

@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { existsSync, readFileSync } from "node:fs"
-import { join, resolve } from "node:path"
+import { constants, existsSync, readFileSync } from "node:fs"
+import { copyFile, mkdir, readFile } from "node:fs/promises"
+import { basename, join, resolve } from "node:path"
 
 // Machines of Debian's packages, as scripts/ make them: by whoever of the tests is the first to need one, while others
 // run.
@@ -20,6 +21,17 @@ export const KERNEL_ARGS = `console=ttyS0 quiet panic=-1 ${readFileSync(join(ROO
 export const UNPACKED = join(MACHINE, "unpacked.json")
 /** The pack source of the Debian server. */
 export const SERVER = join(ROOT, ".cache/server/machine.json")
+
+/** That pack source with its files, copied to `folder`: for a user who may not read where this clone is. */
+export async function unpackedIn(folder: string): Promise<string> {
+  const { kernel, initrd, diskLayers } = JSON.parse(await readFile(UNPACKED, "utf8"))
+  await mkdir(folder)
+  for (const name of [kernel.path, initrd.path, ...diskLayers.map(({ path }: { path: string }) => path)])
+    await copyFile(join(MACHINE, name), join(folder, name), constants.COPYFILE_FICLONE)
+  const source = join(folder, basename(UNPACKED))
+  await copyFile(UNPACKED, source)
+  return source
+}
 
 /** Makes the demo machine unless it is there. Why it cannot be booted here; empty if it can. */
 export async function machineMissing(): Promise<string> {
