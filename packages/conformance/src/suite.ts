@@ -23,6 +23,7 @@ import { inspectChecks } from "./checks/inspect.ts"
 import { keptChecks } from "./checks/kept.ts"
 import { keptAlongChecks } from "./checks/kept-along.ts"
 import { containerPlans } from "./checks/linux/container.ts"
+import { linuxFullDiskPlans } from "./checks/linux/full-disk.ts"
 import { linuxInsidePlans } from "./checks/linux/inside.ts"
 import { linuxSnapshotPlans } from "./checks/linux/snapshot.ts"
 import { networkChangePlans } from "./checks/networks/changes.ts"
@@ -196,6 +197,7 @@ export async function loadSuite(): Promise<Suite> {
       ...agentPlans,
       ...containerPlans,
       ...linuxInsidePlans,
+      ...linuxFullDiskPlans,
       ...linuxSnapshotPlans,
       ...networkChangePlans,
       ...networkInsidePlans,

@@ -11,13 +11,14 @@ const GROWS = { args: "console=ttyS0 tick_ms=100 grow=8 log=1", diskSize: 1 << 3
 const STAYS = { args: "console=ttyS0 tick_ms=100" }
 
 /** A runtime whose data is on a disk that can be full. */
-async function onSmallDisk(
+export async function onSmallDisk(
   scene: Scene,
   use: (runtime: Runtime, disk: SmallDisk) => Promise<void>,
+  room = ROOM,
 ): Promise<void> {
   const harness = await harnessOf(scene.runtime).another()
   try {
-    await SmallDisk.at(harness.home, ROOM, async (disk) => {
+    await SmallDisk.at(harness.home, room, async (disk) => {
       const runtime = new Runtime(harness.socket, scene.runtime.machines, harness, scene.signal)
       try {
         await harness.start(scene.signal)
