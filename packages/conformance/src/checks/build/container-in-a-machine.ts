@@ -54,6 +54,7 @@ export const containerInAMachine: readonly Check<Wrapper>[] = [
       const last = said.buildDefinition.internalParameters.steps.at(-1)
       must(last?.layer === refs[2], "the last step is not the one that wrote /etc/ovm/main")
     }),
+    profile: "agent",
     slow: true,
   },
 ]

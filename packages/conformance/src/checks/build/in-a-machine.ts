@@ -69,6 +69,7 @@ export const inAMachine: readonly Check<Wrapper>[] = [
         await fails(bench, `${content} pipe /suite/\n`, { base, files: changed }, [4])
       },
     ),
+    profile: "agent",
     slow: true,
   },
 ]
