@@ -37,11 +37,15 @@ const missing =
 if (missing) console.log(`SKIP packages/ovm/test/shares-virtiofs.test.ts: ${missing}`)
 
 const AS = isRoot ? ["setpriv", "--reuid", `${NOBODY}`, "--regid", `${NOBODY}`, "--clear-groups"] : []
-const [FIRST = "", ...REST] = [...AS, ...PROGRAM]
-/** Somebody else may run the program from where it is, and has a user namespace of its own. */
+const [FIRST = "", ...REST] = [...AS, "env", ...PROGRAM]
+/** Somebody else may run the program from where it is, by another program, and has a user namespace of its own. */
 const othersRun =
   spawnSync(FIRST, [...REST, "version"]).status === 0 &&
   spawnSync(AS[0] ?? "unshare", [...AS.slice(1), ...(AS[0] ? ["unshare"] : []), "-U", "true"]).status === 0
+if (!missing && !othersRun)
+  console.log(
+    "SKIP packages/ovm/test/shares-virtiofs.test.ts: nobody else can run the program from where it is",
+  )
 
 /** Those who serve a folder below `folder`; of each, the process that others of it are below. */
 function serversOf(folder: string): number[] {

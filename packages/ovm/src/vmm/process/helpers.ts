@@ -1,4 +1,4 @@
-import { appendFileSync, rmSync, statSync } from "node:fs"
+import { appendFileSync, existsSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { textIfPresent } from "../../files/present.ts"
@@ -39,7 +39,8 @@ export async function endHelpers(directory: string): Promise<void> {
     await sleep(LOOK_MS)
     left = await filtered(left)
   }
-  if (left.length === 0) rmSync(join(directory, HELPERS_FILE), { force: true })
+  const notes = join(directory, HELPERS_FILE)
+  if (left.length === 0 && existsSync(notes)) rmSync(notes, { force: true })
 }
 
 async function runningIn(directory: string): Promise<Identity[]> {
