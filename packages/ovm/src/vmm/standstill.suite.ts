@@ -32,9 +32,10 @@ export function standstillSuite(bench: Bench): void {
     `a full disk of the host: the guest stands still, and goes on once there is room ${mountMissing}`,
     async () => {
       const folder = bench.path("tiny")
-      await withTmpfs(folder, 8 * MiB, async () => {
+      // Once there is room the guest, which writes 25 MiB a second, is not to have filled it before it is looked at.
+      await withTmpfs(folder, 48 * MiB, async () => {
         const ballast = join(folder, "ballast")
-        writeFileSync(ballast, Buffer.alloc(5 * MiB))
+        writeFileSync(ballast, Buffer.alloc(45 * MiB))
         const launched = await bench.vmm.launch(growing(folder))
         await next(launched, ({ running }) => !running)
         expect(launched.guest).toMatchObject({ reason: "disk-full", message: expect.stringMatching(/space/) })
