@@ -57,7 +57,12 @@ describe("a manifest", () => {
     await using registry = await startTest()
     const [hostname = "", port] = registry.host.split(":")
     const head = `PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: x\r\nContent-Type: ${OCI}\r\n`
-    for (const body of ["Content-Length: 1000000000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"]) {
+    const sized = "Content-Length: 1000000000000\r\n\r\n"
+    for (const [body, goesOn] of [
+      [sized, false],
+      [sized, true],
+      ["Transfer-Encoding: chunked\r\n\r\n", true],
+    ] as const) {
       const socket = connect(Number(port), hostname)
       const closed = new Promise((resolve) => socket.once("close", resolve))
       let answer = ""
@@ -69,10 +74,14 @@ describe("a manifest", () => {
       const more = () => {
         while (!socket.destroyed && socket.write(`40000\r\n${"x".repeat(1 << 18)}\r\n`));
       }
-      socket.on("drain", more)
-      more()
+      if (goesOn) {
+        socket.on("drain", more)
+        more()
+      }
       // It would go on for ever.
       await closed
+      // One that is closed while its client still sends may take the answer with it (RFC 9112, 9.6).
+      if (goesOn && answer === "") continue
       expect(answer).toStartWith("HTTP/1.1 413 ")
       expect(answer).toMatch(/^Connection: close/im)
     }
