@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, rmSync, statSync } from "node:fs"
+import { appendFileSync, statSync, unlinkSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { textIfPresent } from "../../files/present.ts"
@@ -39,8 +39,10 @@ export async function endHelpers(directory: string): Promise<void> {
     await sleep(LOOK_MS)
     left = await filtered(left)
   }
-  const notes = join(directory, HELPERS_FILE)
-  if (left.length === 0 && existsSync(notes)) rmSync(notes, { force: true })
+  if (left.length > 0) return
+  try {
+    unlinkSync(join(directory, HELPERS_FILE))
+  } catch {} // Notes of what has gone mislead nobody.
 }
 
 async function runningIn(directory: string): Promise<Identity[]> {
