@@ -87,7 +87,8 @@ export class StandIn {
         this.#answer(frame)
       }
     } catch (thrown) {
-      this.fault ??= (thrown as Error).message
+      // Before the first HELLO it is the rest of what was said in the life that a clone or a child goes on from.
+      if (this.heard.length > 0) this.fault ??= (thrown as Error).message
       this.#frames = new Frames()
     }
   }
