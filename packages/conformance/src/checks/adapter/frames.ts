@@ -1,30 +1,25 @@
 import { must, skip } from "../../check.ts"
 import { within } from "../../subject/within.ts"
+import { ethernet } from "../networks/frames.ts"
 import { honoured, planOf, Vmm } from "./machine.ts"
 import type { AdapterPlan } from "./plan.ts"
 
 const PATIENCE_MS = 30_000
-const MAC = "52:54:00:12:34:56"
-const OURS = "52:54:00:00:00:01"
+const GUEST = { mac: "52:54:00:12:34:56" }
+const OURS = { mac: "52:54:00:00:00:01" }
 /** For experiments of one's own (IEEE 802): nothing else answers it. */
-const KIND = "88b5"
+const KIND = 0x88b5
+const TEXTS = ["one", "two", "three"]
 
-const bytesOf = (mac: string) => Buffer.from(mac.replaceAll(":", ""), "hex")
-
-function frame(to: string, from: string, text: string): Buffer {
-  return Buffer.concat([
-    bytesOf(to),
-    bytesOf(from),
-    Buffer.from(KIND, "hex"),
-    Buffer.from(text.padEnd(60, ".")),
-  ])
-}
-
-/** As a stream has it: behind its length in four bytes. */
-function framed(one: Buffer): Buffer {
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(one.length)
-  return Buffer.concat([length, one])
+/** All texts on their way, each as a stream has it: behind its length in four bytes. */
+function framed(way: Parameters<typeof ethernet>[0]): Buffer {
+  const frames = TEXTS.flatMap((text) => {
+    const frame = ethernet(way, KIND, Buffer.from(text.padEnd(60, ".")))
+    const length = Buffer.alloc(4)
+    length.writeUInt32BE(frame.length)
+    return [length, frame]
+  })
+  return Buffer.concat(frames)
 }
 
 /** Frames go both ways by the descriptor that the VMM inherits: the guest gives back what comes. */
@@ -33,7 +28,7 @@ export const adapterFramesPlans: readonly AdapterPlan[] = [
     name: "frames",
     covers: ["OVMS-ADP-053"],
     async run({ session, ...call }) {
-      const network = { mac: MAC, descriptor: 6, frames: "stream" }
+      const network = { ...GUEST, descriptor: 6, frames: "stream" }
       const plan = await planOf(call, "net=2", { network })
       await honoured(session, plan, ["network"])
       await Vmm.run(session, plan, call, async (vmm) => {
@@ -45,9 +40,8 @@ export const adapterFramesPlans: readonly AdapterPlan[] = [
         await vmm.says(/NIC .*\r?\n/)
         if (vmm.console.includes("NIC none"))
           skip("the guest finds no such device on PCI, which is all that it knows")
-        const texts = ["one", "two", "three"]
-        vmm.frames.write(Buffer.concat(texts.map((text) => framed(frame(MAC, OURS, text)))))
-        const back = Buffer.concat(texts.map((text) => framed(frame(OURS, MAC, text))))
+        vmm.frames.write(framed({ from: OURS, to: GUEST }))
+        const back = framed({ from: GUEST, to: OURS })
         await vmm.says(/FRAME 3\r?\n|TICK 30\r?\n/)
         must(vmm.console.includes("FRAME 3"), "what is written to the descriptor does not come to the guest")
         await within(PATIENCE_MS, call.signal, "three frames to come back", () => came.length >= back.length)

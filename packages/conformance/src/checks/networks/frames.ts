@@ -3,9 +3,14 @@
 const UDP = 17
 const ICMPV6 = 58
 
-interface Ends {
-  readonly from: { readonly mac: string; readonly address: string }
-  readonly to: { readonly mac: string; readonly address: string }
+interface Link {
+  readonly from: { readonly mac: string }
+  readonly to: { readonly mac: string }
+}
+
+interface Ends extends Link {
+  readonly from: Link["from"] & { readonly address: string }
+  readonly to: Link["to"] & { readonly address: string }
 }
 
 const macOf = (text: string) => Buffer.from(text.replaceAll(":", ""), "hex")
@@ -43,7 +48,8 @@ function summed({ from, to }: Ends, next: number, body: Buffer, at: number): Buf
   return body
 }
 
-function ethernet({ from, to }: Ends, type: number, packet: Buffer): Buffer {
+/** A frame of that type (EtherType). */
+export function ethernet({ from, to }: Link, type: number, packet: Buffer): Buffer {
   return Buffer.concat([macOf(to.mac), macOf(from.mac), Buffer.from([type >> 8, type & 255]), packet])
 }
 

@@ -8,7 +8,7 @@ import { isRestarting, waitFor } from "../instances.ts"
 import { launchAgain, upOf } from "../launch.ts"
 import { stopped } from "../stop.ts"
 import { untilHealthy } from "./health.ts"
-import { LABELS, type Member } from "./labels.ts"
+import { LABELS, type Member, membersOf } from "./labels.ts"
 import { ofMachine } from "./of-machine.ts"
 import { type Action, actionFor } from "./plan.ts"
 import type { Tell } from "./report.ts"
@@ -145,17 +145,17 @@ async function carryOut(
 }
 
 /** Starts it, and gives its id: that of another `ovm up` of the same file, where that was first. */
-async function made(runtime: Runtime, { request }: WantedMachine, call: Call): Promise<string> {
-  const { labels = {} } = request.overrides ?? {}
-  const own = [LABELS.project, LABELS.machine, LABELS.definition]
+async function made(runtime: Runtime, { machine, request }: WantedMachine, call: Call): Promise<string> {
   try {
     return (await runtime.start(request, call)).instance_id
   } catch (thrown) {
+    if (!(thrown instanceof OvmError)) throw thrown
     // Its name, a volume or a port is in use then.
-    const all = thrown instanceof OvmError ? await runtime.list(call) : []
-    const other = all.find((info) => own.every((label) => info.labels?.[label] === labels[label]))
-    if (!other) throw thrown
-    return other.instance_id
+    const { [LABELS.project]: project = "", [LABELS.definition]: definition } =
+      request.overrides?.labels ?? {}
+    const other = (await membersOf(runtime, project)).get(machine)
+    if (!other || other.definition !== definition) throw thrown
+    return other.info.instance_id
   }
 }
 

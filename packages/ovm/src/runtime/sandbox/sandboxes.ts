@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from "node:timers/promises"
 import type { Bytes, Call } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
 import type { OutputPiece } from "../../guest/agent/stream.ts"
+import { endsWithin } from "../../vmm/process/ends-within.ts"
 import { agentInside } from "../agents.ts"
 import { beginCommand } from "../execution.ts"
 import type { Instance } from "../instance.ts"
@@ -102,8 +102,8 @@ export class Sandboxes {
     } catch (thrown) {
       if (stop.aborted) throw new OvmError("OVM_INTERRUPTED", "the command was given up", { cause: thrown })
       if (still?.error) throw still.error
-      if (toOvmError(thrown).code === "OVM_AGENT_UNAVAILABLE")
-        await Promise.race([instance?.ended, sleep(ENDED_MS, undefined, { ref: false })])
+      if (instance && toOvmError(thrown).code === "OVM_AGENT_UNAVAILABLE")
+        await endsWithin(instance.ended, ENDED_MS)
       const { code, message } = instance?.info.error ?? {}
       throw code && message !== undefined ? new OvmError(code, message, { cause: thrown }) : thrown
     } finally {

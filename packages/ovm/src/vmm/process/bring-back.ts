@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { toOvmError } from "../../errors.ts"
 import { type Attempt, readAttempt } from "./attempt.ts"
+import { endsWithin } from "./ends-within.ts"
 
 const FIRST_MS = 50
 const LONGEST_MS = 1000
@@ -31,10 +32,7 @@ export class BringBack {
 
   /** Tries at once, and waits `ms` at most for what becomes of that. */
   async settled(ms = SETTLE_MS): Promise<void> {
-    const timer = new AbortController()
-    const late = sleep(ms, undefined, { signal: timer.signal }).catch(() => {})
-    await Promise.race([this.try(), late])
-    timer.abort()
+    await endsWithin(this.try(), ms)
   }
 
   /** Tries again and again. Settles when it is back, or `signal` aborts. */
