@@ -1,5 +1,5 @@
 /** What an implementation may claim apart from the rest (spec/conformance.md). */
-export const PROFILES = ["core", "snapshot", "signing", "agent", "uefi"] as const
+export const PROFILES = ["core", "snapshot", "signing", "agent", "uefi", "import"] as const
 export type Profile = (typeof PROFILES)[number]
 
 /**

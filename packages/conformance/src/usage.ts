@@ -24,7 +24,7 @@ Subjects:
 
 Options:
   --profile LIST       only checks of these profiles: core, snapshot, signing,
-                       agent, uefi
+                       agent, uefi, import
   --only LIST          only checks of these names, with this in their names, or
                        for these requirements, such as OVMS-API-044
   --linux LAYOUT       a machine with Linux (spec/conformance.md), for what takes a

@@ -30,8 +30,17 @@ export class Place {
 
   /** What a command writes that is run in it. Throws with its words if it fails. */
   run(...command: readonly string[]): string {
+    return this.#run(command, "")
+  }
+
+  /** Has `ip` do each of the lines, all by one process. Throws with its words if one of them fails. */
+  ip(...lines: readonly string[]): void {
+    this.#run(["ip", "-batch", "-"], lines.map((line) => `${line}\n`).join(""))
+  }
+
+  #run(command: readonly string[], input: string): string {
     const [file = "", ...args] = [...this.inside, ...command]
-    const { status, stdout, stderr } = spawnSync(file, args, { encoding: "utf8", timeout: 30_000 })
+    const { status, stdout, stderr } = spawnSync(file, args, { input, encoding: "utf8", timeout: 30_000 })
     if (status !== 0) throw new Error(`${command.join(" ")}: ${stderr.trim() || `status ${status}`}`)
     return stdout
   }

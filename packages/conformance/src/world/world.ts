@@ -66,13 +66,16 @@ export class World {
 
   private connect(): void {
     const { host, outside } = this
-    const peer = ["peer", "name", "far", "netns", `${outside.pid}`]
-    host.run("ip", "link", "add", "name", "near", "type", "veth", ...peer)
-    addressed(host, "near", Object.values(HOST))
-    addressed(outside, "far", [...Object.values(ROUTER), ...Object.values(PUBLIC), ...Object.values(CLOSED)])
-    host.run("ip", "route", "add", "default", "via", ROUTER.four)
-    outside.run("ip", "route", "add", HOST.other, "via", HOST.four)
-    host.run("ip", "-6", "route", "add", "default", "via", ROUTER.six, "dev", "near")
+    host.ip(
+      `link add name near type veth peer name far netns ${outside.pid}`,
+      ...addressed("near", Object.values(HOST)),
+      `route add default via ${ROUTER.four}`,
+      `route add default via ${ROUTER.six} dev near`,
+    )
+    outside.ip(
+      ...addressed("far", [...Object.values(ROUTER), ...Object.values(PUBLIC), ...Object.values(CLOSED)]),
+      `route add ${HOST.other} via ${HOST.four}`,
+    )
   }
 
   close(): void {
@@ -81,13 +84,12 @@ export class World {
   }
 }
 
-function addressed(place: Place, device: string, addresses: readonly string[]): void {
-  place.run("ip", "link", "set", device, "addrgenmode", "none")
-  place.run("ip", "link", "set", device, "up")
-  for (const address of addresses) {
+/** What `ip` is told for a device that is up and has these addresses. */
+function addressed(device: string, addresses: readonly string[]): string[] {
+  const each = addresses.map((address) => {
     const near = address.startsWith("192.0.2.") || address.startsWith("2001:db8:1:")
-    if (address.includes(":"))
-      place.run("ip", "addr", "add", `${address}/${near ? 64 : 128}`, "dev", device, "nodad")
-    else place.run("ip", "addr", "add", `${address}/${near ? 24 : 32}`, "dev", device)
-  }
+    const isSix = address.includes(":")
+    return `addr add ${address}/${near ? (isSix ? 64 : 24) : isSix ? 128 : 32} dev ${device}${isSix ? " nodad" : ""}`
+  })
+  return [`link set ${device} addrgenmode none`, `link set ${device} up`, ...each]
 }

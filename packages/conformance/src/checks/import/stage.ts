@@ -35,7 +35,7 @@ export function bench(
   covers: readonly string[],
   run: (bench: Bench) => Promise<void>,
 ): Check<Wrapper> {
-  return { name, profile: "core", covers, run: (wrapper, call) => run({ ...call, wrapper }) }
+  return { name, profile: "import", covers, run: (wrapper, call) => run({ ...call, wrapper }) }
 }
 
 let layouts = 0
