@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { bootId } from "../host/boot-id.ts"
 import { pidNamespace } from "../host/pid-namespace.ts"
+import { processStat } from "../host/process-stat.ts"
 import { asyncFs } from "./async.ts"
 
 /** Who writes it: boot of the host, PID namespace, pid and start time; names of earlier versions do not say. */
@@ -44,7 +44,7 @@ function isGone([, boot, namespace, pid, start]: RegExpExecArray): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "ESRCH"
   }
-  const now = startOf(pid ?? "")
+  const now = startOf(Number(pid))
   return now !== undefined && now !== start
 }
 
@@ -52,11 +52,10 @@ function bootOf(): string {
   return bootId().replaceAll("-", "").slice(0, 12)
 }
 
-/** Of a process (proc(5), stat, field 22); undefined where it cannot be read. */
-function startOf(pid: string): string | undefined {
+/** Undefined where it cannot be read. */
+function startOf(pid: number | "self"): string | undefined {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, "latin1")
-    return text.slice(text.lastIndexOf(")") + 2).split(" ")[19]
+    return processStat(pid)?.startTime.toString()
   } catch {
     return undefined
   }

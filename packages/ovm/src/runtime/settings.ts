@@ -1,5 +1,6 @@
 import type { OvmError } from "../errors.ts"
 import { settingsBytes, settingsError, settingsIn } from "../files/settings-file.ts"
+import { MACHINE_BOUNDS } from "../machine-bounds.ts"
 import { isObject } from "../objects.ts"
 import { isAdapterName, noAdapterName } from "../vmm/exec/find.ts"
 import { UIDS, type UidRange } from "../vmm/firecracker/jail/settings.ts"
@@ -37,8 +38,7 @@ const LIMIT_RANGES: Readonly<Record<Exclude<keyof Limits, "machine">, Range>> = 
 
 /** As a manifest may ask for them (spec/limits.md), and a request for a stop. */
 const DEFAULT_RANGES: Readonly<Record<Exclude<keyof Defaults, "network" | "machine">, Range>> = {
-  vcpus: { from: 1, to: 255 },
-  memory: { from: 2 ** 20, to: 2 ** 44, step: 2 ** 20 },
+  ...MACHINE_BOUNDS,
   graceMs: { from: 0, to: MOST_GRACE_MS },
   cpuQuota: { from: 0.01, to: 255, fraction: true },
 }

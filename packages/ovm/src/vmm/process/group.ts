@@ -1,5 +1,6 @@
-import { readdir, readFile } from "node:fs/promises"
+import { readdirSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
+import { isDefunct, processStat } from "../../host/process-stat.ts"
 
 const LONGEST_MS = 3000
 
@@ -15,18 +16,19 @@ export async function killGroup(group: number): Promise<void> {
       return
     }
     // The group's name lives on in zombies until somebody reaps them, which may be an init that is in no hurry.
-    if (!(await hasLiving(group))) return
+    if (!hasLiving(group)) return
     await sleep(2)
   }
 }
 
-async function hasLiving(group: number): Promise<boolean> {
-  for (const pid of await readdir("/proc")) {
-    if (!/^\d+$/.test(pid)) continue
-    const text = await readFile(`/proc/${pid}/stat`, "latin1").catch(() => "")
-    // After the command's name: state, parent, group (proc(5)).
-    const [state, , itsGroup] = text.slice(text.lastIndexOf(")") + 2).split(" ")
-    if (Number(itsGroup) === group && state !== "Z" && state !== "X") return true
-  }
-  return false
+function hasLiving(group: number): boolean {
+  return readdirSync("/proc").some((name) => {
+    if (!/^\d+$/.test(name)) return false
+    try {
+      const stat = processStat(Number(name))
+      return stat?.group === group && !isDefunct(stat)
+    } catch {
+      return false
+    }
+  })
 }

@@ -1,9 +1,10 @@
-import { closeSync, openSync, readFileSync, readSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { textIfPresent } from "../../files/present.ts"
 import { bootId } from "../../host/boot-id.ts"
 import { pidNamespace } from "../../host/pid-namespace.ts"
+import { isDefunct, type ProcessStat, processStat, TICKS } from "../../host/process-stat.ts"
 import type { Usage } from "../machine.ts"
 import { isHeld } from "./held.ts"
 import { worksIn } from "./jailed.ts"
@@ -21,8 +22,6 @@ export interface Identity {
   readonly startTime: number
 }
 
-/** Linux's clock ticks a second, as proc(5) counts them; 100 on every x86 kernel. */
-const TICKS = 100
 const PAGE = 4096
 
 /** What the keeper in `directory` started; undefined if it has not come so far. */
@@ -36,9 +35,9 @@ export async function startedIn(directory: string): Promise<Identity | undefined
 
 /** Of a process that works for the machine in `directory`; undefined if it has ended. */
 export function identityOf(directory: string, pid: number | undefined): Identity | undefined {
-  const text = pid === undefined ? "" : textOf(pid)
-  if (pid === undefined || text === "") return undefined
-  const startTime = Number(text.slice(text.lastIndexOf(")") + 2).split(" ")[START])
+  const stat = pid === undefined ? undefined : processStat(pid)
+  if (pid === undefined || !stat) return undefined
+  const { startTime } = stat
   const pidNamespaceHere = pidNamespace()
   return {
     directory,
@@ -89,7 +88,7 @@ function isOfCopy({ directory, pid }: Identity): boolean {
  * not said to be.
  */
 export async function isSuspended(identity: Identity): Promise<boolean> {
-  const state = (await statOf(identity).catch(() => undefined))?.[STATE]
+  const state = (await statOf(identity).catch(() => undefined))?.state
   return state === "T" || state === "t"
 }
 
@@ -109,11 +108,10 @@ export async function kill(identity: Identity, signal: NodeJS.Signals = "SIGKILL
 
 /** What a process takes of the host: undefined if it is gone, or cannot be looked at. */
 export async function usageOf(identity: Identity): Promise<Usage | undefined> {
-  const fields = await statOf(identity).catch(() => undefined)
-  if (!fields) return undefined
-  const ticks = Number(fields[UTIME]) + Number(fields[UTIME + 1])
-  const cpuTime = Math.round((ticks * 1000) / TICKS)
-  return { rss: Number(fields[RSS]) * PAGE, cpuTime, ...transfersOf(identity) }
+  const stat = await statOf(identity).catch(() => undefined)
+  if (!stat) return undefined
+  const cpuTime = Math.round((stat.ticks * 1000) / TICKS)
+  return { rss: stat.pages * PAGE, cpuTime, ...transfersOf(identity) }
 }
 
 /** Not every kernel counts them, nor lets everybody read that (proc(5), "/proc/pid/io"). */
@@ -130,16 +128,9 @@ function transfersOf({ pid }: Identity): Pick<Usage, "diskRead" | "diskWritten">
 
 /** The leader of its session, which is its keeper, by number; undefined if it is gone, or cannot be looked at. */
 export async function keeperOf(identity: Identity): Promise<number | undefined> {
-  const session = Number((await statOf(identity).catch(() => undefined))?.[SESSION] ?? 0)
+  const session = (await statOf(identity).catch(() => undefined))?.session ?? 0
   return session > 0 ? session : undefined
 }
-
-// Positions after the command's name, which is field 2 and may hold anything, even ") ".
-const STATE = 0
-const SESSION = 3
-const UTIME = 11
-const START = 19
-const RSS = 21
 
 export function foreign({ pid, directory }: Identity): OvmError {
   return new OvmError(
@@ -150,34 +141,11 @@ export function foreign({ pid, directory }: Identity): OvmError {
 }
 
 /** Undefined for a process that is gone. Throws what reading throws otherwise. */
-async function statOf(identity: Identity): Promise<string[] | undefined> {
+async function statOf(identity: Identity): Promise<ProcessStat | undefined> {
   if (isForeign(identity)) return undefined
-  const text = textOf(identity.pid)
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
+  const stat = processStat(identity.pid)
   // A zombie has ended: only its parent, the keeper, has not looked yet.
-  if (text === "" || fields[STATE] === "Z" || fields[STATE] === "X") return undefined
-  if (Number(fields[START]) !== identity.startTime || bootId() !== identity.bootId) return undefined
-  return fields
+  if (!stat || isDefunct(stat)) return undefined
+  if (stat.startTime !== identity.startTime || bootId() !== identity.bootId) return undefined
+  return stat
 }
-
-/**
- * Synchronously: the kernel has it at hand, and two hundred machines would wait for turns of the thread pool. By hand,
- * since readFileSync asks for the size of what has none, and for an end that has come.
- */
-function textOf(pid: number): string {
-  try {
-    const fd = openSync(`/proc/${pid}/stat`, "r")
-    try {
-      return LINE.toString("latin1", 0, readSync(fd, LINE, 0, LINE.length, 0))
-    } finally {
-      closeSync(fd)
-    }
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === "ENOENT" || code === "ESRCH") return ""
-    throw error
-  }
-}
-
-/** 52 numbers and a name of up to 64 bytes. */
-const LINE = Buffer.allocUnsafeSlow(2048)

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs"
+import { isDefunct, processStat } from "../../host/process-stat.ts"
 import { type Identity, isAlive, keeperOf } from "./identity.ts"
 
 /** Keepers hardly ever end before their VMM: so often is looked. */
@@ -44,11 +44,9 @@ function look(): void {
 /** What cannot be looked at just now may be there. */
 function isThere(pid: number): boolean {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, "latin1")
-    const [state] = text.slice(text.lastIndexOf(")") + 2)
-    return state !== "Z" && state !== "X"
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    return code !== "ENOENT" && code !== "ESRCH"
+    const stat = processStat(pid)
+    return stat !== undefined && !isDefunct(stat)
+  } catch {
+    return true
   }
 }

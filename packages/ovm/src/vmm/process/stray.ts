@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { bootId } from "../../host/boot-id.ts"
+import { isDefunct, processStat } from "../../host/process-stat.ts"
 import { removeGroups } from "./group-of-vmm.ts"
 import { endHelpers } from "./helpers.ts"
 import { type Identity, isAlive, kill, startedIn } from "./identity.ts"
@@ -34,19 +35,14 @@ async function inhabitants(directory: string): Promise<Inhabitant[]> {
     const works = attempt(() => readlinkSync(`/proc/${name}/cwd`))
     // A process in a jail is said to work in the root of all.
     if (works !== place && (works !== "/" || !isJailed || !attempt(() => worksIn(name, directory)))) return []
-    const text = attempt(() => readFileSync(`/proc/${name}/stat`, "latin1")) ?? ""
-    // After the command's name (proc(5)): state, parent, group, session, terminal; 22 is the start time.
-    const end = text.lastIndexOf(")")
-    const fields = text.slice(end + 2).split(" ")
-    const [state, , , session, terminal] = fields
-    if (end < 0 || state === "Z" || state === "X" || terminal !== "0" || !isKeeper(session)) return []
-    const named = text.slice(text.indexOf("(") + 1, end)
-    return [{ directory, bootId: here, pid: Number(name), startTime: Number(fields[19]), name: named }]
+    const stat = attempt(() => processStat(Number(name)))
+    if (!stat || isDefunct(stat) || stat.terminal !== 0 || !isKeeper(stat.session)) return []
+    return [{ directory, bootId: here, pid: Number(name), startTime: stat.startTime, name: stat.name }]
   })
 }
 
 /** The session's leader is a keeper, or nobody any more. */
-function isKeeper(session: string | undefined): boolean {
+function isKeeper(session: number): boolean {
   // Of one that has ended and that nobody has looked at yet nothing is left to read.
   const words = attempt(() => readFileSync(`/proc/${session}/cmdline`, "utf8"))?.split("\0") ?? [""]
   return words[0] === "" || words[0] === KEEPER || words.includes(OLDER_KEEPER)

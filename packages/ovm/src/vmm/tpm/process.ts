@@ -2,6 +2,7 @@ import { readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
+import { isDefunct, processStat } from "../../host/process-stat.ts"
 import type { Identity } from "../process/identity.ts"
 import { loses } from "../process/lost.ts"
 import { TPM_PID_FILE, TPM_STATE_FD } from "./swtpm.ts"
@@ -48,10 +49,9 @@ function isThere(state: string): boolean {
 /** Of the TPM whose state is in the folder `state`; undefined if none runs. */
 export function tpmPid(state: string): number | undefined {
   try {
-    const pid = readFileSync(join(state, TPM_PID_FILE), "latin1").trim()
-    const text = readFileSync(`/proc/${pid}/stat`, "latin1")
-    const runs = text.includes("(swtpm)") && !/^[ZX]/.test(text.slice(text.lastIndexOf(")") + 2))
-    return runs ? Number(pid) : undefined
+    const pid = Number(readFileSync(join(state, TPM_PID_FILE), "latin1"))
+    const stat = processStat(pid)
+    return stat?.name === "swtpm" && !isDefunct(stat) ? pid : undefined
   } catch {
     return undefined
   }
