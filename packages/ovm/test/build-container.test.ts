@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { createHash } from "node:crypto"
 import { once } from "node:events"
-import { existsSync, readFileSync, statSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs"
 import { mkdir, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { dockerArchive, type LayerEntry, layerOf, writeContainer } from "@ovms/testkit/container.ts"
@@ -167,8 +167,8 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
     await using host = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("of the host") })
     const small = ["--disk-size", "64MiB"]
     await box.file("context/root.tar", layers()[0]?.tar ?? "")
-    const text = (last: string) =>
-      `FROM scratch\nADD root.tar /\nENV PATH=/bin\nRUN echo >written\nRUN ${last}\n`
+    const first = "FROM scratch\nADD root.tar /\nENV PATH=/bin\nRUN echo >written\n"
+    const text = (last: string) => `${first}RUN ${last}\n`
     const hanging = async () => {
       await box.file("context/Dockerfile", text("echo hangs; sleep 100000"))
       const child = box.begin([...words, ...small, "context"])
@@ -191,6 +191,18 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
     child.kill("SIGINT")
     expect((await once(child, "exit"))[0]).toBe(130)
     expect(await box.instances("--all")).toEqual([])
+
+    // One whose daemon is gone cannot remove its machine. The next one does, also where it needs none itself.
+    expect((await build(first, ...small)).status).toBe(0)
+    const lost = await hanging()
+    process.kill((await box.json(["info"])).daemon.pid, "SIGKILL")
+    expect((await once(lost.child, "exit"))[0]).toBe(6)
+    expect(lost.said()).toContain("error: OVM_DAEMON_UNREACHABLE: ")
+    expect((await box.instances()).length).toBe(1)
+    const kept = JSON.parse((await build(first, ...small, "--json")).stdout)
+    expect(kept.steps.every(({ cached }: { cached: boolean }) => cached)).toBe(true)
+    expect(await box.instances("--all")).toEqual([])
+    expect(readdirSync(join(box.home, "building"))).toEqual(["secret"])
 
     const failed = async (last: string, ...words: readonly string[]) => {
       const { status, stderr } = await build(text(last), ...small)

@@ -49,6 +49,11 @@ export class Building implements AsyncDisposable {
     this.#steps = Steps.open(place.folder)
   }
 
+  /** Removes what builds have left that were killed; one in which no machine does anything need not ask a daemon. */
+  async sweep(): Promise<void> {
+    if (this.place.hasLeftovers()) await this.#runtime()
+  }
+
   /** A name of what a stage makes, or of a machine that it begins with. Throws OVM_BUILD_FAILED. */
   image(from: PlannedStage | Base): Promise<string> {
     // Its key is that of what it is from: it would wait for itself.

@@ -6,6 +6,7 @@ import { planBuild } from "../../../build/plan.ts"
 import { DOCKERFILE_LIMIT, readDockerfile } from "../../../build/read.ts"
 import { ArgumentScope } from "../../../build/scope.ts"
 import { digestOf } from "../../../content/digest.ts"
+import { readAll } from "../../../content/read.ts"
 import { OvmError } from "../../../errors.ts"
 import { readRegular } from "../../../files/regular.ts"
 import { parseReference } from "../../../registry/reference.ts"
@@ -118,7 +119,7 @@ async function run(folder: string, options: BuildOptions): Promise<void> {
         baseCalled(text, { ...options, signal, contexts: options.buildContext ?? new Map(), opened }),
     })
     const stage = withBeginning(planned, path)
-    using place = await BuildPlace.open({ signal })
+    await using place = await BuildPlace.open({ signal })
     const { memory, cpus, cache, quiet = false } = options
     const how = {
       path,
@@ -129,6 +130,7 @@ async function run(folder: string, options: BuildOptions): Promise<void> {
       ...(cpus !== undefined && { cpus }),
     }
     await using building = new Building(place, how, { signal })
+    await building.sweep()
     const image = await building.image(stage)
     const digest = await finishBuild(
       stage,
@@ -161,9 +163,7 @@ function shownArgs(given: BuildOptions["buildArg"] = new Map()): ReadonlyMap<str
 
 async function dockerfileOf(folder: string, { file }: BuildOptions) {
   if (file === "-") {
-    const bytes = Buffer.concat(await Array.fromAsync(process.stdin as AsyncIterable<Uint8Array>))
-    if (bytes.length > DOCKERFILE_LIMIT)
-      throw new OvmError("OVM_TOO_LARGE", `the Dockerfile has more than ${DOCKERFILE_LIMIT} bytes`)
+    const bytes = await readAll(process.stdin, DOCKERFILE_LIMIT, "the Dockerfile")
     return { path: "Dockerfile", bytes }
   }
   const at = file ?? join(folder, "Dockerfile")
