@@ -2,6 +2,7 @@ import { open } from "node:fs/promises"
 import type { Bytes } from "../content/interfaces.ts"
 import { toOvmError } from "../errors.ts"
 import { overwrite } from "../files/sparse.ts"
+import { writing } from "../files/writing.ts"
 
 /**
  * Writes `content` into the new file `to`, with zeros as holes. Throws what `tooMuch` makes where it is more than
@@ -17,7 +18,8 @@ export async function fillBounded(
     let size = 0
     for await (const chunk of content) {
       if (size + chunk.length > to.most) throw tooMuch()
-      await overwrite({ fd: file.fd, size: size + chunk.length }, [chunk], size)
+      const grown = { fd: file.fd, size: size + chunk.length }
+      await writing(to.path, () => overwrite(grown, [chunk], size))
       size += chunk.length
     }
     // Zeros at its end are a hole that nothing was written to.

@@ -2,7 +2,7 @@ import { closeSync, openSync } from "node:fs"
 import { rm } from "node:fs/promises"
 import { toOvmError } from "../errors.ts"
 import { guardedSync } from "../files/guarded.ts"
-import { writeNow } from "../files/writing.ts"
+import { named, writeNow } from "../files/writing.ts"
 import { isZero } from "../files/zeros.ts"
 import { CLUSTER } from "./guest-writes.ts"
 import { layout } from "./overlay.ts"
@@ -23,7 +23,7 @@ export async function writeQcow2(
 ): Promise<void> {
   const fd = guardedSync(() => openSync(path, "wx", 0o600))
   try {
-    const disk = new NewDisk(fd, size)
+    const disk = new NewDisk({ fd, path }, size)
     await fill(disk)
     disk.finish()
   } catch (thrown) {
@@ -46,7 +46,7 @@ export class NewDisk {
   #end: number
 
   constructor(
-    private readonly fd: number,
+    private readonly file: { readonly fd: number; readonly path: string },
     size: number,
   ) {
     this.#head = layout(size)
@@ -96,7 +96,16 @@ export class NewDisk {
   }
 
   #put({ at, from, to }: { readonly at: number; readonly from: number; readonly to: number }): void {
-    if (to > from) writeNow(this.fd, this.#batch.subarray(from, to), at)
+    if (to > from) this.#store(this.#batch.subarray(from, to), at)
+  }
+
+  #store(bytes: Uint8Array, at: number): void {
+    const { fd, path } = this.file
+    try {
+      writeNow(fd, bytes, at)
+    } catch (thrown) {
+      throw named(path, thrown)
+    }
   }
 
   /** Writes what leads to the clusters. */
@@ -124,6 +133,6 @@ export class NewDisk {
   }
 
   #table({ buffer }: DataView, cluster: number): void {
-    writeNow(this.fd, new Uint8Array(buffer as ArrayBuffer), cluster * CLUSTER)
+    this.#store(new Uint8Array(buffer as ArrayBuffer), cluster * CLUSTER)
   }
 }

@@ -92,6 +92,10 @@ describe.skipIf(!qemuImg.present)(`disks of qemu-img ${qemuImg.note}`, () => {
       inspectDisk(file("b.qcow2", gzipSync(randomBytes(9000))), { format: "qcow2", role: "base" }),
     )
     expect(other.message).toContain("looks like a file compressed with gzip")
+    // Something stands behind it, and the length of both is that of a disk.
+    const packed = gzipSync(randomBytes(9000))
+    const behind = file("behind.gz", packed, Buffer.alloc(512 - (packed.length % 512), 7))
+    expect((await looks(behind)).name).toBe("a file compressed with gzip")
   })
 
   test("a fixed VHD's footer counts behind a table of partitions too, and with 511 bytes", async () => {
