@@ -163,11 +163,13 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
   })
 
   // Of what begins with nothing, which is a machine as soon as there is a program in it.
-  test("a step that hangs, fills its disk or ends its machine leaves nothing behind, nor does a build that is killed [OVMS-BLD-016, OVMS-BLD-057]", async () => {
+  test("a step that hangs, fills its disk or ends its machine leaves nothing behind, nor does a build that is killed [OVMS-BLD-016, OVMS-BLD-047, OVMS-BLD-057]", async () => {
     await using host = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("of the host") })
     const small = ["--disk-size", "64MiB"]
     await box.file("context/root.tar", layers()[0]?.tar ?? "")
-    const first = "FROM scratch\nADD root.tar /\nENV PATH=/bin\nRUN echo >written\n"
+    const first =
+      "FROM scratch\nADD root.tar /\nENV PATH=/bin\nUSER 7:8\nWORKDIR /mine\nUSER 0\n" +
+      'RUN [ "$(stat -c %a:%u:%g .)" = 755:7:8 ] && echo >written\n'
     const text = (last: string) => `${first}RUN ${last}\n`
     const hanging = async () => {
       await box.file("context/Dockerfile", text("echo hangs; sleep 100000"))
@@ -186,7 +188,7 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
 
     // The next one goes on from the step before, and takes the machine of the other one away.
     const { child, said } = await hanging()
-    expect(said()).toContain("RUN echo >written: kept\n")
+    expect(said()).toContain("echo >written: kept\n")
     expect((await box.instances()).length).toBe(1)
     child.kill("SIGINT")
     expect((await once(child, "exit"))[0]).toBe(130)
@@ -207,7 +209,7 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
     const failed = async (last: string, ...words: readonly string[]) => {
       const { status, stderr } = await build(text(last), ...small)
       expect(status).toBe(8)
-      for (const one of ["OVM_BUILD_FAILED: context/Dockerfile:5: ", ...words]) expect(stderr).toContain(one)
+      for (const one of ["OVM_BUILD_FAILED: context/Dockerfile:8: ", ...words]) expect(stderr).toContain(one)
       expect(await box.instances("--all")).toEqual([])
     }
     // What is to be refused is asked for by what reaches something else.
@@ -223,6 +225,11 @@ describe.skipIf(Boolean(skip))("a build from a container image", () => {
       "it ended with status 1",
     )
     await failed("reboot -f; sleep 1000")
+    const owned = await build(`${first}COPY --chown=who page /\n`, ...small)
+    expect([owned.status, owned.stderr]).toEqual([
+      8,
+      expect.stringContaining("context/Dockerfile:8: /etc/passwd: there is no user who in the machine"),
+    ])
   })
 
   test("of an archive, or with no step, is the machine that an import of it makes [OVMS-BLD-040, OVMS-BLD-044, OVMS-BLD-057, OVMS-IMP-081]", async () => {

@@ -42,13 +42,13 @@ export interface ContextSource {
 /** Of .dockerignore: bytes. */
 const MOST_IGNORED = 1024 * 1024
 
-/** What is in the first of them that is there: one that cannot be read would leave nothing out. */
-async function firstOf(files: readonly string[]): Promise<string> {
+/** By the first of them that is there: one that cannot be read would leave nothing out. */
+async function ignoredByFirst(files: readonly string[]): Promise<Ignored> {
   for (const file of files) {
     const bytes = await ifPresent(readRegular(file, MOST_IGNORED))
-    if (bytes) return new TextDecoder().decode(bytes)
+    if (bytes) return ignoredBy(new TextDecoder().decode(bytes), file)
   }
-  return ""
+  return ignoredBy("", "")
 }
 
 /** The folder that a build is given. */
@@ -59,12 +59,15 @@ export class Context {
     private readonly ignored: Ignored,
   ) {}
 
-  /** `ignoreFiles`: the first that is there says what is left out. Throws OVM_FILE_UNREADABLE, OVM_TOO_LARGE. */
+  /**
+   * `ignoreFiles`: the first that is there says what is left out. Throws OVM_FILE_UNREADABLE, OVM_TOO_LARGE,
+   * OVM_BUILD_INVALID.
+   */
   static async open(folder: string, ignoreFiles: readonly string[]): Promise<Context> {
     const found = await stat(folder).catch(() => undefined)
     if (!found?.isDirectory())
       throw new OvmError("OVM_FILE_UNREADABLE", `${folder} is no folder to build from`)
-    return new Context(await realpath(folder), ignoredBy(await firstOf(ignoreFiles)))
+    return new Context(await realpath(folder), await ignoredByFirst(ignoreFiles))
   }
 
   /** What `text` stands for, several things where it is a pattern. Throws Wrong for what is not there or leads out. */

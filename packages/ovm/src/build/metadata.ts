@@ -1,9 +1,11 @@
+import { constants } from "node:os"
 import type { Instruction } from "./document.ts"
 import { Wrong } from "./faults.ts"
 import { healthcheckOf } from "./healthcheck.ts"
 import { type MachineSettings, splitVariable, withVariables } from "./settings.ts"
 import { expand, splitWords, type VariableLookup } from "./words.ts"
 
+const { signals } = constants
 const SHELL = ["/bin/sh", "-c"]
 const MOST_PORTS = 1000
 
@@ -31,7 +33,7 @@ export function withMetadata(
     case "USER":
       return { ...settings, User: one(keyword, words()) }
     case "STOPSIGNAL":
-      return { ...settings, StopSignal: one(keyword, words()) }
+      return { ...settings, StopSignal: signalOf(one(keyword, words())) }
     case "CMD":
       return { ...settings, Cmd: commandLineOf(rest, settings) }
     case "ENTRYPOINT": {
@@ -109,6 +111,15 @@ export function pairsOf(
 function one(keyword: string, [word = "", ...more]: readonly string[]): string {
   if (word === "" || more.length > 0) throw new Wrong(`${keyword} is one word`)
   return word
+}
+
+/** As it is written, if Linux has one of that name or number. */
+function signalOf(text: string): string {
+  const [, name = "", real] = /^(?:SIG)?([A-Z0-9]+)([+-]\d{1,2})?$/i.exec(text) ?? []
+  const known = real === undefined ? Object.hasOwn(signals, `SIG${name.toUpperCase()}`) : false
+  const number = /^\d{1,2}$/.test(text) && Number(text) >= 1 && Number(text) <= 64
+  if (known || number || /^RTM(IN|AX)$/i.test(name)) return text
+  throw new Wrong(`STOPSIGNAL: ${JSON.stringify(text)} is no signal`)
 }
 
 function empties(names: readonly string[]): Readonly<Record<string, Record<string, never>>> {

@@ -26,12 +26,14 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }))
 
 const base = async (reference: string) => {
+  const triggers = reference === "triggers:1"
   if (reference === "nowhere:1") throw new OvmError("OVM_NAME_UNKNOWN", `there is no image ${reference}`)
   return {
     reference,
     digest: `sha256:${reference}`,
     settings: { Env: ["PATH=/bin"], Cmd: ["old"] },
     begins: false,
+    triggers,
   }
 }
 
@@ -79,6 +81,38 @@ test("variables are expanded as Docker does it, and a RUN has them in its enviro
     environment: ["A=2", "PATH=/bin", "B=x 2", "C=$A", "D=de", "E=$A", "F=one  two"],
     directory: "/",
   })
+})
+
+test("arguments are known from where they are declared on, in what begins with that stage, too [OVMS-BLD-012, OVMS-BLD-046]", async () => {
+  const stage = await plan(
+    [
+      "ARG OF=m",
+      "FROM ${OF}-${TARGETARCH} AS one",
+      "ARG A=1 B=$A$OF",
+      "ARG OF",
+      "FROM one",
+      "ARG A C=$OF TARGETOS",
+      "RUN true",
+    ].join("\n"),
+    { args: { C: "of the user" } },
+  )
+  expect(stage.from).toMatchObject({ from: { reference: "m-amd64" } })
+  expect(run(stage).environment).toEqual([
+    "A=1",
+    "B=1",
+    "C=of the user",
+    "OF=m",
+    "TARGETOS=linux",
+    "PATH=/bin",
+  ])
+})
+
+test("a folder that WORKDIR makes is the user's [OVMS-BLD-047]", async () => {
+  const { steps } = await plan("FROM m\nWORKDIR /a\nUSER web:www\nWORKDIR b")
+  expect(steps.map(({ work }) => work)).toEqual([
+    { kind: "folder", path: "/a" },
+    { kind: "folder", path: "/a/b", user: "web:www" },
+  ])
 })
 
 test("what writes nothing makes no step, and says what the machine is for [OVMS-BLD-013, OVMS-BLD-030]", async () => {
@@ -153,7 +187,7 @@ test("stages are made as far as they are needed [OVMS-BLD-015]", async () => {
   expect(await refused(text, { target: "two" })).toEqual(["line 3: there is no image nowhere:1"])
 })
 
-test("what is not supported is refused by its line, all of it at once [OVMS-BLD-010, OVMS-BLD-011]", async () => {
+test("what is not supported is refused by its line, all of it at once [OVMS-BLD-010, OVMS-BLD-011, OVMS-BLD-048]", async () => {
   expect(
     await refused(
       "FROM m AS scratch\nFROM m\nONBUILD RUN x\nFOO bar\nRUN --mount=type=cache,target=/x y\nADD --checksum=x a b\nRUN <<EOF\nhi\nEOF\nRUN",
@@ -189,8 +223,18 @@ test("what is not supported is refused by its line, all of it at once [OVMS-BLD-
   expect(await refused("FROM m AS a\nCOPY --from=b /a /b\nFROM m AS b")).toEqual([
     'line 2: there is no stage "b" before this one',
   ])
+  expect(await refused("FROM triggers:1")).toEqual([
+    "line 1: triggers:1 has an ONBUILD, which is not supported",
+  ])
+  expect((await plan("FROM m\nCOPY --from=triggers:1 /a /b")).steps.length).toBe(1)
+  expect(
+    await refused("FROM m\nSTOPSIGNAL SIGRTMIN+3\nSTOPSIGNAL 9\nSTOPSIGNAL int\nSTOPSIGNAL end"),
+  ).toEqual(['line 5: STOPSIGNAL: "end" is no signal'])
   expect(await refused("RUN x")).toEqual(["line 1: RUN stands before the first FROM"])
   expect(await refused("")).toEqual(["line 1: it has no FROM, by which it would begin"])
+  expect(await refused("FROM m\n# all \\\\\nRUN echo \\\\ \nRUN x")).toEqual([
+    "line 3: a line that ends in \\\\ is not supported",
+  ])
   expect(await refused("FROM m", { target: "none" })).toEqual(['line 1: there is no stage "none"'])
 })
 
@@ -209,6 +253,15 @@ test("variables that would grow without end are refused by their line [OVMS-BLD-
   const grow = Array.from({ length: 20 }, (_, index) => `ARG A${index + 1}="${four(`A${index}`)}"`)
   const lines = ["ARG A0=aaaaaaaaaa", ...grow, "FROM x:1"]
   expect((await refused(lines.join("\n")))[0]).toMatch(/^line 8: .*131072/)
+})
+
+test("a .dockerignore with a line that is no pattern is refused by it [OVMS-BLD-011]", async () => {
+  const file = join(folder, "odd.dockerignore")
+  await writeFile(file, "# [\nkept/[\n!\n[z-a]\n.\n")
+  await expect(Context.open(folder, [file])).rejects.toMatchObject({
+    code: "OVM_BUILD_INVALID",
+    message: `${file}:2: "kept/[" is no pattern (and 2 more)`,
+  })
 })
 
 test("a .dockerignore that cannot be read is refused, and not taken for none", async () => {

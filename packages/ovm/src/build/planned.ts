@@ -27,6 +27,8 @@ export interface Base {
   readonly settings: MachineSettings
   /** Its first program begins what `/etc/ovm/main` says (spec/import.md). */
   readonly begins: boolean
+  /** It has instructions for whoever builds on it (ONBUILD). */
+  readonly triggers?: boolean
   readonly container?: ContainerBase
 }
 
@@ -48,7 +50,8 @@ export type StepWork =
       readonly user?: string
       readonly directory: string
     }
-  | { readonly kind: "folder"; readonly path: string }
+  /** `user`: whose it is, if it is made; root's unless said. */
+  | { readonly kind: "folder"; readonly path: string; readonly user?: string }
   | ({ readonly kind: "copy" } & Copy)
   /** What the machine is to begin. */
   | { readonly kind: "main"; readonly texts: Uint8Array }
@@ -70,6 +73,8 @@ export interface PlannedStage {
   readonly steps: readonly PlannedStep[]
   /** What it says of itself at its end. */
   readonly settings: MachineSettings
+  /** Of its ARGs by then: a stage that begins with it has them, too. */
+  readonly args: ReadonlyMap<string, string>
   /** Of its last step, or of what it is from. */
   readonly key: string
 }

@@ -19,7 +19,7 @@ export function readDockerfile(bytes: Uint8Array, path: string): Dockerfile {
     throw buildError(path, [{ line: text.slice(0, zero).split("\n").length, message: "it has a zero byte" }])
   const parsed = DockerfileParser.parse(text)
   const mark = parsed.getEscapeCharacter()
-  const faults: BuildFault[] = []
+  const faults = oddEnds(text, mark)
   const all = parsed.getInstructions().slice(0, MOST_INSTRUCTIONS + 1)
   if (all.length > MOST_INSTRUCTIONS)
     throw buildError(path, [{ line: 1, message: `it has more than ${MOST_INSTRUCTIONS} instructions` }])
@@ -43,6 +43,14 @@ export function readDockerfile(bytes: Uint8Array, path: string): Dockerfile {
     faults.push({ line: 1, message: "it has no FROM, by which it would begin" })
   if (faults.length > 0) throw buildError(path, faults)
   return { path, mark, args, stages }
+}
+
+/** What Docker does not take for a line that goes on, and the parser does. */
+function oddEnds(text: string, mark: string): BuildFault[] {
+  return text.split(/\r?\n/).flatMap((line, at) => {
+    const odd = line.trimEnd().endsWith(mark + mark) && !line.trimStart().startsWith("#")
+    return odd ? [{ line: at + 1, message: `a line that ends in ${mark}${mark} is not supported` }] : []
+  })
 }
 
 function textOf(bytes: Uint8Array, path: string): string {

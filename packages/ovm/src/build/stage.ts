@@ -14,7 +14,7 @@ import {
   type PlanOptions,
   type StepWork,
 } from "./planned.ts"
-import { ArgumentScope, argumentsOf } from "./scope.ts"
+import { ArgumentScope, argumentsOf, PLATFORM_ARGS } from "./scope.ts"
 import { type MachineSettings, splitVariable } from "./settings.ts"
 import { expand } from "./words.ts"
 
@@ -52,10 +52,13 @@ export async function planStage(
   const from = await at(stage.line, async () => {
     const name = expand(stage.base, (variable) => globals.get(variable), file.mark)
     if (name === "") throw new Wrong(`FROM ${stage.base} names no image`)
-    return await find(name)
+    const found = await find(name)
+    if (!isStage(found) && found.triggers) throw new Wrong(`${name} has an ONBUILD, which is not supported`)
+    return found
   })
   if (!from) throw buildError(file.path, faults)
-  const run = new StagePlan(file, from, new ArgumentScope(options.args, globals), { ...options, find })
+  const scope = new ArgumentScope(options.args, globals, isStage(from) ? from.args : new Map())
+  const run = new StagePlan(file, from, scope, { ...options, find })
   for (const instruction of stage.instructions) await at(instruction.line, () => run.take(instruction))
   if (faults.length > 0) throw buildError(file.path, faults)
   return {
@@ -64,6 +67,7 @@ export async function planStage(
     from,
     steps: run.steps,
     settings: run.settings,
+    args: new Map(scope.all()),
     key: run.key,
   }
 }
@@ -73,7 +77,8 @@ function globalsOf(
   { args, mark, path }: Dockerfile,
   given: ReadonlyMap<string, string>,
 ): Map<string, string> {
-  const globals = new Map<string, string>()
+  const platform = Object.entries(PLATFORM_ARGS)
+  const globals = new Map(platform.map(([name, value]) => [name, given.get(name) ?? value]))
   for (const { line, rest } of args)
     try {
       for (const { name, value } of argumentsOf(rest, (variable) => globals.get(variable), mark)) {
@@ -114,7 +119,8 @@ class StagePlan {
     if (keyword === "WORKDIR") {
       const path = posix.resolve(this.#directory, expand(rest, lookup, mark))
       this.settings = { ...this.settings, WorkingDir: path }
-      if (path !== "/") this.#add(instruction, { kind: "folder", path })
+      const { User: user } = this.settings
+      if (path !== "/") this.#add(instruction, { kind: "folder", path, ...(user !== undefined && { user }) })
       return
     }
     if (keyword === "COPY" || keyword === "ADD") {

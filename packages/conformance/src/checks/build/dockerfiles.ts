@@ -30,13 +30,14 @@ SHELL ["/bin/sh", "-ec"]
 HEALTHCHECK --interval=5s CMD ["check"]
 `
 
-async function containerBase(bench: Bench) {
+async function containerBase(bench: Bench, more: object = {}) {
   const layout = new ForeignLayout(newLayout(bench))
   const config = {
     Entrypoint: ["/bin/main"],
     Env: ["PATH=/bin"],
     ExposedPorts: { "80/tcp": {} },
     User: "web",
+    ...more,
   }
   const image = containerIn(layout, [[{ name: "srv/file", content: "of the image" }]], { config })
   return { base: layout.only(image), digest: image.digest, config, boot: await bootFolder(bench) }
@@ -62,6 +63,8 @@ export const dockerfiles: readonly Check<Wrapper>[] = [
     await symlink("../..", join(bench.folder, "context/out"))
     for (const path of ["../outside", "out/etc/passwd"])
       await refusesBuild(bench, `FROM base\nCOPY ${path} /x\n`, [2])
+    const files = { ".dockerignore": "secret\n!\nsec[ret\n", secret: "a" }
+    await refusesBuild(bench, "FROM base\nLABEL a=b\n", [2, 3], { files })
   }),
   bench("build/refuses-files-of-the-host-as-images", ["OVMS-BLD-041"], async (bench) => {
     const layout = await layoutOf(bench, BASE)
@@ -75,6 +78,12 @@ export const dockerfiles: readonly Check<Wrapper>[] = [
     same(notes["note of"], "hello me", "a label")
     same(settings.User, "me", "User")
     same(settings.Entrypoint, ["run", "$WHO"], "Entrypoint, in which nothing is expanded,")
+  }),
+  bench("build/arguments", ["OVMS-BLD-046"], async (bench) => {
+    const text =
+      "ARG OF=two\nFROM base AS two-amd64\nARG A=1 B=$A$OF\nFROM ${OF}-${TARGETARCH}\nLABEL a=$A b=$B of=$OF\n"
+    const { settings } = await built(bench, text)
+    same(settings.Labels, { a: "1", b: "1", of: "" }, "Labels")
   }),
   bench("build/what-writes-nothing-makes-no-layer", ["OVMS-BLD-013", "OVMS-BLD-017"], async (bench) => {
     const { manifest } = await built(bench, SAYS_ALL)
@@ -159,6 +168,10 @@ export const dockerfiles: readonly Check<Wrapper>[] = [
     must(!files.find("/srv/file"), "it has files of an image that it did not begin with")
     const parts = dependenciesOf((await provenanceIn(bench)).said).map(([part]) => part)
     must(!parts.includes("base"), `its provenance has the parts ${parts.join(", ")}`)
+  }),
+  bench("build/refuses-what-an-image-says-of-builds", ["OVMS-BLD-048"], async (bench) => {
+    const { base, boot } = await containerBase(bench, { OnBuild: ["RUN true"] })
+    await refusesBuild(bench, "FROM scratch\nFROM base\nLABEL a=b\n", [2], { base, boot })
   }),
   bench("build/from-a-container-image", ["OVMS-BLD-040", "OVMS-BLD-044"], async (bench) => {
     const { config, digest, ...base } = await containerBase(bench)

@@ -17,6 +17,7 @@ const AS_IT_SHOULD_BE = [
   "[ ! -e /suite/left-out ]",
   ...Object.keys(ARCHIVES).map((name) => `[ "$(cat /suite/of-${name})" = "by ${name}" ]`),
   `[ "$(stat -c %a /suite/of-tar)" = 640 ]`,
+  `[ "$(stat -c %a:%u:%g /suite/mine)" = 755:7:8 ]`,
   `[ "$WORD" = "of the build" ]`,
   "echo done >/suite/done",
 ].join(" && ")
@@ -28,6 +29,9 @@ ADD ${Object.keys(ARCHIVES)
   .map((name) => `packed-by-${name}`)
   .join(" ")} /suite/
 FROM parts
+USER 7:8
+WORKDIR /suite/mine
+USER 0
 ARG WORD
 RUN ${AS_IT_SHOULD_BE}
 `
@@ -48,7 +52,9 @@ export const inAMachine: readonly Check<Wrapper>[] = [
   {
     ...bench(
       "build/in-a-machine",
-      ["BLD-014", "BLD-016", "BLD-017", "BLD-020", "BLD-045", "BLD-052", "BLD-053"].map((id) => `OVMS-${id}`),
+      ["BLD-014", "BLD-016", "BLD-017", "BLD-020", "BLD-045", "BLD-047", "BLD-052", "BLD-053"].map(
+        (id) => `OVMS-${id}`,
+      ),
       async (bench) => {
         const base = bench.wrapper.linux ?? skip("the suite was given no machine with Linux: see --linux")
         await contextIn(bench)
@@ -57,6 +63,7 @@ export const inAMachine: readonly Check<Wrapper>[] = [
           ["parts", 2],
           ["parts", 3],
           [undefined, 6],
+          [undefined, 9],
         ] as const
         await writtenDown(bench, await layersOn(base, made, steps.length), steps)
         // What was kept of steps is of another mode, and then of another content.

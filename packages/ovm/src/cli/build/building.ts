@@ -160,7 +160,7 @@ export class Building implements AsyncDisposable {
         await writeMain(builder, work.texts, call)
         return true
       }
-      if (work.kind === "folder") return await makeFolder(builder, work.path, call)
+      if (work.kind === "folder") return await makeFolder(builder, work, call)
       if (work.kind === "run") {
         const status = await builder.run(work, call)
         if (status === 0) return true

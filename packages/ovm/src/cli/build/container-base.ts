@@ -39,6 +39,7 @@ export async function containerBase(
       ...(config.directory !== "/" && { WorkingDir: config.directory }),
     },
     begins: true,
+    triggers: Array.isArray(config.said.OnBuild) && config.said.OnBuild.length > 0,
     container: {
       ...(image.digest !== undefined && { digest: image.digest }),
       ...(reference !== undefined && { name: reference }),

@@ -15,19 +15,23 @@ interface CopyCall extends Call, Pick<Look, "latest"> {
   readonly machineOf: (stage: PlannedStage | Base) => Promise<Builder>
 }
 
-/** Makes a folder, and those that it is in. False if it is there. */
+/** Makes a folder, and those that it is in, as that user's. False if it is there. Throws OVM_FILE_UNREADABLE. */
 export async function makeFolder(
   builder: Builder,
-  path: string,
+  { path, user }: { readonly path: string; readonly user?: string },
   { latest, ...call }: Call & Pick<Look, "latest">,
 ): Promise<boolean> {
   const { folder, made } = await intoFolder(builder, path, call)
   if (made.length === 0) return false
-  await builder.put(folder, folders(made, latest === undefined ? {} : { latest }), call)
+  const look: Look = {
+    ...(user !== undefined && { owner: await ownerIn(builder, user, call) }),
+    ...(latest !== undefined && { latest }),
+  }
+  await builder.put(folder, folders(made, look), call)
   return true
 }
 
-/** Does a COPY. Throws OVM_FILE_UNREADABLE, OVM_BUILD_FAILED. */
+/** Does a COPY. Throws OVM_FILE_UNREADABLE. */
 export async function copyInto(
   builder: Builder,
   copy: Copy,

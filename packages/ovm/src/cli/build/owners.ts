@@ -7,7 +7,7 @@ import type { Builder } from "./builder.ts"
 /** Of /etc/passwd and its like, in bytes. */
 const MOST = 4 << 20
 
-/** The numbers of `USER[:GROUP]` in a guest; a user's group is their own unless said. Throws OVM_BUILD_FAILED. */
+/** The numbers of `USER[:GROUP]` in a guest; a user's group is their own unless said. Throws OVM_FILE_UNREADABLE. */
 export async function ownerIn(
   builder: Builder,
   text: string,
@@ -15,18 +15,18 @@ export async function ownerIn(
 ): Promise<{ readonly user: number; readonly group: number }> {
   const [name = "", group] = text.split(":")
   const account = await found(builder, { file: "/etc/passwd", name }, call)
-  const user = numberOf(name) ?? number(account?.[2], `there is no user ${name}`)
+  const user = numberOf(name) ?? number(account?.[2], `/etc/passwd: there is no user ${name}`)
   if (group !== undefined) {
     const named =
       numberOf(group) ??
       number(
         (await found(builder, { file: "/etc/group", name: group }, call))?.[2],
-        `there is no group ${group}`,
+        `/etc/group: there is no group ${group}`,
       )
     return { user, group: named }
   }
   // As Docker has it: of a number the group is the same.
-  return { user, group: numberOf(name) ?? number(account?.[3], `user ${name} has no group`) }
+  return { user, group: numberOf(name) ?? number(account?.[3], `/etc/passwd: user ${name} has no group`) }
 }
 
 /** The fields of the line of that name; not looked for where it is a number. */
@@ -55,5 +55,5 @@ function numberOf(text: string): number | undefined {
 function number(text: string | undefined, why: string): number {
   const found = text === undefined ? undefined : numberOf(text)
   if (found !== undefined) return found
-  throw new OvmError("OVM_BUILD_FAILED", `${why} in the machine`)
+  throw new OvmError("OVM_FILE_UNREADABLE", `${why} in the machine`)
 }
