@@ -55,7 +55,7 @@ export async function authoritiesOf(options: AuthorityOptions): Promise<readonly
           "anybody can have a certificate",
       )
     const log = options.insecureIgnoreLog ? "optional" : "required"
-    const timestamp = options.insecureIgnoreTimestamp ? "optional" : "required"
+    const timestamp = options.insecureIgnoreTimestamp ? "optional" : "either"
     found.push({
       kind: "keyless",
       name: trustedRoot ?? "",
@@ -76,7 +76,7 @@ function witnesses(
 ) {
   if (trustedRoot === undefined) return {}
   const log = insecureIgnoreLog ? {} : ({ log: "required" } as const)
-  const timestamp = insecureIgnoreTimestamp ? {} : ({ timestamp: "required" } as const)
+  const timestamp = insecureIgnoreTimestamp ? {} : ({ timestamp: "either" } as const)
   return { trustedRoot, ...log, ...timestamp }
 }
 

@@ -89,7 +89,10 @@ export async function verifyLogged(
 
 interface Thresholds {
   readonly tlogThreshold: number
+  /** Of times, be they a log's or an authority's. */
   readonly timestampThreshold: number
+  /** Of those by a timestamp authority. */
+  readonly stamps: number
   readonly ctlogThreshold?: number
 }
 
@@ -97,8 +100,12 @@ function thresholds(
   { log, timestamp }: Pick<Authority, "log" | "timestamp">,
   unless: "required" | "optional",
 ): Thresholds {
-  const least = (wish = unless) => (wish === "required" ? 1 : 0)
-  return { tlogThreshold: least(log), timestampThreshold: least(timestamp) }
+  const wish = timestamp ?? unless
+  return {
+    tlogThreshold: (log ?? unless) === "required" ? 1 : 0,
+    timestampThreshold: wish === "optional" ? 0 : 1,
+    stamps: wish === "required" ? 1 : 0,
+  }
 }
 
 /** A claim with what it is verified by. */
@@ -110,6 +117,9 @@ interface Verifiable {
 
 function verified({ claim, key, material }: Verifiable, trusted: TrustMaterial, options: Thresholds): Signer {
   const { times, tlogEntries } = material
+  const { stamps, ...thresholds } = options
+  if (times.filter(({ timestamp }) => timestamp.$case === "timestamp-authority").length < stamps)
+    throw new OvmError("OVM_TIMESTAMP_INVALID", "there is no timestamp by an authority")
   if (times.length === 0 && options.timestampThreshold > 0)
     throw new OvmError("OVM_TIMESTAMP_INVALID", "there is no timestamp, neither by an authority nor by a log")
   if (tlogEntries.length === 0 && options.tlogThreshold > 0)
@@ -121,7 +131,7 @@ function verified({ claim, key, material }: Verifiable, trusted: TrustMaterial, 
     timestamps:
       times.length > 0 || key.$case === "public-key" ? times.map(({ timestamp }) => timestamp) : [present()],
   }
-  return new Verifier(trusted, options).verify(entity)
+  return new Verifier(trusted, thresholds).verify(entity)
 }
 
 /** The time at which a certificate has to be valid that nobody saw being used. */

@@ -57,9 +57,9 @@ export type Authority =
       readonly name: string
       /** SPKI, PEM. */
       readonly publicKey: string
-      /** A log entry or timestamp that `trustedRoot` vouches for; otherwise neither is looked at. */
+      /** That `trustedRoot` vouches for. Without one neither is looked at; with one, what is there has to hold. */
       readonly log?: "required"
-      readonly timestamp?: "required"
+      readonly timestamp?: "required" | "either"
       readonly trustedRoot?: string
     }
   | {
@@ -70,9 +70,9 @@ export type Authority =
       /** Exactly these, or regular expressions that match the whole of them. */
       readonly identity: { readonly is: string } | { readonly matches: string }
       readonly issuer: { readonly is: string } | { readonly matches: string }
-      /** Required unless told. */
+      /** Required unless told; of a timestamp `either` is one by an authority or the time that a log says. */
       readonly log?: "required" | "optional"
-      readonly timestamp?: "required" | "optional"
+      readonly timestamp?: "required" | "either" | "optional"
     }
 
 /** What `verdicts` is asked for. */

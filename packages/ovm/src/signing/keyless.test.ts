@@ -114,10 +114,17 @@ describe("keyless", () => {
         { ...rest, rekorUrl: past.url },
         { ...rest, timestampUrl: past.url },
       ]) {
-        const found = await verdict(by, [authority(past, { log: "optional" })])
+        const found = await verdict(by, [authority(past, { log: "optional", timestamp: "either" })])
         expect(found.reason).toBeUndefined()
         expect(Date.parse(found.signedAt ?? "")).toBeLessThan(Date.now() - 23 * HOUR)
       }
+    })
+
+    test("by an authority alone where a timestamp is required: a log is none (OVMS-POL-036)", async () => {
+      const { timestampUrl: _t, ...logged } = services(now)
+      const found = await verdict(logged, [authority(now, { timestamp: "required" })])
+      expect(found).toMatchObject({ status: "invalid", code: "OVM_TIMESTAMP_INVALID" })
+      expect((await verdict(logged, [authority(now, { timestamp: "either" })])).status).toBe("valid")
     })
 
     test("by regular expressions that match the whole", async () => {

@@ -2,13 +2,14 @@ import type { Verdict } from "./interfaces.ts"
 
 /**
  * True if a signature for `signed`, a repository and perhaps a tag, is one for the image that is called `expected`
- * (OVMS-SIG-029). A signature that names no tag is for all of them; one that names a tag or digest is for that.
+ * (OVMS-SIG-029). A signature that names no tag is for all of them; one that names a tag or digest is for that, and
+ * where `expected` has a digest, tags are remarks (OVMS-REF-006).
  */
 export function isSignedFor(signed: string, expected: string): boolean {
   const [theirs, ours] = [parts(signed), parts(expected)]
   if (theirs.repository !== ours.repository) return false
   if (theirs.digest !== undefined && ours.digest !== undefined && theirs.digest !== ours.digest) return false
-  return theirs.tag === undefined || theirs.tag === ours.tag
+  return theirs.tag === undefined || ours.digest !== undefined || theirs.tag === ours.tag
 }
 
 function parts(text: string): { repository: string; tag: string | undefined; digest: string | undefined } {

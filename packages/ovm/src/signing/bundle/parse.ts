@@ -29,6 +29,8 @@ export function parseBundle(bytes: Uint8Array, what: string, limit: number): Bun
     )
   const material = document.verificationMaterial
   if (!isObject(material)) throw malformedSignature(`${what} has no verificationMaterial`)
+  if (document.messageSignature !== undefined)
+    throw malformedSignature(`${what} has a message signature, which is of no artifact`)
   const envelope = parseEnvelope(document.dsseEnvelope, what)
   const { publicKey, certificate, x509CertificateChain } = material
   const ways = [publicKey, certificate, x509CertificateChain].filter((way) => way !== undefined)

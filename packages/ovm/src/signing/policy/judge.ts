@@ -89,10 +89,13 @@ class List {
       const base = { pointer: rule.pointer, type: rule.type, of, digest: subject.digest }
       if (rule.type === "signed" || rule.type === "attested") {
         const all = rule.type === "signed" && (timed || sameSigner)
-        const { by, ...evidenced } = await this.#evidenced(rule, of, subject, all)
+        const { ofIndex, ...evidenced } = await this.#evidenced(rule, of, subject, all)
         const counting = sameSigner ? this.#bySame(rule, of, evidenced.counting) : evidenced.counting
         if (rule.type === "signed") signed.push(...counting)
-        this.relied.push(...counting.map(({ evidence }) => ({ subject: by, evidence })))
+        for (const verdict of counting) {
+          const by = ofIndex.includes(verdict) ? (this.asked.index ?? subject.digest) : subject.digest
+          this.relied.push({ subject: by, evidence: verdict.evidence })
+        }
         this.add({ ...base, ...found(rule, evidenced, counting), evidence: evidenced.weighed })
       } else if (rule.type !== "maxAge") this.add({ ...base, ...plain(rule, subject) })
     }
@@ -105,19 +108,27 @@ class List {
     }
   }
 
-  /** With what it is evidence of: the subject, or the index that the machine was found through. */
+  /**
+   * That of the subject, and of the index that the machine was found through: where one signature is enough, of the
+   * index only if the machine has none.
+   */
   async #evidenced(
     rule: SignedRule | AttestedRule,
     of: RuleFinding["of"],
     { digest }: PolicySubject,
     all: boolean,
-  ): Promise<Evidenced & { readonly by: Digest }> {
+  ): Promise<Evidenced & { readonly ofIndex: readonly Verdict[] }> {
     const { index } = this.asked
     const own = await this.#weigh(rule, digest, all)
-    if (rule.type !== "signed" || of !== "machine" || !index || own.counting.length > 0)
-      return { ...own, by: digest }
+    const enough = own.counting.length > 0 && !all
+    if (rule.type !== "signed" || of !== "machine" || !index || enough) return { ...own, ofIndex: [] }
     const { counting, weighed, looked } = await this.#weigh(rule, index, all)
-    return { counting, weighed: [...own.weighed, ...weighed], looked: own.looked + looked, by: index }
+    return {
+      counting: [...own.counting, ...counting],
+      weighed: [...own.weighed, ...weighed],
+      looked: own.looked + looked,
+      ofIndex: counting,
+    }
   }
 
   #weigh(rule: SignedRule | AttestedRule, subject: Digest, all: boolean) {
