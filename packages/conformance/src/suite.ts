@@ -92,6 +92,7 @@ import { terminalChecks } from "./checks/terminal.ts"
 import { tlsChecks } from "./checks/tls.ts"
 import { vectorChecks } from "./checks/vectors.ts"
 import { verifyChecks } from "./checks/verify.ts"
+import { verifyPlaceChecks } from "./checks/verify-places.ts"
 import { waitChecks } from "./checks/waits.ts"
 import type { Adapter } from "./subject/adapter.ts"
 import type { Agent } from "./subject/agent.ts"
@@ -173,6 +174,7 @@ export async function loadSuite(): Promise<Suite> {
       ...indexPushes,
       ...signChecks,
       ...verifyChecks,
+      ...verifyPlaceChecks,
       ...identityChecks,
       ...keptChecks,
       ...declaredChecks,

@@ -28,22 +28,20 @@ import { machinesIn } from "../src/artifact/platforms/machines.ts"
 import { validateSnapshot } from "../src/artifact/snapshot/descriptor.ts"
 import { validateSnapshotArtifact } from "../src/artifact/snapshot/mapping.ts"
 import { digestOf } from "../src/content/digest.ts"
-import { OCI_MANIFEST } from "../src/content/manifest.ts"
 import { MemoryStore } from "../src/content/memory.ts"
 import { checkChain } from "../src/disk/chain.ts"
 import { inspectDisk } from "../src/disk/inspect.ts"
 import { OvmError } from "../src/errors.ts"
 import { inflateRam } from "../src/ram/inflate.ts"
 import { isPath, parseReference } from "../src/registry/reference.ts"
-import { attachBundle, pushed } from "../src/signing/bundle/write.ts"
 import { SIGNATURE_PREDICATE, type Verdict } from "../src/signing/interfaces.ts"
 import { parsePrivateKey, publicPem } from "../src/signing/keys/private.ts"
 import { parsePublicKey } from "../src/signing/keys/public.ts"
-import { legacyTag } from "../src/signing/legacy/tags.ts"
 import { validatePolicy } from "../src/signing/policy/parse.ts"
+import { heldAgainst } from "../src/signing/reference.ts"
 import { evidenceIn } from "../src/signing/source.ts"
-import { kindOf } from "../src/signing/statement.ts"
 import { verdicts } from "../src/signing/verdicts.ts"
+import { decide, putEvidence } from "./decisions.ts"
 import {
   bytesOfDocument,
   loadVectors,
@@ -153,24 +151,22 @@ async function inspectChain(name: string, { input }: VectorOf<"disk">): Promise<
   return chain.at(-1)?.virtualSize
 }
 
+/** As `ovm verify` holds signatures against it: with its tag, unless it has a digest. */
+function nameIn(reference: string): string {
+  const { host, repository, tag, digest } = parseReference(reference)
+  return `${host}/${repository}${digest === undefined ? `:${tag}` : `@${digest}`}`
+}
+
 /** The one verdict on what a vector has beside its subject. */
 async function judgeEvidence({ input }: VectorOf<"evidence">): Promise<Verdict | undefined> {
   const store = new MemoryStore()
   const { subject, predicateType = SIGNATURE_PREDICATE } = input
-  const target = { mediaType: OCI_MANIFEST, digest: subject, size: 2 }
-  if (input.bundle)
-    await attachBundle(store, target, { bundle: bytesOfDocument(input.bundle), predicateType }, {})
-  if (input.layer) {
-    const { mediaType, content, annotations } = input.layer
-    const layer = { ...(await pushed(store, mediaType, bytesOfDocument(content), {})), annotations }
-    const manifest = { schemaVersion: 2, mediaType: OCI_MANIFEST, layers: [layer] }
-    const tagged = await pushed(store, OCI_MANIFEST, Buffer.from(JSON.stringify(manifest)), {})
-    await store.tag(tagged, legacyTag(subject, kindOf(predicateType)))
-  }
+  await putEvidence(store, subject, input, predicateType)
   const authorities = input.keys.map((publicKey) => ({ kind: "key", name: "a key", publicKey }) as const)
   const found = await Array.fromAsync(verdicts(evidenceIn(store), subject, { authorities, predicateType }))
   expect(found).toHaveLength(1)
-  return found[0]
+  const { reference } = input
+  return found[0] && heldAgainst(found[0], reference === undefined ? undefined : nameIn(reference))
 }
 
 function openKey({ input }: VectorOf<"private-key">): Promise<KeyObject> {
@@ -201,6 +197,13 @@ async function accept(name: string, vector: Vector): Promise<void> {
       signatory: { kind: "key", keyId },
       signedReference: reference,
       predicate: said,
+    })
+  } else if (vector.kind === "decision") {
+    const { allowed, scope, rules } = await decide(join(folder, name), vector)
+    expect<unknown>({ refused: rules.filter(({ holds }) => !holds), allowed, scope }).toEqual({
+      refused: [],
+      allowed: true,
+      scope: vector.expect?.scope,
     })
   } else if (vector.kind === "private-key") {
     const { id } = parsePublicKey(publicPem(await openKey(vector)), "the key")
@@ -265,6 +268,12 @@ async function refuse(name: string, vector: Vector): Promise<void> {
     const { status, code: found, reason = "" } = (await judgeEvidence(vector)) ?? {}
     expect<unknown>({ status, code: found }).toEqual({ status: vector.status, code })
     expect(reason).toMatch(/^[ -~]{8,600}$/)
+    return
+  }
+  if (vector.kind === "decision") {
+    const { allowed, rules } = await decide(join(folder, name), vector)
+    expect({ allowed, refused: rules.some(({ holds }) => !holds) }).toEqual({ allowed: false, refused: true })
+    expect(code).toBe("OVM_POLICY_REFUSED")
     return
   }
   if (vector.kind === "private-key") {

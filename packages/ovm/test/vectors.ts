@@ -24,6 +24,22 @@ interface Common {
   readonly code?: string
 }
 
+/** A bundle, or a layer of the older form. */
+export interface EvidenceDocument {
+  readonly bundle?: VectorDocument
+  readonly layer?: {
+    readonly mediaType: string
+    readonly content: VectorDocument
+    readonly annotations: Readonly<Record<string, string>>
+  }
+}
+
+interface DecisionSubject {
+  readonly digest: `sha256:${string}`
+  readonly platform: string
+  readonly created?: string
+}
+
 interface Kinds {
   manifest: { readonly input: VectorDocument }
   "pack-source": { readonly input: VectorDocument }
@@ -86,19 +102,30 @@ interface Kinds {
   }
   /** A bundle in a referrer, or a layer under the tag of the older form, beside `subject`. */
   evidence: {
-    readonly input: {
+    readonly input: EvidenceDocument & {
       readonly subject: `sha256:${string}`
       readonly predicateType?: string
       readonly keys: readonly string[]
-      readonly bundle?: VectorDocument
-      readonly layer?: {
-        readonly mediaType: string
-        readonly content: VectorDocument
-        readonly annotations: Readonly<Record<string, string>>
-      }
+      /** What it is asked about by, where it is by a name. */
+      readonly reference?: string
     }
     readonly status?: "invalid" | "unknown"
     readonly expect?: { readonly keyId: string; readonly reference?: string; readonly predicate?: unknown }
+  }
+  /** A policy, and what it is asked about with the evidence that there is. */
+  decision: {
+    readonly input: {
+      readonly policy: VectorDocument
+      /** What the policy names, by the name that it has there. */
+      readonly files?: Readonly<Record<string, VectorDocument>>
+      readonly now: string
+      readonly reference: string
+      readonly machine: DecisionSubject
+      readonly snapshot?: DecisionSubject
+      readonly index?: `sha256:${string}`
+      readonly evidence?: readonly (EvidenceDocument & { readonly subject: `sha256:${string}` })[]
+    }
+    readonly expect?: { readonly scope: string }
   }
   "private-key": {
     readonly input: { readonly pem: string; readonly password?: string }

@@ -28,6 +28,7 @@ export async function vectorArguments({ kind, input }: Vector, folder: string): 
     const key = await file("key.pem", pem)
     return password === undefined ? [key] : [key, await file("password", password)]
   }
+  if (kind === "decision") return [await file("decision.json", JSON.stringify(decision(input as Decided)))]
   if (kind === "evidence") return [await file("evidence.json", JSON.stringify(evidence(input as Evidence)))]
   if (kind === "artifact" || kind === "snapshot-artifact") {
     const { oci, ...others } = input as Documents & { oci: VectorDocument }
@@ -43,9 +44,27 @@ interface Evidence {
   readonly layer?: { readonly content: VectorDocument }
 }
 
+interface Decided {
+  readonly policy: VectorDocument
+  readonly files?: Documents
+  readonly evidence?: readonly Evidence[]
+}
+
+const text = (document: VectorDocument) => bytesOf(document).toString("base64")
+
+/** The documents in it as base64. */
+function decision({ policy, files, evidence: found, ...rest }: Decided): object {
+  const named = Object.entries(files ?? {}).map(([name, document]) => [name, text(document)])
+  return {
+    ...rest,
+    policy: text(policy),
+    ...(files && { files: Object.fromEntries(named) }),
+    ...(found && { evidence: found.map(evidence) }),
+  }
+}
+
 /** The documents in it as base64. */
 function evidence({ bundle, layer, ...rest }: Evidence): object {
-  const text = (document: VectorDocument) => bytesOf(document).toString("base64")
   return {
     ...rest,
     ...(bundle && { bundle: text(bundle) }),

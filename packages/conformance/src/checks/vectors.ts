@@ -12,6 +12,7 @@ const PROFILE_OF: Readonly<Record<string, Profile>> = {
   policy: "signing",
   evidence: "signing",
   "private-key": "signing",
+  decision: "signing",
 }
 
 /** One check a vector; bodies of requests are a runtime's (request-vectors.ts). */

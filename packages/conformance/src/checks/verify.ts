@@ -16,7 +16,7 @@ import { writeFallback } from "../signing/fallback.ts"
 import type { Wrapper } from "../subject/wrapper.ts"
 import { type Plan, type Scene, withRegistry } from "./with-registry.ts"
 
-interface Stage extends Scene {
+export interface Stage extends Scene {
   readonly keys: Keys
   readonly subject: { readonly digest: string; readonly size: number }
   /** What the file of the public key has, where that is not the key alone. */
@@ -36,7 +36,7 @@ async function verified({ wrapper, registry, keys, pem = keys.publicPem, ...call
 }
 
 /** What is believed: `prepare` puts evidence there. */
-function believes(name: string, covers: readonly string[], prepare: (stage: Stage) => void): Plan {
+export function believes(name: string, covers: readonly string[], prepare: (stage: Stage) => void): Plan {
   return {
     name: `verify/${name}`,
     covers,
@@ -51,7 +51,7 @@ function believes(name: string, covers: readonly string[], prepare: (stage: Stag
 }
 
 /** What is not believed, with the code for it; a verifier may say of several that there is no signature. */
-function refuses(
+export function refuses(
   name: string,
   covers: readonly string[],
   codes: readonly string[],
@@ -79,8 +79,8 @@ function wrong(name: string, covers: readonly string[], code: string, changes: E
 }
 
 const OTHER = `sha256:${"0".repeat(64)}`
-const stranger = ({ registry, subject }: Stage) => attach(registry.repository, subject, newKeys())
-const own = ({ registry, subject, keys }: Stage) => attach(registry.repository, subject, keys)
+export const stranger = ({ registry, subject }: Stage) => attach(registry.repository, subject, newKeys())
+export const own = ({ registry, subject, keys }: Stage) => attach(registry.repository, subject, keys)
 
 const PLANS: readonly Plan[] = [
   believes("bundle", ["OVMS-SIG-001", "OVMS-SIG-024", "OVMS-SIG-040"], own),
@@ -122,7 +122,7 @@ const PLANS: readonly Plan[] = [
     own(stage)
     stage.pem = `${stage.keys.publicPem}${stage.keys.privatePem}`
   }),
-  believes("legacy-form", ["OVMS-SIG-001"], legacy),
+  believes("legacy-form", ["OVMS-SIG-001"], (stage) => legacy(stage)),
   refuses("nothing", ["OVMS-SIG-025"], ["OVM_SIGNATURE_MISSING"], () => {}),
   refuses("stranger", ["OVMS-SIG-025"], ["OVM_SIGNATURE_KEY_UNKNOWN"], stranger),
   wrong("other-bytes", ["OVMS-SIG-024", "OVMS-SIG-025"], "OVM_SIGNATURE_INVALID", {
@@ -180,7 +180,10 @@ const PLANS: readonly Plan[] = [
 ]
 
 /** A simple-signing payload under the tag of the older form. */
-export function legacy({ registry, subject, keys }: Pick<Stage, "registry" | "subject" | "keys">): void {
+export function legacy(
+  { registry, subject, keys }: Pick<Stage, "registry" | "subject" | "keys">,
+  others: { readonly before?: readonly object[]; readonly after?: readonly object[] } = {},
+): void {
   const { repository } = registry
   const reference = registry.reference("1").replace(/:1$/, "")
   const payload = Buffer.from(
@@ -208,12 +211,14 @@ export function legacy({ registry, subject, keys }: Pick<Stage, "registry" | "su
       size: config.length,
     },
     layers: [
+      ...(others.before ?? []),
       {
         mediaType: "application/vnd.dev.cosign.simplesigning.v1+json",
         digest: repository.blob(payload),
         size: payload.length,
         annotations: { "dev.cosignproject.cosign/signature": signature },
       },
+      ...(others.after ?? []),
     ],
   }
   repository.put(

@@ -64,6 +64,10 @@ export const BELIEVERS: readonly Mutant[] = of([
   ["believes OVM_SIGNATURE_REFERENCE_MISMATCH", "SIG-029", "verify/refuses-other-repository"],
   ["believes OVM_REGISTRY_FAILED", "SIG-002", "verify/refuses-list-fails"],
   ["believes OVM_KEY_INVALID", "SIG-044", "verify/refuses-private-key-as-public"],
+  ["believes OVM_DIGEST_MISMATCH", "SIG-003", "verify/refuses-bytes-of-another-digest"],
+  ["believes OVM_SIGNATURE_MALFORMED", "SIG-006", "verify/refuses-two-layers"],
+  ["believes OVM_SIGNATURE_MISSING", "SIG-007", "verify/refuses-another-type-of-referrer"],
+  ["believes OVM_SIGNATURE_INVALID", "SIG-065", "verify/refuses-several"],
   ["believes OVM_FILE_UNREADABLE", "SEC-046", "pack/refuses-file-missing"],
   ["believes OVM_DIGEST_MISMATCH", "SNP-062", "inspect/ram-damaged"],
   ["believes OVM_CONTENT_MISSING", "ERR-005", "inspect/blob-missing"],
@@ -304,4 +308,27 @@ export const AGENTS: readonly Mutant[] = of([
   ["has an environment of its own", "AGT-134", "agent/environment"],
   ["has no terminals", "AGT-031", "agent/session-of-its-own"],
   ["is deaf after what is new", "AGT-133", "agent/what-it-does-not-know"],
+])
+
+/** ovm's judge of policies, which is told something else (decider.ts). */
+export const DECIDERS: readonly Mutant[] = of([
+  ["decides by the scope of the host", "POL-012", "vector/invalid/decision-scope-longest-path"],
+  ["decides by no scope of a tag", "POL-012", "vector/valid/decision-scope-of-a-tag"],
+  ["decides by the tag beside a digest", "POL-015", "vector/invalid/decision-scope-of-a-tag-beside-a-digest"],
+  ["decides by no local", "POL-014", "vector/valid/decision-local-name"],
+  ["decides by one requirement", "POL-021", "vector/invalid/decision-one-of-two"],
+  ["decides by no platform", "POL-024", "vector/invalid/decision-platforms"],
+  ["decides by no age", "POL-025", "vector/invalid/decision-age-created"],
+  ["decides by one piece of evidence", "POL-031", "vector/valid/decision-signed-beside-useless"],
+  ["counts what is not said", "POL-043", "vector/invalid/decision-identity-unsaid"],
+  ["compares no tags", "POL-041", "vector/invalid/decision-identity-reference-with-another-tag"],
+  ["meets one condition", "POL-050", "vector/invalid/decision-attested-all-of-several"],
+  ["matches a part", "POL-034", "vector/invalid/decision-certificate-pattern-of-the-beginning"],
+  ["needs no log", "POL-036", "vector/invalid/decision-certificate-key-without-log"],
+  ["takes a log for a timestamp", "POL-036", "vector/invalid/decision-certificate-log-alone"],
+  ["looks at no index", "IDX-025", "vector/valid/decision-index-signed"],
+  ["takes an index for its machine", "IDX-026", "vector/invalid/decision-index-attested"],
+  ["judges no base", "POL-070", "vector/invalid/decision-snapshot-base"],
+  ["judges no snapshot", "POL-071", "vector/invalid/decision-snapshot-unsigned"],
+  ["lets anybody go on", "POL-073", "vector/invalid/decision-snapshot-same-signer"],
 ])
