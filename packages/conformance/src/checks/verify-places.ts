@@ -27,10 +27,10 @@ function fails({ registry }: Stage, part: RegExp): void {
   }
 }
 
-/** A list that says of nothing what type it is. */
-function untyped({ registry, subject, keys }: Stage): void {
+/** A list that says of nothing what type it is; `changes` are those of the manifest that it names. */
+function untyped({ registry, subject, keys }: Stage, changes: object = {}): void {
   const { repository, manners } = registry
-  const digest = attach(repository, subject, keys)
+  const digest = attach(repository, subject, keys, { manifest: changes })
   const entry = { mediaType: OCI_MANIFEST, digest, size: repository.manifests.get(digest)?.bytes.length }
   const mediaType = "application/vnd.oci.image.index.v1+json"
   manners.fault = (_, response, path) => {
@@ -53,7 +53,7 @@ function swapped({ registry, subject, keys }: Stage): void {
 }
 
 const PLANS: readonly Plan[] = [
-  believes("list-without-types", ["OVMS-SIG-001", "OVMS-DST-013"], untyped),
+  believes("list-without-types", ["OVMS-SIG-001", "OVMS-DST-013"], (stage) => untyped(stage)),
   believes("legacy-beside-another", ["OVMS-SIG-004"], (stage) => legacy(stage, { before: [damaged(stage)] })),
   refuses("two-layers", ["OVMS-SIG-006"], ["OVM_SIGNATURE_MALFORMED"], ({ registry, subject, keys }) => {
     const bundle = bundleOf(subject.digest, keys)
@@ -75,12 +75,12 @@ const PLANS: readonly Plan[] = [
   ),
   refuses(
     "another-type-of-referrer",
-    ["OVMS-SIG-007"],
+    ["OVMS-SIG-007", "OVMS-DST-013"],
     ["OVM_SIGNATURE_MISSING"],
-    ({ registry, subject, keys }) => {
+    (stage) => {
       const type = "application/vnd.example.notes.v1"
       const config = { mediaType: type, digest: digestOf(utf8("{}")), size: 2 }
-      attach(registry.repository, subject, keys, { manifest: { artifactType: type, config } })
+      untyped(stage, { artifactType: type, config })
     },
   ),
   refuses("bytes-of-another-digest", ["OVMS-SIG-003"], ["OVM_DIGEST_MISMATCH"], swapped),

@@ -6,17 +6,28 @@ import type { Verdict } from "./interfaces.ts"
  * where `expected` has a digest, tags are remarks (OVMS-REF-006).
  */
 export function isSignedFor(signed: string, expected: string): boolean {
-  const [theirs, ours] = [parts(signed), parts(expected)]
+  const [theirs, ours] = [namedFor(signed), namedFor(expected)]
   if (theirs.repository !== ours.repository) return false
   if (theirs.digest !== undefined && ours.digest !== undefined && theirs.digest !== ours.digest) return false
   return theirs.tag === undefined || ours.digest !== undefined || theirs.tag === ours.tag
 }
 
-function parts(text: string): { repository: string; tag: string | undefined; digest: string | undefined } {
+/** What a signature may name. */
+export interface NamedFor {
+  /** With its host, in small letters. */
+  readonly repository: string
+  readonly tag: string | undefined
+  readonly digest: string | undefined
+}
+
+/** The parts of what a signature, a policy or a user names: as references, but what is none has parts too. */
+export function namedFor(text: string): NamedFor {
   const [name = "", digest] = text.split("@")
+  // A port has no slash after its colon, and a repository comes after a slash.
   const [, repository = name, tag] = /^(.*):([^/:]+)$/s.exec(name) ?? []
+  const [, host = "", path = repository] = /^([^/]*)(\/.*)$/s.exec(repository) ?? []
   // Go tools write Docker's registry under an older name.
-  return { repository: repository.replace(/^(?:index\.)?docker\.io\//, "docker.io/"), tag, digest }
+  return { repository: `${host.toLowerCase().replace(/^index\.(?=docker\.io$)/, "")}${path}`, tag, digest }
 }
 
 /**

@@ -1,3 +1,4 @@
+import { namedFor } from "../reference.ts"
 import type { SignedIdentity } from "./document.ts"
 import type { Name } from "./scope.ts"
 
@@ -15,13 +16,16 @@ export function identityRefusal(
 ): string | undefined {
   if (!wanted && name?.host === undefined) return undefined
   const { type, unavailable = "reject", ...exact } = wanted ?? DEFAULT
-  if (type === "exactRepository") return differs(split(signed).repository, exact.repository, unavailable)
-  if (type === "exactReference") return differs(tagged(signed), exact.reference, unavailable)
+  if (type === "exactRepository")
+    return differs(repositoryOf(signed), repositoryOf(exact.repository), unavailable)
+  if (type === "exactReference") return differs(tagged(signed), tagged(exact.reference), unavailable)
   if (!name) return `${type}: a path has no repository to compare with`
-  const repository = name.host === undefined ? name.repository : `${name.host}/${name.repository}`
+  const repository = repositoryOf(
+    name.host === undefined ? name.repository : `${name.host}/${name.repository}`,
+  )
   const withTag = type === "matchReference" && whole && name.digest === undefined
-  if (!withTag) return differs(split(signed).repository, repository, unavailable)
-  const other = differs(split(signed).repository, repository, unavailable)
+  if (!withTag) return differs(repositoryOf(signed), repository, unavailable)
+  const other = differs(repositoryOf(signed), repository, unavailable)
   return other ?? differs(tagged(signed), `${repository}:${name.tag}`, unavailable)
 }
 
@@ -35,17 +39,13 @@ function differs(
   return unavailable === "allow" ? undefined : `it does not say that it was made for ${wanted}`
 }
 
-/** Without its tag. A port has no slash after its colon, and a repository comes after a slash. */
-function split(reference: string | undefined): { repository?: string; tag?: string } {
-  if (reference === undefined) return {}
-  const plain = reference.split("@")[0] ?? ""
-  const colon = plain.indexOf(":", plain.lastIndexOf("/") + 1)
-  const hasTag = colon >= 0 && (plain.includes("/") || !/^\d+$/.test(plain.slice(colon + 1)))
-  return hasTag ? { repository: plain.slice(0, colon), tag: plain.slice(colon + 1) } : { repository: plain }
+/** Without its tag. */
+function repositoryOf(reference: string | undefined): string | undefined {
+  return reference === undefined ? undefined : namedFor(reference).repository
 }
 
 /** With its tag; undefined if it has none. */
 function tagged(reference: string | undefined): string | undefined {
-  const { repository, tag } = split(reference)
+  const { repository, tag } = namedFor(reference ?? "")
   return tag === undefined ? undefined : `${repository}:${tag}`
 }
