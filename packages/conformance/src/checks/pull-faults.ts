@@ -1,7 +1,8 @@
 import type { ServerResponse } from "node:http"
 import { join } from "node:path"
 import { isEmptyLayout } from "../artifact/layout.ts"
-import { artifactOf, kernelOf, OCI_MANIFEST, store } from "../artifact/make.ts"
+import { artifactOf, kernelOf, OCI_INDEX, OCI_MANIFEST, store } from "../artifact/make.ts"
+import { indexOf } from "../artifact/platforms.ts"
 import { type Check, must } from "../check.ts"
 import { digestOf } from "../registry/content.ts"
 import type { Wrapper } from "../subject/wrapper.ts"
@@ -147,6 +148,21 @@ const PLANS: readonly Plan[] = [
       repository.put(Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: type, manifests })), type, "1")
       // One that reads indexes finds no platform in it (OVMS-IDX-019).
       return refuses(scene, ["OVM_ARTIFACT_INVALID", "OVM_PLATFORM_MISSING"])
+    },
+  },
+  {
+    name: "pull/index-of-other-platforms",
+    covers: ["OVMS-IDX-020"],
+    run(scene) {
+      const { repository } = scene.registry
+      // Each entry has the machine of the other one, so that it is wrong on any host.
+      const of = (architecture: string) => store(repository, artifactOf({ document: { architecture } }))
+      const index = indexOf([
+        ["amd64", of("arm64")],
+        ["arm64", of("amd64")],
+      ])
+      repository.put(index, OCI_INDEX, "1")
+      return refuses(scene, ["OVM_ARTIFACT_INVALID"])
     },
   },
   {

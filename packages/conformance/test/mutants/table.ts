@@ -45,6 +45,7 @@ export const PULLERS: readonly Mutant[] = of([
   ["fetches from urls", "OCI-060", "pull/urls"],
   ["takes any type", "OCI-012", "pull/other-type"],
   ["takes an index", "OCI-002", "pull/index"],
+  ["takes an index", "IDX-020", "pull/index-of-other-platforms"],
   ["knows no alias", "OCI-014", "pull/alias-types"],
   ["knows the config alone", "OCI-020", "pull/plain-form"],
   ["refuses unknown members", "OCI-007", "pull/unknown-members"],
