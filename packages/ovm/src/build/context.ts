@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer"
 import { lstat, readdir, readlink, realpath, stat } from "node:fs/promises"
 import { join, normalize, sep } from "node:path"
 import { sha256 } from "../content/digest.ts"
@@ -10,6 +11,8 @@ import { type Ignored, ignoredBy } from "./ignore.ts"
 import { isPattern, patternOf } from "./patterns.ts"
 
 const MOST_FILES = 1_000_000
+/** What stands in a name for bytes that are no UTF-8. */
+const NOT_UTF8 = "\ufffd"
 
 /** Something that is copied into a machine. */
 export interface ContextEntry {
@@ -115,6 +118,8 @@ export class Context {
   async #walk(folder: string, path: string, name: string, into: ContextEntry[]): Promise<void> {
     for (const below of (await readdir(folder)).sort()) {
       const at = path ? `${path}/${below}` : below
+      if (below.includes(NOT_UTF8) && !(await ifPresent(lstat(join(folder, below)))))
+        throw new Wrong(`${JSON.stringify(at)} has a name that is not UTF-8, which is not supported`)
       const left = this.ignored(at)
       if (left && !this.ignored.hasExceptions) continue
       const entry = await this.#entry(join(folder, below), name ? `${name}/${below}` : below, left)
@@ -122,6 +127,14 @@ export class Context {
       if (into.length > MOST_FILES) throw new Wrong(`the context has more than ${MOST_FILES} files`)
       if (entry.kind === "folder") await this.#walk(entry.path, at, entry.name, into)
     }
+  }
+
+  async #target(link: string): Promise<string> {
+    const target = await readlink(link, { encoding: "buffer" })
+    if (isUtf8(target)) return target.toString()
+    throw new Wrong(
+      `${link.slice(this.root.length + 1)} leads to a name that is not UTF-8, which is not supported`,
+    )
   }
 
   /** `left`: only what it is. */
@@ -134,7 +147,7 @@ export class Context {
       time: Math.max(0, Math.floor(found.mtimeMs / 1000)),
     }
     if (found.isDirectory()) return { ...facts, kind: "folder", size: 0 }
-    if (found.isSymbolicLink()) return { ...facts, kind: "link", size: 0, link: await readlink(path) }
+    if (found.isSymbolicLink()) return { ...facts, kind: "link", size: 0, link: await this.#target(path) }
     if (left) return { ...facts, kind: "file", size: 0 }
     if (!found.isFile())
       throw new Wrong(`${path.slice(this.root.length + 1)} is neither file, folder nor link`)

@@ -235,6 +235,21 @@ test("what is not supported is refused by its line, all of it at once [OVMS-BLD-
   expect(await refused("FROM m\n# all \\\\\nRUN echo \\\\ \nRUN x")).toEqual([
     "line 3: a line that ends in \\\\ is not supported",
   ])
+  expect(await refused(`FROM m\nENV A=${"x".repeat(31_000)}\nRUN a\nENV B=$A\nRUN b`)).toEqual([
+    "line 5: RUN has more than 61440 bytes with its environment",
+  ])
+  await mkdir(join(folder, "odd"))
+  await writeFile(Buffer.concat([Buffer.from(join(folder, "odd/name")), Buffer.of(0xff)]), "")
+  await writeFile(join(folder, "odd/\ufffd"), "")
+  expect(await refused("FROM m\nCOPY odd /x")).toEqual([
+    'line 2: "odd/name\ufffd" has a name that is not UTF-8, which is not supported',
+  ])
+  await rm(join(folder, "odd"), { recursive: true })
+  await symlink(Buffer.of(0xff), join(folder, "odd-link"))
+  expect(await refused("FROM m\nCOPY . /x")).toEqual([
+    "line 2: odd-link leads to a name that is not UTF-8, which is not supported",
+  ])
+  await rm(join(folder, "odd-link"))
   expect(await refused("FROM m", { target: "none" })).toEqual(['line 1: there is no stage "none"'])
 })
 

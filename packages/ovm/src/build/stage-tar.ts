@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer"
 import type { TarInput } from "../content/archive/input.ts"
 import { tarMember } from "../content/archive/member.ts"
 import { padding, type TarFacts } from "../content/archive/tar.ts"
@@ -103,8 +104,7 @@ function* recordsIn(bytes: Buffer): Generator<readonly [string, string]> {
   for (let at = 0; at < bytes.length; ) {
     const length = Number.parseInt(bytes.subarray(at, at + 12).toString(), 10)
     if (!(length > 0)) throw broken("a pax header in it is none")
-    const [, key = "", value = ""] =
-      /^\d+ ([^=]+)=(.*)\n$/s.exec(bytes.subarray(at, at + length).toString()) ?? []
+    const [, key = "", value = ""] = /^\d+ ([^=]+)=(.*)\n$/s.exec(utf8(bytes.subarray(at, at + length))) ?? []
     yield [key, value]
     at += length
   }
@@ -113,7 +113,14 @@ function* recordsIn(bytes: Buffer): Generator<readonly [string, string]> {
 function text(bytes: Buffer, at: number, length: number): string {
   const field = bytes.subarray(at, at + length)
   const end = field.indexOf(0)
-  return field.subarray(0, end < 0 ? length : end).toString()
+  return utf8(field.subarray(0, end < 0 ? length : end))
+}
+
+/** Other bytes would be replaced, and the name be another one. */
+function utf8(bytes: Buffer): string {
+  if (isUtf8(bytes)) return bytes.toString()
+  const name = JSON.stringify(bytes.toString())
+  throw new OvmError("OVM_FILE_UNREADABLE", `${name} has a name that is not UTF-8, which is not supported`)
 }
 
 function numberIn(block: Buffer, at: number, length: number): number {

@@ -21,6 +21,9 @@ import { expand } from "./words.ts"
 /** Of the form of keys: what an earlier version of this program has kept is nothing to go on from. */
 const FORM = "ovm-build-1"
 
+/** Of a command and its environment, in bytes of JSON: what a runtime is asked has a bound (spec/limits.md). */
+const MOST_TO_RUN = 60 * 1024
+
 interface StageOptions extends PlanOptions {
   readonly stage: (index: number) => Promise<PlannedStage>
 }
@@ -147,10 +150,14 @@ class StagePlan {
     const { Env = [], User } = this.settings
     const named = new Set(Env.map((one) => splitVariable(one)[0]))
     const args = this.scope.all().filter(([name]) => !named.has(name))
+    const command = commandLineOf(rest, this.settings)
+    const environment = [...args.map(([name, value]) => `${name}=${value}`), ...Env]
+    if (Buffer.byteLength(JSON.stringify([command, environment])) > MOST_TO_RUN)
+      throw new Wrong(`RUN has more than ${MOST_TO_RUN} bytes with its environment`)
     return {
       kind: "run",
-      command: commandLineOf(rest, this.settings),
-      environment: [...args.map(([name, value]) => `${name}=${value}`), ...Env],
+      command,
+      environment,
       ...(User !== undefined && { user: User }),
       directory: this.#directory,
     }
