@@ -111,6 +111,9 @@ describe.skipIf(Boolean(skip))("import and export", () => {
           ])
         expect(readdirSync(box.path("full"))).toEqual([])
       })
+      await box.fails(["export", "noise:1", "--format", "raw", "-o", "/dev/full"], "OVM_NO_SPACE", [
+        "/dev/full: no space left on device",
+      ])
     },
   )
 

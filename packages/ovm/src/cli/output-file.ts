@@ -5,6 +5,7 @@ import { toOvmError } from "../errors.ts"
 import { ifPresent } from "../files/present.ts"
 import { fill, replaceFile } from "../files/replace.ts"
 import { sweepTemporaries } from "../files/temporary.ts"
+import { writing } from "../files/writing.ts"
 
 /**
  * Writes the file `path` so that it is there whole or as it was before, and on the disk when this returns. Where it
@@ -15,7 +16,8 @@ export async function writeOutput(path: string, content: Bytes): Promise<void> {
   try {
     const target = resolve(path)
     const found = await ifPresent(stat(target))
-    if (found && !found.isFile()) return await fill(await open(target, "w"), content, false)
+    if (found && !found.isFile())
+      return await writing(target, async () => fill(await open(target, "w"), content, false))
     await sweepTemporaries(dirname(target))
     await replaceFile(target, content, { mode: 0o644, durable: true, through: true })
   } catch (thrown) {
