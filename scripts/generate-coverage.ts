@@ -13,6 +13,7 @@ import {
   OPERATORS,
   PACKERS,
   PULLERS,
+  PUSHERS,
   RUNTIMES,
   STARTERS,
 } from "../packages/conformance/test/mutants/table.ts"
@@ -83,6 +84,7 @@ function faultsPage(): string {
   const all = [
     ["reader and writer", FORGETFUL],
     ["puller", PULLERS],
+    ["pusher", PUSHERS],
     ["reader and writer", [...BELIEVERS, ...PACKERS, ...IMPORTERS]],
     ["verifier with a policy", DECIDERS],
     ["builder", BUILDERS],

@@ -76,7 +76,7 @@ class Qcow2:
             if block & ~0x1FF:
                 self.inside(block & ~0x1FF, self.cluster, "015", "refcount block")
         seen, mask = set(), 0x00FFFFFFFFFFFE00
-        for (e,) in struct.iter_unpack(">Q", self.d[l1:l1 + l1_size * 8]):
+        for index, (e,) in enumerate(struct.iter_unpack(">Q", self.d[l1:l1 + l1_size * 8])):
             if e & ~(mask | 1 << 63):
                 self.bad("044", "reserved bits of an L1 entry")
             l2 = e & mask
@@ -86,6 +86,7 @@ class Qcow2:
                 self.bad("017", "two L1 entries with one L2 table")
             seen.add(l2)
             self.inside(l2, self.cluster, "015", "L2 table")
+            self.left = self.size - index * per_l2 * self.cluster    # of the disk, from this table on
             self.l2(l2, entry, bits, mask)
 
     def l2(self, at, entry, bits, mask):
@@ -106,7 +107,8 @@ class Qcow2:
                 self.bad("044", "reserved bits of an L2 entry")
             if (e & mask) % self.cluster:
                 self.bad("043", "data cluster starts within a cluster")
-            if e & mask and (e & mask) + self.cluster > self.n:
+            needed = min(self.cluster, max(0, self.left - k // entry * self.cluster))
+            if e & mask and (e & mask) + needed > self.n:
                 self.bad("016", "data cluster outside the file")
             if extended:
                 self.subclusters(struct.unpack_from(">Q", self.d, at + k + 8)[0], e & mask)

@@ -1,8 +1,9 @@
 """A registry on a loopback address, by the OCI distribution specification (spec/distribution.md)."""
-import hashlib, http.client, os, urllib.error, urllib.parse, urllib.request
+import hashlib, http.client, json, os, urllib.error, urllib.parse, urllib.request
 
 from .basics import MIB, OCI_T, Refused
-from .layout import PIECE, blob_path, digest_of
+from .layout import INDEX_T, PIECE, blob_path, digest_of
+from .strict import parse
 
 SECONDS = 20
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -68,8 +69,26 @@ class Registry:
             headers = {"Content-Type": "application/octet-stream", "Content-Length": str(descriptor["size"])}
             self.good([201], "PUT", url, file, headers)
 
-    def put(self, name, data):
-        self.good([201], "PUT", f"{self.base}/manifests/{name}", data, {"Content-Type": OCI_T})
+    def put(self, name, data, mime=OCI_T):
+        self.good([201], "PUT", f"{self.base}/manifests/{name}", data, {"Content-Type": mime})
+
+    def list_among_referrers(self, data, oci):
+        """Where the registry keeps no list of what refers to a subject, the fallback tag is one (OVMS-DST-003)."""
+        subject = oci["subject"]["digest"]
+        if self.ask("GET", f"{self.base}/referrers/{subject}").status != 404:
+            return
+        tag, entries = subject.replace(":", "-"), []
+        answer = self.ask("GET", f"{self.base}/manifests/{tag}", None, {"Accept": INDEX_T})
+        if answer.status == 200:
+            _, listed = parse(read(answer, 4 * MIB), "oci-index", [])
+            if not isinstance(listed, dict) or listed.get("mediaType") != INDEX_T:
+                raise Refused("OVM_REGISTRY_FAILED", "OVMS-OCI-090", f"{tag} is no list of referrers")
+            entries = [one for one in listed["manifests"] if one["digest"] != digest_of(data)]
+        entry = {"mediaType": OCI_T, "digest": digest_of(data), "size": len(data), "artifactType": oci["artifactType"]}
+        if "annotations" in oci:
+            entry["annotations"] = oci["annotations"]
+        index = {"schemaVersion": 2, "mediaType": INDEX_T, "manifests": [*entries, entry]}
+        self.put(tag, json.dumps(index).encode(), INDEX_T)
 
 
 def read(answer, limit):

@@ -90,3 +90,5 @@ def push(folder, text):
         for descriptor in descriptors(described):
             registry.send(descriptor, folder)
         registry.put(called, manifest)
+        if described.get("subject"):
+            registry.list_among_referrers(manifest, described)

@@ -39,6 +39,7 @@ import { packRefusals } from "./checks/pack-refusals.ts"
 import { policyPlans } from "./checks/policy/all.ts"
 import { pullChecks } from "./checks/pull.ts"
 import { pullFaultChecks } from "./checks/pull-faults.ts"
+import { pullLieChecks } from "./checks/pull-lies.ts"
 import { pushChecks } from "./checks/push.ts"
 import { indexPushes } from "./checks/push-index.ts"
 import { registryChecks } from "./checks/registry.ts"
@@ -169,6 +170,7 @@ export async function loadSuite(): Promise<Suite> {
       ...inspectChecks,
       ...pullChecks,
       ...pullFaultChecks,
+      ...pullLieChecks,
       ...keptAlongChecks,
       ...pushChecks,
       ...indexPushes,

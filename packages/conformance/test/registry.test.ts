@@ -31,6 +31,53 @@ const withPath =
     return true
   }
 
+interface List {
+  manifests: { artifactType?: string; size?: number }[]
+}
+
+/** Changes lists of referrers, or has none where that is false. */
+function listed(edit: (list: List, url: string) => unknown, headers: object = {}): Fault {
+  return (request, response, path) => {
+    if (!path.includes("/referrers/")) return false
+    const { end } = response
+    let head: readonly [number, object] = [200, {}]
+    Object.assign(response, {
+      writeHead: (...given: [number, object]) => {
+        head = given
+        return response
+      },
+      end: (body: string) => {
+        const list = JSON.parse(body)
+        const found = edit(list, request.url ?? "") !== false
+        const { "content-length": _, ...rest } = head[1] as Record<string, unknown>
+        delete (response as { writeHead?: unknown }).writeHead
+        response.writeHead(found ? head[0] : 404, { ...rest, ...headers } as Record<string, string>)
+        return end.call(response, found ? JSON.stringify(list) : "{}", "utf8")
+      },
+    })
+    return false
+  }
+}
+
+/** Takes what is asked for from somewhere on for its beginning. */
+const beginning: Fault = (request) => {
+  if (request.headers.range?.endsWith("-")) request.headers.range = "bytes=0-999"
+  return false
+}
+
+/** Answers one of the blobs with another one, once there are several. */
+function mixing(): Fault {
+  const places = new Set<string>()
+  return (request, response, path) => {
+    if (request.method !== "GET" || !path.includes("/blobs/sha256:")) return false
+    places.add(path)
+    const [first] = places
+    if (path === first) return false
+    response.writeHead(307, { location: first }).end()
+    return true
+  }
+}
+
 test.each([
   [
     "changes what it is given",
@@ -45,6 +92,49 @@ test.each([
   ],
   ["knows everything", "registry/unknown", withPath("GET", "/manifests/absent", (r) => r.end("{}"))],
   ["refuses subjects", "registry/subject", withPath("PUT", "/manifests/1", (r) => r.writeHead(400).end())],
+  [
+    "changes manifests",
+    "registry/artifact",
+    withPath("GET", "/manifests/", (r) => r.end('{"schemaVersion":2}')),
+  ],
+  [
+    "says another digest by HEAD",
+    "registry/artifact",
+    withPath("HEAD", "/manifests/", (r) => r.writeHead(200, { "docker-content-digest": "sha256:0" }).end()),
+  ],
+  [
+    "has no HEAD of manifests",
+    "registry/artifact",
+    withPath("HEAD", "/manifests/", (r) => r.writeHead(405).end()),
+  ],
+  [
+    "says another size by HEAD",
+    "registry/artifact",
+    withPath("HEAD", "/manifests/", (r) => r.writeHead(200, { "content-length": 7 }).end()),
+  ],
+  [
+    "has no list of what nothing refers to",
+    "registry/referrers",
+    listed(({ manifests }) => manifests.length > 0),
+  ],
+  ["lists the first snapshot alone", "registry/referrers", listed((list) => list.manifests.splice(1))],
+  [
+    "lists other sizes",
+    "registry/referrers",
+    listed(({ manifests }) => manifests.map((one) => Object.assign(one, { size: 1 }))),
+  ],
+  [
+    "lists no types",
+    "registry/referrers",
+    listed(({ manifests }) => manifests.map((one) => delete one.artifactType)),
+  ],
+  [
+    "filters by nothing, and says that it did",
+    "registry/referrers",
+    listed(() => true, { "oci-filters-applied": "artifactType" }),
+  ],
+  ["mixes what comes at once", "registry/blobs-at-once", mixing()],
+  ["answers the end of a blob with its beginning", "registry/ranges", beginning],
   ["answers another range", "registry/ranges", withPath("GET", "/blobs/", (r) => r.writeHead(206).end("x"))],
 ] as const)("a registry that %s is caught", async (_, check, fault) => {
   expect(await verdict(check, fault)).toMatchObject({ verdict: "fail" })

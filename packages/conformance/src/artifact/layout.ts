@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises"
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { fail, must } from "../check.ts"
 import { type Descriptor, digestOf, type Manifest, parsed } from "../registry/content.ts"
@@ -31,12 +31,15 @@ export interface ReadLayout {
 
 /** The one artifact that an implementation has put into a layout, all of it verified; fails if it is not whole. */
 export async function readLayout(folder: string): Promise<ReadLayout> {
+  const { imageLayoutVersion } = JSON.parse((await file(join(folder, "oci-layout"))).toString())
+  must(imageLayoutVersion === "1.0.0", `oci-layout says the version ${imageLayoutVersion}`)
   const index = parsed(await file(join(folder, "index.json")))
   const [entry, ...more] = (index.manifests ?? []).filter(
     (one, at, all) => all.findIndex(({ digest }) => digest === one.digest) === at,
   )
   must(entry, "index.json of the layout names no artifact")
   must(more.length === 0, "index.json of the layout names several artifacts")
+  must(entry.mediaType, "index.json does not say what the artifact is")
   const blob = async (descriptor: Descriptor) => {
     must(/^sha256:[0-9a-f]{64}$/.test(descriptor.digest), `${descriptor.digest} is no digest`)
     const bytes = await file(blobPath(folder, descriptor.digest))
@@ -56,14 +59,20 @@ export async function readLayout(folder: string): Promise<ReadLayout> {
   return { digest: entry.digest, oci, bytes, blob }
 }
 
-/** Whether there is no layout at all, or one that names nothing. */
-export async function isEmptyLayout(folder: string): Promise<boolean> {
+/** Fails unless there is no layout at all, or one that names nothing and in which each blob is what its name says. */
+export async function isOfNothing(folder: string, words: string): Promise<void> {
   const bytes = await readFile(join(folder, "index.json")).catch(() => undefined)
-  return bytes === undefined || (parsed(bytes).manifests ?? []).length === 0
+  const named = bytes === undefined ? [] : (parsed(bytes).manifests ?? [])
+  must(named.length === 0, words)
+  for (const name of await readdir(join(folder, "blobs/sha256")).catch(() => [])) {
+    const wrong =
+      /^[0-9a-f]{64}$/.test(name) && digestOf(await file(blobPath(folder, name))) !== `sha256:${name}`
+    must(!wrong, `what is under the digest ${name} in the layout has another one`)
+  }
 }
 
 function blobPath(folder: string, digest: string): string {
-  return join(folder, "blobs/sha256", digest.slice("sha256:".length))
+  return join(folder, "blobs/sha256", digest.replace("sha256:", ""))
 }
 
 async function file(path: string): Promise<Buffer> {

@@ -1,10 +1,11 @@
 import { mkdir, writeFile } from "node:fs/promises"
-import type { IncomingMessage } from "node:http"
+import { request as httpRequest, type IncomingMessage } from "node:http"
 import { join } from "node:path"
 import { writeLayout } from "../artifact/layout.ts"
 import { artifactOf, store } from "../artifact/make.ts"
+import { snapshotOf } from "../artifact/snapshot.ts"
 import { type Check, must } from "../check.ts"
-import type { Fault } from "../registry/serve.ts"
+import { type Fault, json } from "../registry/serve.ts"
 import { Registry } from "../registry/server.ts"
 import type { Answer, Wrapper } from "../subject/wrapper.ts"
 import { type Plan, type Scene, withRegistry } from "./with-registry.ts"
@@ -34,6 +35,16 @@ const newLayout = ({ folder }: Scene) => join(folder, `pulled${layouts++}`)
 function userOf({ headers }: IncomingMessage): string | undefined {
   const [, text = ""] = /^Basic (.+)$/.exec(headers.authorization ?? "") ?? []
   return headers.authorization && Buffer.from(text, "base64").toString().replace(`:${SECRET}`, "")
+}
+
+/** What everybody says who they are who asks there. */
+function hearing({ manners }: Registry): ReadonlySet<string> {
+  const heard = new Set<string>()
+  manners.fault = (request) => {
+    heard.add(request.headers.authorization ?? "")
+    return false
+  }
+  return heard
 }
 
 /** Wants everybody to say who they are, and writes down whom it heard of. */
@@ -92,11 +103,7 @@ const PLANS: readonly Plan[] = [
     const { registry } = scene
     await using elsewhere = await Registry.start()
     for (const { repository } of [registry, elsewhere]) store(repository, artifactOf(), "1")
-    const [asked, heard] = [asking(new Set()), new Set<string>()]
-    elsewhere.manners.fault = (request) => {
-      heard.add(request.headers.authorization ?? "")
-      return false
-    }
+    const [asked, heard] = [asking(new Set()), hearing(elsewhere)]
     registry.manners.fault = (request, response, path) => {
       if (asked(request, response, path)) return true
       if (!path.includes("/blobs/sha256:")) return false
@@ -107,6 +114,62 @@ const PLANS: readonly Plan[] = [
     const { code } = await knowing(scene, { [registry.host]: "known", [elsewhere.host]: "other" }, call)
     must(code === undefined, `the pull ended with ${code}`)
     must(heard.size > 0, "it did not follow to where the blobs are")
+    must([...heard].join("") === "", "it sent credentials to where a registry led it")
+  }),
+  plan("token-not-to-another-host", ["OVMS-REF-022"], async (scene) => {
+    const { registry } = scene
+    await using elsewhere = await Registry.start()
+    for (const { repository } of [registry, elsewhere]) store(repository, artifactOf(), "1")
+    const heard = hearing(elsewhere)
+    const tokens = strangersOnly(registry.host, new Set())
+    registry.manners.fault = (request, response, path) => {
+      if (tokens(request, response, path)) return true
+      if (!path.includes("/blobs/sha256:")) return false
+      response.writeHead(307, { location: `http://${elsewhere.host}${path}`, "content-length": 0 }).end()
+      return true
+    }
+    const call = ["pull", registry.reference("1"), newLayout(scene)] as const
+    const { code } = await knowing(scene, {}, call)
+    must(code === undefined, `the pull ended with ${code}`)
+    must(heard.size > 0, "it did not follow to where the blobs are")
+    must([...heard].join("") === "", "it sent its token to where a registry led it")
+  }),
+  plan("push-not-to-another-host", ["OVMS-REF-022"], async (scene) => {
+    const { registry, folder } = scene
+    await using elsewhere = await Registry.start()
+    const heard = hearing(elsewhere)
+    registry.manners.subjectHeader = false
+    const asked = asking(new Set())
+    // Where an upload goes on, and where a list does, is another host's.
+    registry.manners.fault = (request, response, path) => {
+      if (asked(request, response, path)) return true
+      const begins = request.method === "POST" && path.endsWith("/blobs/uploads/")
+      if (!begins && !path.includes("/referrers/")) return false
+      if (begins)
+        request.pipe(
+          httpRequest(`http://${elsewhere.host}${path}`, { method: "POST" }, (told) => {
+            told.resume()
+            const location = `http://${elsewhere.host}${told.headers.location}`
+            response.writeHead(202, { location, range: "0-0", "content-length": 0 }).end()
+          }),
+        )
+      else
+        json(
+          response,
+          200,
+          { schemaVersion: 2, manifests: [] },
+          { link: `<http://${elsewhere.host}${path}>; rel="next"` },
+        )
+      return true
+    }
+    const { repository } = registry
+    // What was sent there is here.
+    Object.assign(repository, { blobs: elsewhere.repository.blobs })
+    const layout = await writeLayout(join(folder, "layout"), snapshotOf(artifactOf()), "1")
+    const users = { [registry.host]: "known", [elsewhere.host]: "other" }
+    const { code, stderr } = await knowing(scene, users, ["push", layout, registry.reference("1")])
+    must(code === undefined, `the push ended with ${code}: ${stderr.trim().slice(0, 300)}`)
+    must(elsewhere.asked(/PUT|PATCH/, "/blobs/").length > 0, "it did not upload to where it was led")
     must([...heard].join("") === "", "it sent credentials to where a registry led it")
   }),
   plan("refused-for-reading", ["OVMS-REF-023"], async (scene) => {

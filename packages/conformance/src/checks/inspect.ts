@@ -1,4 +1,4 @@
-import { rm, writeFile } from "node:fs/promises"
+import { readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { writeLayout } from "../artifact/layout.ts"
 import { type Artifact, artifactOf, kernelOf } from "../artifact/make.ts"
@@ -37,6 +37,19 @@ const CASES: readonly Case[] = [
     codes: ["OVM_SIZE_MISMATCH", "OVM_DIGEST_MISMATCH"],
     artifact: () => artifactOf(),
     change: ({ kernel }, path) => writeFile(path(kernel), Buffer.concat([kernel, utf8("more")])),
+  },
+  {
+    name: "entry-of-another-size",
+    covers: ["OVMS-SEC-001"],
+    codes: ["OVM_SIZE_MISMATCH", "OVM_DIGEST_MISMATCH"],
+    artifact: () => artifactOf(),
+    change: async ({ oci }, _, folder) => {
+      const index = await readFile(join(folder, "index.json"), "utf8")
+      await writeFile(
+        join(folder, "index.json"),
+        index.replace(`"size":${oci.length}`, `"size":${oci.length - 1}`),
+      )
+    },
   },
   {
     name: "blob-missing",

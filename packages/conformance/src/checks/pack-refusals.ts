@@ -5,7 +5,8 @@ import { type Check, must } from "../check.ts"
 import { utf8 } from "../registry/content.ts"
 import type { Wrapper } from "../subject/wrapper.ts"
 import { FOREIGN } from "./foreign.ts"
-import { type Files, GOOD, pack } from "./pack.ts"
+import { pack } from "./pack.ts"
+import { type Files, GOOD } from "./pack-sources.ts"
 
 /** A machine whose initrd is at another path. */
 function elsewhere(path: string): Partial<Files> {

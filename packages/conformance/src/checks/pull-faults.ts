@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http"
 import { join } from "node:path"
-import { isEmptyLayout } from "../artifact/layout.ts"
+import { isOfNothing } from "../artifact/layout.ts"
 import { artifactOf, kernelOf, OCI_INDEX, OCI_MANIFEST, store } from "../artifact/make.ts"
 import { indexOf } from "../artifact/platforms.ts"
 import { type Check, must } from "../check.ts"
@@ -18,7 +18,7 @@ async function refuses(scene: Scene, codes: readonly string[] | RegExp): Promise
   const wanted = codes instanceof RegExp ? codes.test(code ?? "") : codes.includes(code ?? "")
   const expected = codes instanceof RegExp ? "an error" : codes.join(" or ")
   must(wanted, `the pull ended ${code === undefined ? "well" : `with ${code}`}, and not with ${expected}`)
-  must(await isEmptyLayout(join(scene.folder, "layout")), "the layout names what was refused")
+  await isOfNothing(join(scene.folder, "layout"), "the layout names what was refused")
 }
 
 const MISMATCH = ["OVM_DIGEST_MISMATCH", "OVM_SIZE_MISMATCH"]
@@ -58,7 +58,7 @@ async function stopsReading(scene: Scene, codes: readonly string[] | RegExp): Pr
 const PLANS: readonly Plan[] = [
   {
     name: "pull/wrong-bytes",
-    covers: ["OVMS-SEC-001"],
+    covers: ["OVMS-SEC-001", "OVMS-SEC-003"],
     run(scene) {
       instead(scene, "kernel", (response) => response.end(kernelOf(6, 1 << 16)))
       return refuses(scene, MISMATCH)

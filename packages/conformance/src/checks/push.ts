@@ -1,9 +1,11 @@
 import { join } from "node:path"
+import { isDeepStrictEqual } from "node:util"
 import { writeLayout } from "../artifact/layout.ts"
-import { artifactOf, kernelOf, store } from "../artifact/make.ts"
+import { type Artifact, artifactOf, kernelOf, store } from "../artifact/make.ts"
 import { snapshotOf } from "../artifact/snapshot.ts"
 import { type Check, must } from "../check.ts"
-import { digestOf } from "../registry/content.ts"
+import { digestOf, parsed } from "../registry/content.ts"
+import { fallbackTag, writeFallback } from "../signing/fallback.ts"
 import type { Wrapper } from "../subject/wrapper.ts"
 import { type Plan, type Scene, withRegistry } from "./with-registry.ts"
 
@@ -46,9 +48,42 @@ const PLANS: readonly Plan[] = [
       const { base } = snapshot
       must(base && registry.repository.manifests.has(base.digest), "the base is not in the registry")
       const put = registry.asked(/PUT/, "/manifests/").map(({ path }) => path)
+      must(put[0]?.endsWith(base.digest), `the first manifest is not the base: ${put.join(", ")}`)
       must(
         put.at(-1)?.endsWith("/1") && put.length > 1,
         `the snapshot is not the last manifest: ${put.join(", ")}`,
+      )
+    },
+  },
+  {
+    name: "push/no-referrers-api",
+    profile: "snapshot",
+    covers: ["OVMS-DST-003"],
+    async run(scene) {
+      const { repository, manners } = scene.registry
+      manners.referrers = false
+      manners.subjectHeader = false
+      const base = artifactOf()
+      const [other, snapshot] = ["other", "suite"].map((name) =>
+        snapshotOf(base, {
+          vmm: { name },
+          oci: { annotations: { "ovms.snapshot.vmm": name } },
+        }),
+      ) as [Artifact, Artifact]
+      store(repository, other)
+      writeFallback(repository, base.digest)
+      await pushes(scene, snapshot)
+      const list = repository.manifests.get(repository.tags.get(fallbackTag(base.digest)) ?? "")
+      const { manifests = [] } = parsed(list?.bytes ?? Buffer.alloc(0))
+      must(
+        manifests.some(({ digest }) => digest === other.digest),
+        "what was in the list under the fallback tag is gone",
+      )
+      const wanted = repository.referrers(base.digest).find(({ digest }) => digest === snapshot.digest)
+      const entry = manifests.find(({ digest }) => digest === snapshot.digest)
+      must(
+        entry && wanted && isDeepStrictEqual({ ...entry, ...wanted }, { ...entry }),
+        `the fallback tag lists ${JSON.stringify(entry) ?? "no snapshot"}, and not ${JSON.stringify(wanted)}`,
       )
     },
   },

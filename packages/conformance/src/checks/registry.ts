@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util"
 import { type Artifact, artifactOf, OCI_MANIFEST } from "../artifact/make.ts"
 import { snapshotOf } from "../artifact/snapshot.ts"
 import { type Check, type CheckCall, must, type Profile, skip } from "../check.ts"
@@ -42,6 +43,13 @@ const PLANS: readonly RegistryPlan[] = [
     async run(remote) {
       const artifact = artifactOf()
       await pushed(remote, artifact, "1")
+      const head = await remote.good([200], "HEAD", "manifests/1", { headers: { accept: OCI_MANIFEST } })
+      const said = [head.headers.get("docker-content-digest"), head.headers.get("content-length")]
+      for (const [at, right] of [artifact.digest, String(artifact.oci.length)].entries())
+        must(
+          [right, null].includes(said[at] ?? null),
+          `HEAD says ${said[at]} of the manifest, which is ${right}`,
+        )
       for (const name of ["1", artifact.digest]) {
         const { bytes, headers } = await remote.good([200], "GET", `manifests/${name}`, {
           headers: { accept: OCI_MANIFEST },
@@ -69,21 +77,45 @@ const PLANS: readonly RegistryPlan[] = [
     name: "referrers",
     profile: "snapshot",
     async run(remote) {
-      const snapshot = snapshotOf(artifactOf())
+      const [other, snapshot] = ["other", "qemu"].map((name) =>
+        snapshotOf(artifactOf(), { vmm: { name }, oci: { annotations: { "ovms.snapshot.vmm": name } } }),
+      ) as [Artifact, Artifact]
+      await pushed(remote, other)
       const { headers } = await pushed(remote, snapshot)
-      const found = await referrers(remote, snapshot.base?.digest ?? "")
+      const subject = snapshot.base?.digest ?? ""
+      const found = await referrers(remote, subject)
       const said = headers.get("oci-subject")
       if (!found)
         skip(
           `there is no referrers API${said ? ", although it sends OCI-Subject" : ""}: the fallback tag it is`,
         )
-      const [one] = found.list
-      must(one?.digest === snapshot.digest, "the list of referrers does not have the snapshot")
+      const one = found.list.find(({ digest }) => digest === snapshot.digest)
+      must(
+        one && found.list.length === 2 && found.list.some(({ digest }) => digest === other.digest),
+        `of two snapshots the list of referrers has ${found.list.length}`,
+      )
+      must(one.size === snapshot.oci.length, `the list says that the snapshot has ${one.size} bytes`)
       must(
         one.artifactType === "application/vnd.ovms.snapshot.v1+json",
         `its artifactType is ${one.artifactType}`,
       )
-      must(said === null || said === snapshot.base?.digest, `OCI-Subject is ${said}`)
+      must(said === null || said === subject, `OCI-Subject is ${said}`)
+      const nothing = await referrers(remote, snapshot.digest)
+      must(nothing?.list.length === 0, "the list of what nothing refers to is no empty list")
+      for (const [type, number] of [
+        ["application/vnd.ovms.snapshot.v1+json", 2],
+        ["application/vnd.example", 0],
+      ] as const) {
+        const { list, headers } =
+          (await referrers(remote, subject, `?artifactType=${encodeURIComponent(type)}`)) ?? nothing
+        const filtered = headers.get("oci-filters-applied")?.includes("artifactType")
+        must(
+          list.length === number || (!filtered && list.length === 2),
+          `of the type ${type} it lists ${list.length} snapshots`,
+        )
+      }
+      if (!isDeepStrictEqual(one.annotations, { "ovms.snapshot.vmm": "qemu" }))
+        skip("the list has no annotations of the snapshots: those that cannot fit are fetched as well")
     },
   },
   {
@@ -146,6 +178,13 @@ const PLANS: readonly RegistryPlan[] = [
         skip("a range is answered with all of the blob: what was there is fetched again")
       must(told.bytes.equals(bytes.subarray(1000, 2000)), "another range is answered than was asked for")
       must(/^bytes 1000-1999\//.test(told.headers.get("content-range") ?? ""), "Content-Range is another one")
+      const rest = await remote.ask("GET", place, { headers: { range: `bytes=${MIB - 1000}-` } })
+      if (rest.status !== 206)
+        skip(`a range without an end is answered with ${rest.status}: what was there is fetched again`)
+      must(
+        rest.bytes.equals(bytes.subarray(MIB - 1000)),
+        "the last 1000 bytes are other ones than were asked for",
+      )
     },
   },
   {
@@ -160,11 +199,30 @@ const PLANS: readonly RegistryPlan[] = [
     },
   },
   {
+    name: "blobs-at-once",
+    async run(remote) {
+      const all = [1, 2, 3, 4].map((fill) => Buffer.alloc(MIB, fill))
+      await Promise.all(all.map((bytes) => remote.blob(bytes)))
+      const kept = all.map((bytes) => remote.good([200], "GET", `blobs/${digestOf(bytes)}`))
+      for (const [at, { bytes }] of (await Promise.all(kept)).entries())
+        must(all[at]?.equals(bytes), "of blobs that were sent at once one comes back as other bytes")
+    },
+  },
+  {
     name: "wrong-digest",
     async run(remote) {
       const place = withDigest(await remote.begin(), digestOf(noise(10)))
       const told = await remote.ask("PUT", place, { body: noise(11) })
       must(told.status >= 400, `a blob under the digest of another one is answered with ${told.status}`)
+      const artifact = artifactOf()
+      await pushed(remote, artifact)
+      const headers = { "content-type": OCI_MANIFEST }
+      const name = `manifests/${digestOf(noise(10))}`
+      const { status } = await remote.ask("PUT", name, { headers, body: artifact.oci })
+      if (status < 400)
+        skip(
+          `a manifest under the digest of something else is answered with ${status}: who reads it finds out`,
+        )
     },
   },
   {

@@ -1,7 +1,7 @@
 import { verify as holds } from "node:crypto"
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { artifactOf, store } from "../artifact/make.ts"
+import { artifactOf, OCI_MANIFEST, store } from "../artifact/make.ts"
 import { type Check, must } from "../check.ts"
 import { type Manifest, parsed } from "../registry/content.ts"
 import { attach, BUNDLE, dsseBytes, IN_TOTO, type Keys, newKeys, SIGNATURE } from "../signing/evidence.ts"
@@ -60,6 +60,11 @@ const PLANS: readonly Plan[] = [
       "its config is not the empty one",
     )
     must(manifest.artifactType === BUNDLE, `its artifactType is ${manifest.artifactType}`)
+    const { bytes } = scene.registry.repository.manifests.get(manifest.subject?.digest ?? "") ?? {}
+    must(
+      manifest.subject?.mediaType === OCI_MANIFEST && manifest.subject.size === bytes?.length,
+      "the subject is not described as what it is",
+    )
     const notes = manifest.annotations ?? {}
     must(
       notes["dev.sigstore.bundle.content"] === "dsse-envelope",
@@ -67,12 +72,19 @@ const PLANS: readonly Plan[] = [
     )
     must(notes["dev.sigstore.bundle.predicateType"] === SIGNATURE, "an annotation does not say what it is")
   }),
-  plan("statement", ["OVMS-SIG-013", "OVMS-SIG-014"], async (scene) => {
+  plan("statement", ["OVMS-SIG-013", "OVMS-SIG-014", "OVMS-SIG-022"], async (scene) => {
     const one = await signed(scene)
     const { bundle, statement } = envelopeOf(scene, one)
     must(
       bundle.dsseEnvelope?.payloadType === IN_TOTO,
       `the payload type is ${bundle.dsseEnvelope?.payloadType}`,
+    )
+    must(bundle.mediaType === BUNDLE, `the bundle is a ${bundle.mediaType}`)
+    const said = statement.subject?.[0]?.annotations?.["ovms.reference"]
+    const { host } = scene.registry
+    must(
+      said === undefined || [`${host}/suite/machine`, `${host}/suite/machine:1`].includes(said),
+      `it says that it is for ${said}`,
     )
     must(statement._type === "https://in-toto.io/Statement/v1", `the statement is a ${statement._type}`)
     must(`sha256:${statement.subject?.[0]?.digest?.sha256}` === one.subject, "its subject is another one")

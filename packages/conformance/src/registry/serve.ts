@@ -35,8 +35,10 @@ export interface Exchange {
 const INDEX = "application/vnd.oci.image.index.v1+json"
 const PLACE = /^\/v2\/(.+)\/(manifests|blobs\/uploads|blobs|referrers|tags)\/([^/]*)$/
 
-/** Uploads that are open, by their names. */
+/** Uploads that are open, by their names; where one goes on has how much has come in its query. */
 const uploads = new Map<string, Buffer[]>()
+
+const lengthOf = (chunks: readonly Buffer[]) => chunks.reduce((sum, { length }) => sum + length, 0)
 
 /** Answers as the distribution-spec v1.1 says, but for what the manners leave out. */
 export async function serve(registry: Served, exchange: Exchange): Promise<void> {
@@ -128,14 +130,16 @@ async function upload(registry: Served, exchange: Exchange, place: string, name:
     if (wanted !== null) return kept(bytes)
     const id = randomUUID()
     uploads.set(id, [])
-    return end(response, 202, { location: `${place}/blobs/uploads/${id}`, range: "0-0" })
+    return end(response, 202, { location: `${place}/blobs/uploads/${id}?has=0`, range: "0-0" })
   }
   const chunks = uploads.get(name)
-  if (!chunks) return refuse(response, 404, "BLOB_UPLOAD_UNKNOWN")
+  if (!chunks || url.searchParams.get("has") !== String(lengthOf(chunks)))
+    return refuse(response, 404, "BLOB_UPLOAD_UNKNOWN")
   if (method === "GET" || method === "PATCH") {
     if (method === "PATCH") chunks.push(await exchange.body())
-    const size = chunks.reduce((sum, { length }) => sum + length, 0)
-    const headers = { location: `${place}/blobs/uploads/${name}`, range: `0-${Math.max(size - 1, 0)}` }
+    const size = lengthOf(chunks)
+    const location = `${place}/blobs/uploads/${name}?has=${size}`
+    const headers = { location, range: `0-${Math.max(size - 1, 0)}` }
     return end(response, method === "PATCH" ? 202 : 204, headers)
   }
   if (method === "PUT") return kept(Buffer.concat([...chunks, await exchange.body()]))

@@ -3,6 +3,7 @@ import { join } from "node:path"
 
 /** Before the implementation does it. */
 export function before(fault: string, [context = ""]: readonly string[]): void {
+  if (fault === "knows no SOURCE_DATE_EPOCH") delete process.env.SOURCE_DATE_EPOCH
   if (fault === "knows no credentials") delete process.env.DOCKER_CONFIG
   const path = join(context, "Dockerfile")
   if (fault === "expands nothing" && existsSync(path))

@@ -6,9 +6,33 @@ import { join } from "node:path"
 type Oci = any
 
 const TITLE = "org.opencontainers.image.title"
+const CREATED = "org.opencontainers.image.created"
 
 /** What each fault makes of an OCI manifest. */
-const CHANGES: Readonly<Record<string, (oci: Oci) => void>> = {
+const CHANGES: Readonly<Record<string, (oci: Oci, manifest: Oci) => void>> = {
+  "writes disks from the top down": ({ layers }) => layers.push(layers.splice(-2, 1)[0]),
+  "writes further disks from the top down": ({ layers }) => layers.splice(-1, 0, layers.splice(-3, 1)[0]),
+  "has one entry for the same bytes": (oci) => {
+    oci.layers = oci.layers.filter(
+      ({ digest }: Oci, at: number, all: Oci) => all.findIndex((one: Oci) => one.digest === digest) === at,
+    )
+  },
+  "sorts numbers as numbers": () => {},
+  "escapes what is not ASCII": () => {},
+  "drops hints": (_, manifest) => {
+    delete manifest.runtimeHints
+  },
+  "drops annotations": (oci) => {
+    delete oci.annotations
+  },
+  "writes where it is": (oci) => {
+    oci.annotations = { zone: process.env.TZ ?? "none", ...oci.annotations }
+  },
+  "has a time of its own": ({ annotations }, { metadata }) => {
+    const created = metadata?.created?.replace("Z", "+00:00")
+    if (created) Object.assign(metadata, { created })
+    if (created) annotations[CREATED] = created
+  },
   "writes no artifactType": (oci) => {
     delete oci.artifactType
   },
@@ -41,10 +65,24 @@ export async function change(fault: string, layout: string): Promise<void> {
   const index = JSON.parse(await readFile(join(layout, "index.json"), "utf8"))
   const blob = (digest: string) => join(layout, "blobs/sha256", digest.slice("sha256:".length))
   const oci = JSON.parse(await readFile(blob(index.manifests[0].digest), "utf8"))
-  edit(oci)
-  const text = JSON.stringify(oci, undefined, fault === "writes with white space" ? 2 : undefined)
-  const digest = `sha256:${createHash("sha256").update(text).digest("hex")}`
+  const manifest = JSON.parse(await readFile(blob(oci.config.digest), "utf8"))
+  edit(oci, manifest)
+  const own = textOf(fault, manifest)
+  Object.assign(oci.config, { digest: digestOf(own), size: Buffer.byteLength(own) })
+  await writeFile(blob(oci.config.digest), own)
+  const text = textOf(fault, oci)
+  const digest = digestOf(text)
   await writeFile(blob(digest), text)
   index.manifests = [{ ...index.manifests[0], digest, size: Buffer.byteLength(text) }]
   await writeFile(join(layout, "index.json"), JSON.stringify(index))
+}
+
+function textOf(fault: string, document: object): string {
+  const text = JSON.stringify(document, undefined, fault === "writes with white space" ? 2 : undefined)
+  if (fault !== "escapes what is not ASCII") return text
+  return text.replace(/[^ -~]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`)
+}
+
+function digestOf(text: string): string {
+  return `sha256:${createHash("sha256").update(text).digest("hex")}`
 }

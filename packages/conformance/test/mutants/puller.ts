@@ -54,12 +54,13 @@ async function pulled(fault: string, reference: string, layout: string): Promise
     oci = JSON.parse(bytes.toString())
   }
   if (oci.mediaType !== OCI) throw new Refusal("OVM_ARTIFACT_INVALID")
-  const given = first.digest ?? digest
-  if (given && given !== digestOf(first.bytes)) throw new Refusal("OVM_DIGEST_MISMATCH")
+  const asked = fault === "holds manifests against what is said of them" ? undefined : digest
+  for (const given of [first.digest, asked])
+    if (given && given !== digestOf(first.bytes)) throw new Refusal("OVM_DIGEST_MISMATCH")
   judge(fault, oci)
   const contents = new Map([[digestOf(bytes), bytes]])
   for (const descriptor of [oci.config, ...oci.layers] as Descriptor[])
-    contents.set(descriptor.digest, await blob(fault, base, descriptor))
+    contents.set(descriptor.digest, await part(fault, base, descriptor, layout))
   if (oci.subject && fault !== "leaves the base of a snapshot")
     for (const bytes of await baseOf(fault, base, oci.subject.digest)) contents.set(digestOf(bytes), bytes)
   await mkdir(join(layout, "blobs/sha256"), { recursive: true })
@@ -69,10 +70,25 @@ async function pulled(fault: string, reference: string, layout: string): Promise
   await writeFile(join(layout, "index.json"), JSON.stringify({ schemaVersion: 2, manifests }))
 }
 
+/** A blob; a fault has it left where it does not belong. */
+async function part(fault: string, base: string, descriptor: Descriptor, layout: string): Promise<Buffer> {
+  const own = descriptor.mediaType === OVMS
+  if (fault === "verifies layers alone" && own) return await blob("believes blobs", base, descriptor)
+  if (fault === "takes an embedded config as it is" && own)
+    return await blob("takes embedded data as it is", base, descriptor)
+  if (fault === "leaves what it refuses") {
+    const bytes = await blob("believes blobs", base, descriptor)
+    await mkdir(join(layout, "blobs/sha256"), { recursive: true })
+    await writeFile(join(layout, "blobs/sha256", descriptor.digest.slice(7)), bytes)
+  }
+  return await blob(fault, base, descriptor)
+}
+
 async function baseOf(fault: string, base: string, digest: string): Promise<Buffer[]> {
   const { bytes } = await read(fault, `${base}/manifests/${digest}`, MANIFEST_LIMIT)
   const oci = JSON.parse(bytes.toString())
-  const parts = [oci.config, ...oci.layers].map((descriptor: Descriptor) => blob(fault, base, descriptor))
+  const how = fault === "believes bases" ? "believes blobs" : fault
+  const parts = [oci.config, ...oci.layers].map((descriptor: Descriptor) => blob(how, base, descriptor))
   return [bytes, ...(await Promise.all(parts))]
 }
 
@@ -89,7 +105,8 @@ function judge(fault: string, oci: { artifactType?: string; config: Descriptor; 
 
 async function blob(fault: string, base: string, { digest, size, data, urls }: Descriptor): Promise<Buffer> {
   if (fault === "takes embedded data as it is" && data) return Buffer.from(data, "base64")
-  const bound = fault === "reads without a bound" ? Number.POSITIVE_INFINITY : size
+  const digests = fault === "holds blobs against digests alone"
+  const bound = digests || fault === "reads without a bound" ? Number.POSITIVE_INFINITY : size
   let read_ = await read(fault, `${base}/blobs/${digest}`, bound).catch((error: unknown) => {
     if (fault === "fetches from urls" && urls) return undefined
     throw error
@@ -98,7 +115,9 @@ async function blob(fault: string, base: string, { digest, size, data, urls }: D
   const { bytes } = read_
   if (fault === "believes blobs" && bytes.length === size) return bytes
   if (fault === "believes short blobs" && bytes.length < size) return bytes
-  if (bytes.length !== size) throw new Refusal("OVM_SIZE_MISMATCH")
+  if (fault === "takes parts for wholes" && read_.partial) return bytes
+  if (fault === "believes what it goes on with" && read_.partial && bytes.length === size) return bytes
+  if (bytes.length !== size && !digests) throw new Refusal("OVM_SIZE_MISMATCH")
   if (digestOf(bytes) !== digest) throw new Refusal("OVM_DIGEST_MISMATCH")
   return bytes
 }
@@ -113,19 +132,40 @@ async function read(
   fault: string,
   url: string,
   limit: number,
-): Promise<{ bytes: Buffer; digest?: string | null }> {
-  const response = await fetch(url)
+): Promise<{ bytes: Buffer; digest?: string | null; partial?: boolean }> {
+  const response = await asked(fault, url)
   if (response.status === 404) throw new Refusal(missing(fault, url))
   if (!response.ok) throw new Refusal("OVM_REGISTRY_FAILED")
   const chunks: Uint8Array[] = []
   let size = 0
-  for await (const chunk of response.body ?? []) {
-    chunks.push(chunk)
-    size += chunk.length
-    if (size > limit) throw new Refusal(limit === MANIFEST_LIMIT ? "OVM_TOO_LARGE" : "OVM_SIZE_MISMATCH")
-    if (size > 64 << 20) throw new Refusal(url.includes("/blobs/") ? "OVM_SIZE_MISMATCH" : "OVM_TOO_LARGE")
+  const partial = response.status === 206
+  try {
+    for await (const chunk of response.body ?? []) {
+      chunks.push(chunk)
+      size += chunk.length
+      if (size > limit) throw new Refusal(limit === MANIFEST_LIMIT ? "OVM_TOO_LARGE" : "OVM_SIZE_MISMATCH")
+      if (size > 64 << 20) throw new Refusal(url.includes("/blobs/") ? "OVM_SIZE_MISMATCH" : "OVM_TOO_LARGE")
+    }
+  } catch (thrown) {
+    if (fault !== "believes what it goes on with" || size === 0) throw thrown
+    const rest = await fetch(url, { headers: { range: `bytes=${size}-` } })
+    const bytes = Buffer.concat([...chunks, Buffer.from(await rest.arrayBuffer())])
+    return { bytes, partial: rest.status === 206 }
   }
-  return { bytes: Buffer.concat(chunks), digest: response.headers.get("docker-content-digest") }
+  return { bytes: Buffer.concat(chunks), digest: response.headers.get("docker-content-digest"), partial }
+}
+
+/** Asks once more with a token where one is wanted, which a fault has it send wherever it is led. */
+async function asked(fault: string, url: string): Promise<Response> {
+  const open = await fetch(url)
+  const [, realm] = /realm="(http[^"]+)"/.exec(open.headers.get("www-authenticate") ?? "") ?? []
+  if (open.status !== 401 || realm === undefined) return open
+  const { token } = (await (await fetch(realm)).json()) as { token: string }
+  const headers = { authorization: `Bearer ${token}` }
+  const answer = await fetch(url, { headers, redirect: "manual" })
+  const location = answer.headers.get("location")
+  if (location === null) return answer
+  return await fetch(location, fault === "sends its token wherever it is led" ? { headers } : {})
 }
 
 function digestOf(bytes: Uint8Array): string {

@@ -31,6 +31,23 @@ export const FORGETFUL: readonly Mutant[] = of([
   ["forgets SNP-003", "SNP-003", "vector/invalid/snapshot"],
   ["forgets POL-042", "POL-042", "vector/invalid/policy"],
   ["forgets SRC-007", "SRC-007", "vector/invalid/source"],
+  ["forgets SEC-012 at /layers/0/digest", "SEC-012", "vector/invalid/artifact-duplicate-digest"],
+  ["forgets SEC-012 at /manifests", "SEC-012", "vector/invalid/index-duplicate-member"],
+  ["forgets SEC-012 at /name", "SEC-012", "vector/invalid/source-duplicate-member"],
+  ["forgets OCI-004 at /subject/size", "OCI-004", "vector/invalid/artifact-above-bounds"],
+  ["forgets IDX-014 at /manifests/0/platform/variant", "IDX-014", "vector/invalid/index-above-bounds"],
+  ["forgets MAN-103 at /network/0/ports/0/guest", "MAN-103", "vector/invalid/manifest-above-bounds"],
+  ["forgets MAN-140 at /shares", "MAN-140", "vector/invalid/manifest-one-too-many"],
+  ["forgets SNP-020 at /resources/vcpus", "SNP-020", "vector/invalid/snapshot-above-bounds"],
+  ["forgets SNP-027 at /overlays/0", "SNP-027", "vector/invalid/snapshot-texts-for-objects-below"],
+  ["forgets SNP-028 at /uniqueness/vmgenid", "SNP-028", "vector/invalid/snapshot-empty-objects"],
+  ["forgets MAN-062 at /resources/memory", "MAN-062", "vector/invalid/source-odd-members"],
+  ["forgets MAN-145 at /shares/0/required", "MAN-145", "vector/invalid/source-other-types"],
+  [
+    "forgets SNP-007 at /annotations/ovms.snapshot.vmm",
+    "SNP-007",
+    "vector/invalid/snapshot-artifact-annotations",
+  ],
 ])
 
 /** A small puller, which is right but for one thing (puller.ts). */
@@ -52,6 +69,26 @@ export const PULLERS: readonly Mutant[] = of([
   ["leaves the base of a snapshot", "SNP-153", "pull/snapshot-with-base"],
   ["calls an unknown tag missing content", "ERR-004", "pull/unknown-tag"],
   ["speaks without TLS", "DST-020", "pull/without-tls"],
+  ["holds blobs against digests alone", "SEC-001", "pull/size-that-differs"],
+  ["holds manifests against what is said of them", "SEC-001", "pull/other-manifest-by-digest"],
+  ["verifies layers alone", "SEC-001", "pull/wrong-ovms-manifest"],
+  ["believes bases", "SNP-153", "pull/wrong-base"],
+  ["takes an embedded config as it is", "OCI-061", "pull/embedded-ovms-manifest"],
+  ["takes parts for wholes", "DST-011", "pull/part-that-nobody-asked-for"],
+  ["believes what it goes on with", "DST-011", "pull/part-of-something-else"],
+  ["leaves what it refuses", "SEC-003", "pull/wrong-bytes"],
+  ["sends its token wherever it is led", "REF-022", "credentials/token-not-to-another-host"],
+])
+
+/** A small pusher, which is right but for one thing (pusher.ts). */
+export const PUSHERS: readonly Mutant[] = of([
+  ["sends the base after its snapshot", "SNP-005", "push/base-before-snapshot"],
+  ["gives the tag before the rest", "DST-002", "push/order"],
+  ["knows one place to upload to", "DST-001", "push/whole"],
+  ["leaves the fallback tag alone", "DST-003", "push/no-referrers-api"],
+  ["writes the fallback tag anew", "DST-003", "push/no-referrers-api"],
+  ["lists digests alone", "DST-003", "push/no-referrers-api"],
+  ["says who it is wherever it sends", "REF-022", "credentials/push-not-to-another-host"],
 ])
 
 /** ovm, but a refusal by this code is none (wrapper.ts). */
@@ -71,9 +108,13 @@ export const BELIEVERS: readonly Mutant[] = of([
   ["believes OVM_SIGNATURE_INVALID", "SIG-065", "verify/refuses-several"],
   ["believes OVM_FILE_UNREADABLE", "SEC-046", "pack/refuses-file-missing"],
   ["believes OVM_DIGEST_MISMATCH", "SNP-062", "inspect/ram-damaged"],
+  ["believes OVM_SIZE_MISMATCH", "SEC-001", "inspect/entry-of-another-size"],
   ["believes OVM_CONTENT_MISSING", "ERR-005", "inspect/blob-missing"],
   ["believes OVM_KERNEL_INVALID", "SRC-010", "pack/refuses-kernel-nonsense"],
   ["believes OVM_DISK_INVALID", "SRC-011", "pack/refuses-disk-odd-size"],
+  ["believes OVM_DISK_INVALID", "DSK-013", "vector/invalid/disk-encrypted-luks"],
+  ["believes OVM_DISK_INVALID", "DSK-015", "vector/invalid/disk-l2-unaligned"],
+  ["believes OVM_DISK_INVALID", "DSK-003", "vector/invalid/disk-shrinks-above"],
   ["believes OVM_DISK_INVALID", "IMP-003", "import/refuses-qcow2-with-a-backing-file"],
   ["believes OVM_DISK_INVALID", "IMP-072", "import/ova/refuses-descriptors"],
   ["believes OVM_DIGEST_MISMATCH", "IMP-070", "import/ova/refuses-checksums-that-differ"],
@@ -148,6 +189,16 @@ export const PACKERS: readonly Mutant[] = of([
   ["writes layers in another order", "SRC-016", "pack/order"],
   ["writes with white space", "SRC-015", "pack/canonical"],
   ["writes the time", "SRC-013", "pack/without-a-time"],
+  ["writes disks from the top down", "SRC-016", "pack/order"],
+  ["writes further disks from the top down", "SRC-016", "pack/further-disks"],
+  ["has one entry for the same bytes", "OCI-031", "pack/order"],
+  ["sorts numbers as numbers", "SRC-015", "pack/canonical"],
+  ["escapes what is not ASCII", "SRC-015", "pack/canonical"],
+  ["drops hints", "SRC-025", "pack/manifest"],
+  ["drops annotations", "SRC-025", "pack/manifest"],
+  ["writes where it is", "SRC-014", "pack/same-digest"],
+  ["knows no SOURCE_DATE_EPOCH", "SRC-013", "pack/times"],
+  ["has a time of its own", "SRC-013", "pack/times"],
   ["writes something else each time", "SRC-014", "pack/same-digest"],
 ])
 

@@ -5,12 +5,15 @@ import { afterwards, beforehand, ramOf } from "./importer.ts"
 import { after, before, secrets } from "./others.ts"
 import { change } from "./packer.ts"
 import { pull } from "./puller.ts"
+import { push } from "./pusher.ts"
 
 const [verb = "", ...args] = process.argv.slice(2)
 const fault = process.env.FAULT ?? ""
 
 if (verb === "pull" && process.env.MUTANT === "puller")
   process.exit(await pull(fault, args[0] ?? "", args[1] ?? ""))
+if (verb === "push" && process.env.MUTANT === "pusher")
+  process.exit(await push(fault, args[0] ?? "", args[1] ?? ""))
 beforehand(fault, verb, args)
 before(fault, args)
 const kept = fault === "has memory for all RAM" && verb === "inspect" ? ramOf(args[0] ?? "") : undefined
@@ -21,9 +24,12 @@ const real = spawnSync(process.env.MUTANT_REAL ?? "", [verb, ...args], {
 let { status, stdout, stderr } = real
 
 if (fault.startsWith("forgets ")) {
-  const id = `OVMS-${fault.slice("forgets ".length)}`
+  const [, id = "", at = ""] = fault.split(/ (?:at )?/)
   const said = stdout ? JSON.parse(stdout) : { faults: [] }
-  const faults = said.faults.filter((one: { requirement: string }) => one.requirement !== id)
+  const faults = said.faults.filter(
+    (one: { requirement: string; pointer: string }) =>
+      one.requirement !== `OVMS-${id}` || (at !== "" && one.pointer !== at),
+  )
   if (faults.length < said.faults.length) {
     stdout = JSON.stringify({ ...said, faults })
     if (faults.length === 0) [status, stderr] = [0, ""]

@@ -29,7 +29,12 @@ const MOST = 256
 /** Every breach of a compiled schema by `value`, each with the requirement that the schema's x-requirement names. */
 export function breaches(validate: Validator, places: Places, value: unknown): Breach[] {
   if (validate(value)) return []
-  const errors = (validate.errors ?? []).filter(tellsSomething)
+  const all = (validate.errors ?? []).filter(tellsSomething)
+  // What is of another type is one fault, whatever else it is not (OVMS-ERR-011).
+  const otherTypes = new Set(all.flatMap((error) => (error.keyword === "type" ? error.instancePath : [])))
+  const errors = all.filter(
+    ({ keyword, instancePath }) => keyword === "type" || !otherTypes.has(instancePath),
+  )
   const found = errors.slice(0, MOST).map((error) => ({
     pointer: pointerOf(error),
     requirement: requirementOf(places.requirements, error),

@@ -6,7 +6,7 @@ import { digestOf } from "../content/digest.ts"
  * value has the same bytes on every machine. Members that are undefined are left out.
  */
 export function canonicalJson(value: unknown): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(sorted(value)))
+  return new TextEncoder().encode(written(value))
 }
 
 /** Content in memory, with the descriptor that names it. */
@@ -21,9 +21,11 @@ export function documentOf(mediaType: string, value: unknown): Document {
   return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.byteLength } }
 }
 
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted)
-  if (typeof value !== "object" || value === null) return value
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
-  return Object.fromEntries(entries.map(([name, member]) => [name, sorted(member)]))
+/** Text by text: an object would have names that are numbers, such as "9" and "10", before all others. */
+function written(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map((member) => written(member ?? null)).join()}]`
+  if (typeof value !== "object" || value === null) return JSON.stringify(value)
+  const entries = Object.entries(value).filter(([, member]) => member !== undefined)
+  entries.sort(([a], [b]) => (a < b ? -1 : 1))
+  return `{${entries.map(([name, member]) => `${JSON.stringify(name)}:${written(member)}`).join()}}`
 }

@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { isEmptyLayout, type ReadLayout, readLayout } from "../../artifact/layout.ts"
+import { isOfNothing, type ReadLayout, readLayout } from "../../artifact/layout.ts"
 import { type Check, type CheckCall, must } from "../../check.ts"
 import { type Disk, qcow2Disk } from "../../disk/qcow2.ts"
 import type { Wrapper } from "../../subject/wrapper.ts"
@@ -71,7 +71,7 @@ export async function refuses(
     code === wanted,
     `the import of ${name} ended ${code ? `with ${code}` : "well"}, and not with ${wanted}`,
   )
-  must(await isEmptyLayout(layout), `the import of ${name} was refused, and left a machine`)
+  await isOfNothing(layout, `the import of ${name} was refused, and left a machine`)
   return stderr
 }
 
