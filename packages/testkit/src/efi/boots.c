@@ -1,5 +1,5 @@
 // A program for UEFI that counts its boots in a variable of the firmware, says so on the first serial port, and then
-// counts seconds (UEFI 2.10, 8.2: GetVariable, SetVariable; 7.5: Stall).
+// counts seconds, idle between them (UEFI 2.10, 8.2: GetVariable, SetVariable; 7.1: CreateEvent, SetTimer, WaitForEvent).
 typedef unsigned long long u64;
 typedef unsigned int u32;
 
@@ -7,7 +7,7 @@ typedef unsigned int u32;
 typedef u64(__attribute__((ms_abi)) * function)();
 static function of(const char *table, int nth) { return ((function *)(table + 24))[nth]; }
 enum { GET_VARIABLE = 6, SET_VARIABLE = 8 };
-enum { HANDLE_PROTOCOL = 16, LOCATE_DEVICE_PATH = 20, STALL = 28 };
+enum { CREATE_EVENT = 7, SET_TIMER = 8, WAIT_FOR_EVENT = 9, HANDLE_PROTOCOL = 16, LOCATE_DEVICE_PATH = 20 };
 
 static void out(unsigned char byte) {
   unsigned char ready;
@@ -76,8 +76,13 @@ u64 __attribute__((ms_abi)) efi_main(void *image, const char *system) {
   u64 failed = of(runtime, SET_VARIABLE)(name, &vendor, (u64)3, (u64)sizeof boots, &boots);
   say(failed ? "UEFI REFUSED " : "UEFI BOOT ", failed ? failed & 0xff : boots);
   say_given(image, boot);
+  // A timer (EVT_TIMER), and its period in 100 ns.
+  void *second = (void *)0;
+  u64 nth = 0;
+  of(boot, CREATE_EVENT)((u64)0x80000000, (u64)0, (void *)0, (void *)0, &second);
+  of(boot, SET_TIMER)(second, (u64)1, (u64)10000000);
   for (u64 tick = 0;; tick++) {
     say("TICK ", tick);
-    of(boot, STALL)((u64)1000000);
+    of(boot, WAIT_FOR_EVENT)((u64)1, &second, &nth);
   }
 }
