@@ -418,6 +418,16 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     expect((await box.instances("--all")).map(({ name }) => name)).not.toContain("warm")
   })
 
+  test("a command whose machine ends hears that it has", async () => {
+    await box.ok(["run", "-d", "--name", "cut", "debian:warm"])
+    const running = box.begin(["exec", "cut", "sh", "-c", "echo ready; sleep 600"])
+    running.stdout?.once("data", () => void box.ok(["rm", "--force", "cut"]))
+    expect(await finished(running)).toMatchObject({
+      status: 125,
+      stderr: expect.stringMatching(/its machine (has ended|ends)/),
+    })
+  })
+
   test("Ctrl-C reaches the command of a run, and what cannot have an agent says so", async () => {
     const script = 'trap "echo caught; exit 5" INT; echo ready; sleep 600 & wait'
     const running = box.begin(["run", "--rm", "debian:warm", "sh", "-c", script])

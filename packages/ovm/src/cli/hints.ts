@@ -16,7 +16,8 @@ export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
     "what is here, or in the registry, was changed or cut: pull or pack it again, or have it pushed again",
   OVM_NAME_IN_USE:
     "take another --name; ovm start NAME starts the one that has it again, ovm rm NAME removes it",
-  OVM_AGENT_UNAVAILABLE: "a machine that was started with --agent has one, once its guest has booted",
+  OVM_AGENT_UNAVAILABLE:
+    "ovm ps shows whether the machine runs; one that was started with --agent has an agent once its guest has booted",
   OVM_START_INTERRUPTED: "ovm start NAME starts it again",
   OVM_VMM_UNREACHABLE: "it is tried again; ovm stop and ovm rm --force end it all the same",
   OVM_RECORD_UNREADABLE: "a newer ovm may read it; ovm rm --force ends it and removes all of it",

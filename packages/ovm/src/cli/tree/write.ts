@@ -10,16 +10,23 @@ import { warn } from "../output.ts"
 
 /**
  * A file or folder of this host as a tar archive whose one entry at the top is called `name`. Links stay links, and
- * what is neither file, folder nor link is left out with a warning. Throws OVM_FILE_UNREADABLE.
+ * what is neither file, folder nor link is left out with a warning. Throws OVM_FILE_UNREADABLE, also where `path` is
+ * such a thing itself.
  */
 export async function* treeAsTar(path: string, name: string): Bytes {
   // What was named itself may be a link to what is meant.
-  yield* member(path, name, stat)
+  const named = async () => {
+    const found = await stat(path)
+    if (found.isFile() || found.isDirectory()) return found
+    throw new OvmError("OVM_FILE_UNREADABLE", `${path}: it is neither a file nor a folder`)
+  }
+  yield* member(path, name, named)
   yield TAR_END
 }
 
 async function* member(path: string, name: string, look: (path: string) => Promise<Stats>): Bytes {
   const found = await look(path).catch((cause) => {
+    if (cause instanceof OvmError) throw cause
     throw new OvmError("OVM_FILE_UNREADABLE", `${path}: it cannot be read`, { cause })
   })
   const facts = { mode: found.mode & 0o7777, time: Math.max(0, Math.floor(found.mtimeMs / 1000)) }

@@ -140,7 +140,7 @@ export class AgentStream {
   kill(): void {
     void this.close()
     const timer = setInterval(() => {
-      if (this.#pieces.length === 0) this.lose("it did not end what it was to end")
+      if (this.#pieces.length === 0) this.lose("it does not answer, and what it does could not be ended")
     }, END_MS).unref()
     this.ending.catch(() => {}).finally(() => clearInterval(timer))
   }

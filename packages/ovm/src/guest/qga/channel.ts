@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream"
 import { OvmError } from "../../errors.ts"
 import { isObject } from "../../objects.ts"
 import { callUntil } from "../agent/calling.ts"
+import { ENDED } from "../agent/session.ts"
 
 /** Bytes of one answer: a piece of a file (files.ts) and what is around it, with room. */
 const MOST_LINE = 256 << 10
@@ -48,8 +49,8 @@ export class QgaChannel {
     line.#synced = () => answer.resolve(true)
     channel.on("data", (bytes: Uint8Array) => line.#read(bytes, id))
     channel.on("error", (error) => line.end(error.message))
-    channel.on("close", () => line.end("its channel was closed"))
-    signal?.addEventListener("abort", () => line.end("it was let go of"), { once: true })
+    channel.on("close", () => line.end("its channel was closed, as it is when its machine ends"))
+    signal?.addEventListener("abort", () => line.end(ENDED), { once: true })
     line.closed.then(() => answer.resolve(false))
     // The first byte ends whatever was half said to it.
     const call = Buffer.concat([Buffer.of(SENTINEL), lineOf("guest-sync-delimited", { id })])

@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream"
 import { OvmError } from "../../errors.ts"
 import { number, TYPE } from "../agent/frame.ts"
-import type { AgentProgram, AgentSession } from "../agent/session.ts"
+import { type AgentProgram, type AgentSession, ENDED } from "../agent/session.ts"
 import { AgentStream } from "../agent/stream.ts"
 import { QgaChannel, Refused } from "./channel.ts"
 import { doByQga, greet } from "./do.ts"
@@ -84,7 +84,7 @@ export class QgaSession implements AgentSession {
     return answered
   }
 
-  close(why = "it was let go of"): void {
+  close(why = ENDED): void {
     this.line.end(why)
   }
 
