@@ -2,11 +2,12 @@
  * Writes what is derived from the specification: validators, tables and types. `bun scripts/generate.ts`; with
  * `--check` nothing is written and the exit status is 1 if a file is out of date.
  */
-import { mkdir, readFile, writeFile } from "node:fs/promises"
-import { dirname, join } from "node:path"
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { dirname, join, relative } from "node:path"
 import { generatedApi } from "./generate-api.ts"
 import { generatedConformance } from "./generate-conformance.ts"
 import { generatedCoverage } from "./generate-coverage.ts"
+import { GOLDEN, generatedGolden } from "./generate-golden.ts"
 import { generatedProto } from "./generate-proto.ts"
 import { generatedPython } from "./generate-python.ts"
 import { collect } from "./requirements.ts"
@@ -24,8 +25,8 @@ const SCHEMAS = {
 } as const
 
 /** Path from the repository's root → content. */
-export async function generatedFiles(): Promise<Record<string, string>> {
-  const files: Record<string, string> = {}
+export async function generatedFiles(): Promise<Record<string, string | Uint8Array>> {
+  const files: Record<string, string | Uint8Array> = {}
   const { content: requirements } = await collect()
   for (const [name, file] of Object.entries(SCHEMAS)) {
     const schema = await readSchema(file)
@@ -44,6 +45,7 @@ export async function generatedFiles(): Promise<Record<string, string>> {
     ...(await generatedProto(ROOT)),
     ...(await generatedConformance(ROOT)),
     ...(await generatedPython(ROOT)),
+    ...generatedGolden(),
   }
 }
 
@@ -72,11 +74,18 @@ async function composeFiles(): Promise<Record<string, string>> {
   }
 }
 
+/** Paths of files that are not as they are to be, and of those that are not to be there. */
 export async function outdated(): Promise<string[]> {
   const files = await generatedFiles()
   const stale: string[] = []
-  for (const [path, content] of Object.entries(files))
-    if ((await readFile(join(ROOT, path), "utf8").catch(() => undefined)) !== content) stale.push(path)
+  for (const [path, content] of Object.entries(files)) {
+    const found = await readFile(join(ROOT, path)).catch(() => undefined)
+    if (!found?.equals(Buffer.from(content))) stale.push(path)
+  }
+  for (const entry of await readdir(join(ROOT, GOLDEN), { recursive: true, withFileTypes: true })) {
+    const path = relative(ROOT, join(entry.parentPath, entry.name))
+    if (entry.isFile() && !(path in files)) stale.push(path)
+  }
   return stale
 }
 
@@ -88,8 +97,12 @@ if (import.meta.main) {
   }
   const files = await generatedFiles()
   for (const path of stale) {
-    await mkdir(dirname(join(ROOT, path)), { recursive: true })
-    await writeFile(join(ROOT, path), files[path] ?? "")
-    console.log(`wrote ${path}`)
+    const content = files[path]
+    if (content === undefined) await rm(join(ROOT, path))
+    else {
+      await mkdir(dirname(join(ROOT, path)), { recursive: true })
+      await writeFile(join(ROOT, path), content)
+    }
+    console.log(`${content === undefined ? "removed" : "wrote"} ${path}`)
   }
 }

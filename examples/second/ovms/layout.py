@@ -61,7 +61,9 @@ def the_only(folder):
         data = file.read(4 * MIB + 1)
     try:
         entries = [d for d in json.loads(data)["manifests"] if (d.get("annotations") or {}).get("kind") not in SAVED]
-        found = {d["digest"]: {"digest": d["digest"], "size": int(d["size"])} for d in entries}
+        named = [d for d in entries if "org.opencontainers.image.ref.name" in (d.get("annotations") or {})]
+        # What has no name belongs to what has one (OVMS-REF-025).
+        found = {d["digest"]: {"digest": d["digest"], "size": int(d["size"])} for d in named or entries}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Refused("OVM_ARTIFACT_INVALID", "OVMS-OCI-001", "index.json is no index")
     if len(found) != 1:

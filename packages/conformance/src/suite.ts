@@ -17,6 +17,7 @@ import { buildPolicies } from "./checks/build/policy.ts"
 import { provenance } from "./checks/build/provenance.ts"
 import { credentialChecks } from "./checks/credentials.ts"
 import { declaredChecks } from "./checks/declared.ts"
+import { goldenChecks } from "./checks/golden.ts"
 import { identityChecks } from "./checks/identities.ts"
 import { importChecks } from "./checks/import/all.ts"
 import { inspectChecks } from "./checks/inspect.ts"
@@ -168,6 +169,7 @@ export async function loadSuite(): Promise<Suite> {
       ...packChecks,
       ...packRefusals,
       ...inspectChecks,
+      ...goldenChecks,
       ...pullChecks,
       ...pullFaultChecks,
       ...pullLieChecks,

@@ -118,7 +118,11 @@ export function withLayers(
 }
 
 /** Puts all of it into a repository, its base first. */
-export function store(repository: Repository, artifact: Artifact, tag?: string): Artifact {
+export function store<A extends Pick<Artifact, "oci" | "blobs" | "base">>(
+  repository: Repository,
+  artifact: A,
+  tag?: string,
+): A {
   if (artifact.base) store(repository, artifact.base)
   for (const bytes of artifact.blobs) repository.blob(bytes)
   repository.put(artifact.oci, OCI_MANIFEST, tag)

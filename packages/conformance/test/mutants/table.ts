@@ -162,6 +162,7 @@ export const IMPORTERS: readonly Mutant[] = of([
   ["prunes machines of an index", "IDX-024", "index/kept-by-its-name"],
   ["prints what it is given", "SEC-021", "terminal/control-characters"],
   ["has memory for all RAM", "SNP-045", "inspect/ram-of-any-size"],
+  ["counts what has no name", "REF-025", "golden/signed"],
   ["calls no signature invalid", "SIG-028", "discover/signatures-against-themselves"],
   ["lists no snapshots that came along", "SNP-152", "keep/snapshot-that-came-along"],
   ["says no pointer", "CNF-034", "export/refuses-what-has-no-place"],
