@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
+import { once } from "node:events"
 import { existsSync } from "node:fs"
 import {
   cp,
@@ -24,7 +25,10 @@ import { collectGarbage } from "../content/layout/gc.ts"
 import { availableVmms } from "../vmm/available.ts"
 import type { MachineRecord } from "../vmm/machine.ts"
 import { endedMachine } from "../vmm/process/ended.ts"
+import { identityOf } from "../vmm/process/identity.ts"
 import { endStray } from "../vmm/process/stray.ts"
+import { Adoption } from "./adoption.ts"
+import type { Instance } from "./instance.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 import type { LocalRuntime } from "./local.ts"
 import { imagesBelow, openRuntime } from "./runtime.testing.ts"
@@ -438,6 +442,28 @@ describe.skipIf(guestMissing !== "")(`machines that cannot be reached ${guestMis
     expect(Date.parse(finished ?? "")).toBeWithin(before - 1000, after + 1000)
     expect(Date.parse(events[0]?.time ?? "")).toBeGreaterThan(after + 1000)
   })
+})
+
+// What an end has to read and write comes to nothing while somebody asks again and again without a pause.
+test("a machine that has ended is not asked any more, whatever its instance is still about to do", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "ovm-adopt-"))
+  const child = spawn("sleep", ["600"], { stdio: "ignore" })
+  await once(child, "spawn")
+  const record = { ...identityOf(directory, child.pid), vmm: "other" } as MachineRecord
+  let asked = 0
+  const find = () => {
+    if (++asked === 1000) adoption.close()
+  }
+  const options = { vmms: { find } as unknown as [], onMachine: () => {}, log: () => {} }
+  const adoption = new Adoption(options)
+  const instance = { state: "stopping" } as Instance
+  await adoption.begin(instance, record)
+  child.kill("SIGKILL")
+  await instance.machine?.exited
+  await Bun.sleep(100)
+  expect(asked).toBeLessThan(100)
+  adoption.close()
+  await rm(directory, { recursive: true })
 })
 
 /** Writes `text` to each file of a folder of the root, or to `name` in each of its folders. */

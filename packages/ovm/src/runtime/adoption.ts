@@ -95,6 +95,7 @@ export class Adoption {
 
   async #pursue(instance: Instance, machine: ProcessMachine, tried: () => void): Promise<void> {
     const isOver = () => this.#closed || instance.machine !== machine || hasEnded(instance.state)
+    const exited = machine.exited.then(() => true)
     for (let pause = FIRST_MS; !isOver(); pause = Math.min(pause * 2, LAST_MS)) {
       const found = await this.#turn(() => this.#ask(machine.record)).catch((thrown) => toOvmError(thrown))
       if (isOver()) {
@@ -112,7 +113,8 @@ export class Adoption {
         this.#options.log("unreachable", instance, { error: entryOf(found) })
       if (instance.silence) instance.silence = { ...instance.silence, error: found }
       tried()
-      await Promise.race([machine.exited, this.#pause(pause)])
+      // Whoever watches it sees to its end, for which there is much to read and write: nothing is left to ask.
+      if (await Promise.race([exited, this.#pause(pause)])) return
     }
   }
 
