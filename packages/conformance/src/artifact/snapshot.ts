@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto"
-import { digestOf, hex, utf8 } from "../registry/content.ts"
+import { type Descriptor, digestOf, hex, utf8 } from "../registry/content.ts"
 import { type Artifact, described, OCI_MANIFEST } from "./make.ts"
 
-const TYPE = "application/vnd.ovms.snapshot.v1+json"
+export const SNAPSHOT = "application/vnd.ovms.snapshot.v1+json"
 const RAM = "application/vnd.ovms.ramsnap.v1+zstd"
 const STATE = "application/vnd.ovms.vmstate.v1"
 const CHUNK = 262_144
@@ -32,7 +32,7 @@ export function snapshotOf(base: Artifact, changes: SnapshotChanges = {}): Artif
   const chunk = createHash("sha256").update(Buffer.alloc(CHUNK)).digest()
   const document = {
     schemaVersion: 1,
-    mediaType: TYPE,
+    mediaType: SNAPSHOT,
     architecture: "amd64",
     created: "2026-01-01T00:00:00Z",
     base: { digest: base.digest },
@@ -58,17 +58,32 @@ export function snapshotOf(base: Artifact, changes: SnapshotChanges = {}): Artif
     uniqueness: { vmgenid: true, multiResume: "allow" },
     ...changes.document,
   }
+  const layers = [described(RAM, ram, "ram.zst"), described(STATE, state, "vmstate.bin")]
+  return snapshotArtifact(base, { document, blobs: [ram, state], layers, oci: changes.oci ?? {} })
+}
+
+export interface SnapshotParts {
+  readonly document: object
+  /** Besides the descriptor. */
+  readonly blobs: readonly Buffer[]
+  readonly layers: readonly Descriptor[]
+  /** Of the OCI manifest: what it has besides, or otherwise. */
+  readonly oci: object
+}
+
+/** The artifact around a snapshot's descriptor, which refers to its base. */
+export function snapshotArtifact(base: Artifact, { document, blobs, layers, oci }: SnapshotParts): Artifact {
   const manifest = Buffer.from(JSON.stringify(document))
-  const oci = Buffer.from(
+  const bytes = Buffer.from(
     JSON.stringify({
       schemaVersion: 2,
       mediaType: OCI_MANIFEST,
-      artifactType: TYPE,
-      config: described(TYPE, manifest, "snapshot.json"),
-      layers: [described(RAM, ram, "ram.zst"), described(STATE, state, "vmstate.bin")],
+      artifactType: SNAPSHOT,
+      config: described(SNAPSHOT, manifest, "snapshot.json"),
+      layers,
       subject: { mediaType: OCI_MANIFEST, digest: base.digest, size: base.oci.length },
-      ...changes.oci,
+      ...oci,
     }),
   )
-  return { ...base, oci, digest: digestOf(oci), manifest, blobs: [manifest, ram, state], base }
+  return { ...base, oci: bytes, digest: digestOf(bytes), manifest, blobs: [manifest, ...blobs], base }
 }

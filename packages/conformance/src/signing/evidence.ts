@@ -65,7 +65,9 @@ export function bundleOf(
     ...changes.statement,
   }
   const payload = Buffer.from(JSON.stringify(statement))
-  const sig = sign("sha256", dsseBytes(payloadType, changes.signed ?? payload), keys.privateKey).toString(
+  // Ed25519 has its own.
+  const hash = keys.privateKey.asymmetricKeyType === "ed25519" ? null : "sha256"
+  const sig = sign(hash, dsseBytes(payloadType, changes.signed ?? payload), keys.privateKey).toString(
     "base64",
   )
   const spki = keys.publicKey.export({ type: "spki", format: "der" })

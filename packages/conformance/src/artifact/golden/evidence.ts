@@ -1,6 +1,6 @@
-import { createHash, createPrivateKey, createPublicKey, sign } from "node:crypto"
+import { createPrivateKey, createPublicKey } from "node:crypto"
 import { utf8 } from "../../registry/content.ts"
-import { BUNDLE, dsseBytes, evidenceManifest, IN_TOTO, SIGNATURE } from "../../signing/evidence.ts"
+import { bundleOf, evidenceManifest, SIGNATURE } from "../../signing/evidence.ts"
 import type { Artifact } from "../make.ts"
 import { CREATED } from "./machine.ts"
 
@@ -44,23 +44,9 @@ export function provenanceOf(machine: Artifact): Evidence {
 }
 
 function evidenceOf(machine: Artifact, predicateType: string, predicate: object): Evidence {
-  const payload = utf8(
-    JSON.stringify({
-      _type: "https://in-toto.io/Statement/v1",
-      subject: [{ name: "golden/machine", digest: { sha256: machine.digest.slice("sha256:".length) } }],
-      predicateType,
-      predicate,
-    }),
-  )
-  const sig = sign(null, dsseBytes(IN_TOTO, payload), privateKey).toString("base64")
-  const spki = publicKey.export({ type: "spki", format: "der" })
-  const bundle = utf8(
-    JSON.stringify({
-      mediaType: BUNDLE,
-      verificationMaterial: { publicKey: { hint: createHash("sha256").update(spki).digest("base64") } },
-      dsseEnvelope: { payload: payload.toString("base64"), payloadType: IN_TOTO, signatures: [{ sig }] },
-    }),
-  )
+  const digest = { sha256: machine.digest.slice("sha256:".length) }
+  const statement = { subject: [{ name: "golden/machine", digest }], predicate }
+  const bundle = bundleOf(machine.digest, { privateKey, publicKey }, { predicateType, statement })
   const subject = { digest: machine.digest, size: machine.oci.length }
   return {
     predicateType,

@@ -1,11 +1,11 @@
 import { digestOf, utf8 } from "../../registry/content.ts"
 import { GUEST_MEMORY } from "../guest.ts"
-import { type Artifact, described, OCI_MANIFEST } from "../make.ts"
+import { type Artifact, described } from "../make.ts"
+import { SNAPSHOT, snapshotArtifact } from "../snapshot.ts"
 import { qcow2With } from "./disk.ts"
 import { CREATED, qcow2Layer } from "./machine.ts"
 import { changedPages, type Pages, wireRam } from "./ram.ts"
 
-const TYPE = "application/vnd.ovms.snapshot.v1+json"
 const part = (name: string) => `application/vnd.ovms.${name}`
 
 const FIRST: Pages = { 0: "page 0 of the first snapshot\n", 129: "page 129 of both\n" }
@@ -40,59 +40,47 @@ function snapshotOf(base: Artifact, { pages, parent }: Taken): Artifact {
     accelerator: "tcg",
     cpuModel: "example",
   }
-  const manifest = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 1,
-      mediaType: TYPE,
-      os: "linux",
-      architecture: "amd64",
-      created: CREATED,
-      base: { digest: base.digest },
-      ...(parent && { parent: parent.digest }),
-      vmm,
-      resources: { vcpus: 1, memory: GUEST_MEMORY },
-      devices: ["example-serial", "example-disk", "example-generation-id"],
-      ram: {
-        ref: digestOf(ram.blob),
-        compression: "zstd",
-        table: digestOf(ram.table),
-        size: GUEST_MEMORY,
-        digest: ram.digest,
-        ...(changed && { changed: { ref: digestOf(changed.map), pages: changed.pages } }),
-      },
-      state: { ref: digestOf(state) },
-      overlays: overlays.map((bytes) => ({ ref: digestOf(bytes), format: "qcow2", size: bytes.length })),
-      uniqueness: { vmgenid: true, multiResume: "allow" },
-      scrub: { checked: true, findings: [] },
-    }),
-  )
+  const document = {
+    schemaVersion: 1,
+    mediaType: SNAPSHOT,
+    os: "linux",
+    architecture: "amd64",
+    created: CREATED,
+    base: { digest: base.digest },
+    ...(parent && { parent: parent.digest }),
+    vmm,
+    resources: { vcpus: 1, memory: GUEST_MEMORY },
+    devices: ["example-serial", "example-disk", "example-generation-id"],
+    ram: {
+      ref: digestOf(ram.blob),
+      compression: "zstd",
+      table: digestOf(ram.table),
+      size: GUEST_MEMORY,
+      digest: ram.digest,
+      ...(changed && { changed: { ref: digestOf(changed.map), pages: changed.pages } }),
+    },
+    state: { ref: digestOf(state) },
+    overlays: overlays.map((bytes) => ({ ref: digestOf(bytes), format: "qcow2", size: bytes.length })),
+    uniqueness: { vmgenid: true, multiResume: "allow" },
+    scrub: { checked: true, findings: [] },
+  }
   const wire = described(part("ramsnap.v1+zstd"), ram.blob, "ram.zst")
-  const oci = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: OCI_MANIFEST,
-      artifactType: TYPE,
-      config: described(TYPE, manifest, "snapshot.json"),
-      layers: [
-        { ...wire, annotations: { ...wire.annotations, "ovms.ram.table": digestOf(ram.table) } },
-        described(part("ramtable.v1"), ram.table, "ram.table"),
-        ...(changed ? [described(part("rampages.v1"), changed.map, "ram.pages")] : []),
-        described(part("vmstate.v1"), state, "vmstate.bin"),
-        ...overlays.map((bytes, at) => qcow2Layer(bytes, `overlay${at}.qcow2`)),
-      ],
-      subject: { mediaType: OCI_MANIFEST, digest: base.digest, size: base.oci.length },
-      annotations: {
-        "org.opencontainers.image.created": CREATED,
-        "ovms.snapshot.accelerator": vmm.accelerator,
-        "ovms.snapshot.architecture": "amd64",
-        "ovms.snapshot.format": vmm.format,
-        "ovms.snapshot.memory": `${GUEST_MEMORY}`,
-        "ovms.snapshot.vmm": vmm.name,
-        "ovms.snapshot.vmm-version": vmm.version,
-      },
-    }),
-  )
-  const map = changed ? [changed.map] : []
-  const blobs = [manifest, ram.blob, ram.table, ...map, state, ...overlays]
-  return { oci, digest: digestOf(oci), manifest, kernel: base.kernel, blobs, base }
+  const layers = [
+    { ...wire, annotations: { ...wire.annotations, "ovms.ram.table": digestOf(ram.table) } },
+    described(part("ramtable.v1"), ram.table, "ram.table"),
+    ...(changed ? [described(part("rampages.v1"), changed.map, "ram.pages")] : []),
+    described(part("vmstate.v1"), state, "vmstate.bin"),
+    ...overlays.map((bytes, at) => qcow2Layer(bytes, `overlay${at}.qcow2`)),
+  ]
+  const annotations = {
+    "org.opencontainers.image.created": CREATED,
+    "ovms.snapshot.accelerator": vmm.accelerator,
+    "ovms.snapshot.architecture": "amd64",
+    "ovms.snapshot.format": vmm.format,
+    "ovms.snapshot.memory": `${GUEST_MEMORY}`,
+    "ovms.snapshot.vmm": vmm.name,
+    "ovms.snapshot.vmm-version": vmm.version,
+  }
+  const blobs = [ram.blob, ram.table, ...(changed ? [changed.map] : []), state, ...overlays]
+  return snapshotArtifact(base, { document, blobs, layers, oci: { annotations } })
 }

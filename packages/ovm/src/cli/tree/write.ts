@@ -15,26 +15,28 @@ import { warn } from "../output.ts"
  */
 export async function* treeAsTar(path: string, name: string): Bytes {
   // What was named itself may be a link to what is meant.
-  const named = async () => {
-    const found = await stat(path)
-    if (found.isFile() || found.isDirectory()) return found
+  const found = await factsOf(path, stat)
+  if (!found.isFile() && !found.isDirectory())
     throw new OvmError("OVM_FILE_UNREADABLE", `${path}: it is neither a file nor a folder`)
-  }
-  yield* member(path, name, named)
+  yield* member(path, name, found)
   yield TAR_END
 }
 
-async function* member(path: string, name: string, look: (path: string) => Promise<Stats>): Bytes {
-  const found = await look(path).catch((cause) => {
-    if (cause instanceof OvmError) throw cause
+async function factsOf(path: string, look: (path: string) => Promise<Stats>): Promise<Stats> {
+  return await look(path).catch((cause) => {
     throw new OvmError("OVM_FILE_UNREADABLE", `${path}: it cannot be read`, { cause })
   })
+}
+
+async function* member(path: string, name: string, found: Stats): Bytes {
   const facts = { mode: found.mode & 0o7777, time: Math.max(0, Math.floor(found.mtimeMs / 1000)) }
   if (found.isSymbolicLink()) yield tarMember(name, 0, { ...facts, type: "2", link: await readlink(path) })
   else if (found.isDirectory()) {
     yield tarMember(`${name}/`, 0, facts)
-    for (const below of (await readdir(path)).sort())
-      yield* member(join(path, below), `${name}/${below}`, lstat)
+    for (const below of (await readdir(path)).sort()) {
+      const at = join(path, below)
+      yield* member(at, `${name}/${below}`, await factsOf(at, lstat))
+    }
   } else if (found.isFile()) {
     yield tarMember(name, found.size, facts)
     yield* exactly(path, found.size)

@@ -10,6 +10,8 @@ const NONCE = 16
 const FIRST_CALL_MS = 200
 /** Why it is over unless another reason is given. */
 export const ENDED = "its machine has ended"
+/** Why it is over where nobody has said so. */
+export const CLOSED = "its channel was closed, as it is when its machine ends"
 /** Why it is over where the VMM ended its streams while the guest stood still. */
 export const CUT = "its machine was snapshotted or paused, which ends whatever its agent does"
 /** Things that an agent does at once. */
@@ -72,8 +74,8 @@ export class OwnSession implements AgentSession {
     channel.on("data", (bytes: Uint8Array) => session.#read(bytes, () => welcome.resolve(true)))
     channel.on("drain", () => session.#wake())
     channel.on("error", (error) => session.#end(error.message))
-    channel.on("close", () => session.#end("its channel was closed, as it is when its machine ends"))
-    signal?.addEventListener("abort", () => session.close(ENDED), { once: true })
+    channel.on("close", () => session.#end(CLOSED))
+    signal?.addEventListener("abort", () => session.close(), { once: true })
     session.closed.then(() => welcome.resolve(false))
     const hello = frameOf(TYPE.hello, 0, MAGIC, nonce)
     channel.write(new Uint8Array(HEADER + MOST_PAYLOAD))

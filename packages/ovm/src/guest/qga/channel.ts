@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream"
 import { OvmError } from "../../errors.ts"
 import { isObject } from "../../objects.ts"
 import { callUntil } from "../agent/calling.ts"
-import { ENDED } from "../agent/session.ts"
+import { CLOSED, ENDED } from "../agent/session.ts"
 
 /** Bytes of one answer: a piece of a file (files.ts) and what is around it, with room. */
 const MOST_LINE = 256 << 10
@@ -49,7 +49,7 @@ export class QgaChannel {
     line.#synced = () => answer.resolve(true)
     channel.on("data", (bytes: Uint8Array) => line.#read(bytes, id))
     channel.on("error", (error) => line.end(error.message))
-    channel.on("close", () => line.end("its channel was closed, as it is when its machine ends"))
+    channel.on("close", () => line.end(CLOSED))
     signal?.addEventListener("abort", () => line.end(ENDED), { once: true })
     line.closed.then(() => answer.resolve(false))
     // The first byte ends whatever was half said to it.
