@@ -46,6 +46,7 @@ import { indexPushes } from "./checks/push-index.ts"
 import { registryChecks } from "./checks/registry.ts"
 import { againPlans } from "./checks/runtime/again.ts"
 import { biosPlans } from "./checks/runtime/bios.ts"
+import { bodyPlans } from "./checks/runtime/bodies.ts"
 import { boundPlans } from "./checks/runtime/bounds.ts"
 import { bzImagePlans } from "./checks/runtime/bzimage.ts"
 import { committedPlans } from "./checks/runtime/committed.ts"
@@ -114,7 +115,12 @@ export interface Suite {
 
 export async function loadSuite(): Promise<Suite> {
   const vectors = await loadVectors()
-  const requests = [...requestPlans, ...requestVectorPlans(vectors), ...diskVectorPlans(vectors)]
+  const requests = [
+    ...requestPlans,
+    ...bodyPlans,
+    ...requestVectorPlans(vectors),
+    ...diskVectorPlans(vectors),
+  ]
   const made = [
     ...madePlans,
     ...namePlans,

@@ -10,7 +10,12 @@ export interface Network {
   readonly mac?: string
   readonly outbound?: boolean
   readonly allow?: readonly string[]
-  readonly ports?: readonly { readonly host: number; readonly guest: number }[]
+  readonly ports?: readonly {
+    readonly host: number
+    readonly guest: number
+    readonly address: string
+    readonly protocol: string
+  }[]
 }
 
 /** What is said of an instance, as far as checks look at it. */

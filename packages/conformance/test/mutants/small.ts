@@ -1,10 +1,24 @@
-import { type Fault, inAnswer, inStart, type Json, json, STATUS } from "./fault.ts"
+import {
+  type Fault,
+  inAnswer,
+  inAsked,
+  inError,
+  inMade,
+  inStart,
+  type Json,
+  json,
+  reply,
+  STATUS,
+} from "./fault.ts"
 
 // Small things that a runtime is right in but for one. What they do is seen by what is told twice, or by its bounds.
 
 /** IDs by names, and by what they begin with; and events by their IDs. */
 const IDS = new Map<string, string>()
 const EVENTS = new Map<string, string>()
+
+/** Instances that were started once more. */
+const AGAIN = new Set<string>()
 
 /** By the names of the table. */
 export const SMALL: Readonly<Record<string, Fault>> = {
@@ -77,6 +91,70 @@ export const SMALL: Readonly<Record<string, Fault>> = {
       answer.body = (EVENTS.get(after) ?? "") + answer.body
     },
   },
+  "takes any time to power off": inAsked("/stop", (body) => {
+    if (body.grace_ms > 600_000) body.grace_ms = 600_000
+  }),
+  "takes null for nothing": inBody(/\/fork$/, (body) => {
+    for (const name of Object.keys(body)) if (body[name] === null) delete body[name]
+  }),
+  "takes more of a port than there is": inBody(/\/ports$/, (body) => {
+    delete body.surplus
+  }),
+  "reads no body of a pause": {
+    ask: (asked) => {
+      if (asked.url.endsWith("/pause")) asked.body = ""
+    },
+  },
+  "takes a slash at the end": {
+    ask: (asked) => {
+      asked.url = asked.url.replace(/(.)\/$/, "$1")
+    },
+  },
+  "takes a parameter twice": {
+    ask: (asked) => {
+      asked.url = asked.url.replace(/([?&]tail=1)&tail=1/, "$1")
+    },
+  },
+  "calls odd parameters its own fault": {
+    answer: (answer, { url }) => {
+      if (answer.status === 400 && url.includes("tail="))
+        Object.assign(answer, reply(500, { errors: [{ code: "OVM_INTERNAL", message: "tail" }] }))
+    },
+  },
+  "forgets labels with the first life": {
+    ask: ({ url }) => {
+      const [, id] = /^\/instances\/([^/]+)\/start$/.exec(url) ?? []
+      if (id !== undefined) AGAIN.add(id)
+    },
+    answer: (answer, { url }) => {
+      if (STATUS.test(url) && AGAIN.has(url.split("/")[2] ?? ""))
+        answer.body = json(answer.body, (info) => {
+          delete info.labels
+        })
+    },
+  },
+  "asks a guest that is not to be asked": inAsked("/stop", (body) => {
+    if (body.grace_ms === 0) body.grace_ms = 20_000
+  }),
+  "makes up names that are too long": inAnswer(STATUS, (info) => {
+    info.name = info.name.padEnd(64, "x")
+  }),
+  "starts again what is to be removed": inMade(({ overrides }) => {
+    if (overrides?.autoRemove && /^on-failure/.test(overrides.restart)) delete overrides.restart
+  }),
+  "takes a list where nothing is let out": inMade(({ overrides }) => {
+    if (overrides?.network?.outbound === false) delete overrides.network.allow
+  }),
+  "calls stopped what has failed": {
+    answer: (answer, { url }) => {
+      if (url === "/stop") answer.body = answer.body.replace("failed", "stopped")
+    },
+  },
+  "names no override in detail": inError((answer) => {
+    answer.body = json(answer.body, ({ errors }) => {
+      delete errors[0].detail
+    })
+  }),
   "hears no input": {
     ask: (asked) => {
       if (!asked.url.endsWith("/exec")) return
@@ -85,6 +163,15 @@ export const SMALL: Readonly<Record<string, Fault>> = {
       })
     },
   },
+}
+
+/** Changes the bodies that are sent to such a path. */
+function inBody(path: RegExp, edit: (value: Json) => void): Fault {
+  return {
+    ask: (asked) => {
+      if (asked.method === "POST" && path.test(asked.url)) asked.body = json(asked.body, edit)
+    },
+  }
 }
 
 function inMadeAndStarted(edit: (overrides: Json) => void): Fault {

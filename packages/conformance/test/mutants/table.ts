@@ -289,6 +289,20 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["counts what it used when it has ended", "API-064", "runtime/stop"],
   ["tells the last event once more", "API-232", "runtime/events"],
   ["hears no input", "API-321", "runtime/agent/command"],
+  ["takes any time to power off", "API-042", "runtime/bodies/stop"],
+  ["takes null for nothing", "API-441", "runtime/bodies/fork"],
+  ["takes more of a port than there is", "API-011", "runtime/bodies/addPort"],
+  ["reads no body of a pause", "API-017", "runtime/pause"],
+  ["takes a slash at the end", "API-013", "runtime/unknown-path"],
+  ["takes a parameter twice", "API-162", "runtime/query"],
+  ["calls odd parameters its own fault", "API-160", "runtime/odd-parameters"],
+  ["forgets labels with the first life", "API-381", "runtime/started-again"],
+  ["asks a guest that is not to be asked", "API-042", "runtime/stop"],
+  ["makes up names that are too long", "API-031", "runtime/names-made-up"],
+  ["starts again what is to be removed", "API-183", "runtime/what-was-asked-for"],
+  ["takes a list where nothing is let out", "API-260", "runtime/network/odd-ports"],
+  ["calls stopped what has failed", "API-041", "runtime/ends-by-panic"],
+  ["names no override in detail", "ERR-007", "runtime/disk-sizes"],
 ])
 
 /** ovm, but it takes its policy otherwise (lax.ts). */

@@ -1,4 +1,6 @@
 import { isDeepStrictEqual } from "node:util"
+import { guestArtifact } from "../../artifact/guest.ts"
+import { writeLayout } from "../../artifact/layout.ts"
 import { must } from "../../check.ts"
 import { alive, largest, pagesOf, processesWith } from "../../subject/processes.ts"
 import type { Instance } from "../../subject/runtime.ts"
@@ -16,7 +18,7 @@ function ends(
 ): Plan {
   return {
     name: `ends-by-${name}`,
-    covers: [...covers, "OVMS-API-073"],
+    covers: [...covers, "OVMS-API-073", "OVMS-API-043", "OVMS-API-041", "OVMS-STA-002"],
     async run({ runtime, boot }) {
       const id = await boot(`ticks=3 ${args}`)
       const instance = await runtime.reaches(id, "stopped", "failed")
@@ -29,8 +31,35 @@ function ends(
         `the event of the end says ${told.exit?.reason}, ${told.error?.code}`,
       )
       must((await runtime.logs(id)).includes("GUEST-READY"), "the console of the machine that ended is gone")
+      const { status } = await runtime.ask<{ status: string }>("POST /stop", "", {
+        body: { instance_id: id },
+      })
+      must(status === instance.state, `the stop of what is ${instance.state} was answered with ${status}`)
+      const after = await runtime.status(id)
+      must(isDeepStrictEqual(after, instance), `a stop changed what had ended: ${JSON.stringify(after)}`)
     },
   }
+}
+
+/** What stays as it is from one life of an instance to the next. */
+const LASTING = [
+  "name",
+  "labels",
+  "created",
+  "image",
+  "restart",
+  "auto_remove",
+  "network",
+  "disks",
+  "volumes",
+] as const
+
+function lasts(before: Instance, after: Instance): void {
+  for (const name of LASTING)
+    must(
+      isDeepStrictEqual(after[name], before[name]),
+      `${name} was ${JSON.stringify(before[name])}, and is ${JSON.stringify(after[name])} in its next life`,
+    )
 }
 
 async function removed({ runtime }: Scene, id: string): Promise<void> {
@@ -113,8 +142,10 @@ export const lifePlans: readonly Plan[] = [
     name: "stop",
     covers: [
       "OVMS-API-041",
+      "OVMS-API-042",
       "OVMS-API-045",
       "OVMS-API-043",
+      "OVMS-API-031",
       "OVMS-API-080",
       "OVMS-API-230",
       "OVMS-STA-003",
@@ -125,7 +156,9 @@ export const lifePlans: readonly Plan[] = [
       "OVMS-CNF-053",
     ],
     async run({ runtime, boot }) {
-      const id = await boot()
+      // It would power off if it were asked to, which a grace of 0 forbids.
+      const id = await boot("button=1")
+      await runtime.says(id, /TICK 1\r?\n/)
       const pids = processesWith(id)
       const body = { instance_id: id, grace_ms: 0 }
       const { status } = await runtime.ask<{ status: string }>("POST /stop", "", { body })
@@ -139,6 +172,9 @@ export const lifePlans: readonly Plan[] = [
         "the list lacks an instance that has ended",
       )
       must((await runtime.logs(id)).includes("GUEST-READY"), "the console is gone")
+      must(ended.finished, "it does not say when it ended")
+      const named = { manifest: runtime.guest, overrides: { name: ended.name } }
+      await runtime.refused("POST /instances", "OVM_NAME_IN_USE", "", { body: named })
       const again = await runtime.ask<{ status: string }>("POST /stop", "", { body })
       must(again.status === "stopped", `the stop of what has ended was answered with ${again.status}`)
       const after = await runtime.status(id)
@@ -184,20 +220,25 @@ export const lifePlans: readonly Plan[] = [
   },
   {
     name: "pause",
-    covers: ["OVMS-API-140", "OVMS-API-143", "OVMS-API-230", "OVMS-STA-033"],
+    covers: ["OVMS-API-017", "OVMS-API-140", "OVMS-API-143", "OVMS-API-230", "OVMS-API-530", "OVMS-STA-033"],
     async run({ runtime, boot }) {
       const id = await boot()
-      const again = async (verb: "pause" | "resume", wanted: string) => {
-        const { status } = await runtime.ask<{ status: string }>(`POST /instances/{instance_id}/${verb}`, id)
+      const again = async (verb: "pause" | "resume", wanted: string, body?: object) => {
+        const operation = `POST /instances/{instance_id}/${verb}`
+        const { status } = await runtime.ask<{ status: string }>(operation, id, { body })
         must(status === wanted, `the ${verb} was answered with ${status}`)
       }
-      for (let twice = 0; twice < 2; twice++) await again("pause", "paused")
+      const surplus = { body: { surplus: 1 } }
+      await runtime.refused("POST /instances/{instance_id}/pause", "OVM_REQUEST_INVALID", id, surplus)
+      must((await runtime.status(id)).state === "running", "a pause that was refused has paused it")
+      for (const body of [undefined, {}]) await again("pause", "paused", body)
+      await runtime.refused("POST /instances/{instance_id}/resume", "OVM_REQUEST_INVALID", id, surplus)
       must((await runtime.status(id)).reason === "request", "reason of the paused instance is not request")
       const before = ticks(await runtime.logs(id))
       await new Promise((resolve) => setTimeout(resolve, 1000))
       const stood = ticks(await runtime.logs(id)) - before
       must(stood <= 1, `the guest that is paused went on for ${stood} ticks`)
-      for (let twice = 0; twice < 2; twice++) await again("resume", "running")
+      for (const body of [undefined, {}]) await again("resume", "running", body)
       must((await runtime.status(id)).reason === undefined, "reason is there although it runs")
       await runtime.until("the guest goes on", async () => ticks(await runtime.logs(id)) > before + 3)
       const told = (await eventsOf(runtime, id)).map(({ type, reason }) => `${type}${reason ?? ""}`).join()
@@ -229,12 +270,13 @@ export const lifePlans: readonly Plan[] = [
   }),
   {
     name: "started-again",
-    covers: ["OVMS-API-163", "OVMS-API-166"],
+    covers: ["OVMS-API-163", "OVMS-API-166", "OVMS-API-182", "OVMS-API-381"],
     async run({ runtime, boot }) {
-      const overrides = { memory: 64 << 20, vcpus: 2, network: { mode: "none" } }
+      const own = { labels: { role: "suite" }, restart: "on-failure:2" }
+      const overrides = { memory: 64 << 20, vcpus: 2, network: { mode: "none" }, ...own }
       const id = await boot("ticks=5 off=1 word=again", overrides)
       must((await runtime.logs(id, "previous=true")) === "", "there is a console of a life before the first")
-      const first = (await runtime.reaches(id, "stopped")).network?.mode
+      const first = await runtime.reaches(id, "stopped")
       await runtime.ask("POST /instances/{instance_id}/start", id)
       // By the answer: whoever follows the console then is to see the new life's.
       const previous = await runtime.logs(id, "previous=true")
@@ -246,29 +288,42 @@ export const lifePlans: readonly Plan[] = [
         kib > 60 * 1024 && kib <= 64 * 1024,
         `started again the guest finds ${kib} KiB of RAM, and not 64 MiB`,
       )
-      const { resources, network } = await runtime.status(id)
+      const now = await runtime.status(id)
+      const { resources } = now
       must(
         resources.memory === 64 << 20 && resources.vcpus === 2,
         `started again it has ${resources.vcpus} vCPUs and ${resources.memory} bytes, and not 2 and 64 MiB`,
       )
-      must(network?.mode === first, `its network was ${first}, and is ${network?.mode} now`)
+      lasts(first, now)
       must(text.split("GUEST-READY").length === 2, "the console did not begin anew")
     },
   },
   {
     name: "created-then-started",
-    covers: ["OVMS-API-170"],
-    async run({ runtime, create }) {
-      const id = await create()
-      const { state, ...info } = await runtime.status(id)
+    covers: ["OVMS-API-163", "OVMS-API-170", "OVMS-API-184", "OVMS-API-258", "OVMS-API-381"],
+    async run({ runtime, keep, machine }) {
+      const disk = { diskless: false }
+      const manifest = `${await machine(disk, "1.0")}:1.0`
+      const network = { mode: "user", outbound: false, ports: [{ guest: 80 }] }
+      const overrides = { labels: { role: "suite" }, autoRemove: true, readOnly: true, network }
+      const body = { manifest, overrides }
+      const made = await runtime.ask<{ instance_id: string; status: string }>("POST /instances", "", { body })
+      const id = keep(made.instance_id)
+      must(made.status === "stopped", `what was made was answered with ${made.status}`)
+      const before = await runtime.status(id)
+      const { state, ...info } = before
       must(state === "stopped", `what was made is ${state}`)
       for (const name of ["exit", "started", "finished"] as const)
         must(info[name] === undefined, `${name} is there although it was never started`)
       const told = await eventsOf(runtime, id)
       const types = told.map(({ type }) => type).join()
       must(types === "starting,stopped" && !told.some(({ exit }) => exit), `its events are ${types}`)
+      // The name stands for another machine by now.
+      const other = guestArtifact(undefined, { document: { name: "another" } })
+      await writeLayout(manifest.slice(0, -":1.0".length), other, "1.0")
       await runtime.ask("POST /instances/{instance_id}/start", id)
       await runtime.says(id, /GUEST-READY/)
+      lasts(before, await runtime.reaches(id, "running"))
     },
   },
 ]

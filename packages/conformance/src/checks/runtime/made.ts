@@ -2,6 +2,8 @@ import { readdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { guestArtifact } from "../../artifact/guest.ts"
+import { writeLayout } from "../../artifact/layout.ts"
+import { artifactOf } from "../../artifact/make.ts"
 import { must, skip } from "../../check.ts"
 import { Registry } from "../../registry/server.ts"
 import type { Instance } from "../../subject/runtime.ts"
@@ -182,7 +184,7 @@ export const madePlans: readonly Plan[] = [
   },
   {
     name: "disk-sizes",
-    covers: ["OVMS-API-271", "OVMS-API-272"],
+    covers: ["OVMS-API-271", "OVMS-API-272", "OVMS-ERR-007"],
     async run({ runtime, create, machine }) {
       const disk = await machine({ diskless: false })
       const { disks } = await runtime.status(await create({}, disk))
@@ -197,8 +199,27 @@ export const madePlans: readonly Plan[] = [
         manifest: runtime.guest,
         overrides: { diskSize: 1 << 20 },
       })
-      for (const { message } of [smaller, none])
+      const readOnly = await refusedCreate(runtime, "OVM_UNSUPPORTED", {
+        manifest: disk,
+        overrides: { diskSize: 1 << 20, readOnly: true },
+      })
+      for (const { message, detail } of [smaller, none, readOnly]) {
         must(message.includes("diskSize"), `the message does not name diskSize: ${message}`)
+        const named = Array.isArray(detail) && detail.some(({ pointer }) => /diskSize$/.test(pointer))
+        must(named, `detail does not name diskSize: ${JSON.stringify(detail)}`)
+      }
+    },
+  },
+  {
+    name: "arguments-without-a-kernel",
+    covers: ["OVMS-API-034"],
+    async run({ runtime, folder }) {
+      const manifest = await writeLayout(join(folder, "kernelless"), artifactOf({ kernelless: true }))
+      const { message } = await refusedCreate(runtime, "OVM_UNSUPPORTED", {
+        manifest,
+        overrides: { args: "x" },
+      })
+      must(message.includes("args"), `the message does not name args: ${message}`)
     },
   },
   {
@@ -232,14 +253,21 @@ export const madePlans: readonly Plan[] = [
   },
   {
     name: "what-was-asked-for",
-    covers: ["OVMS-API-182", "OVMS-API-184", "OVMS-API-461"],
+    covers: ["OVMS-API-182", "OVMS-API-183", "OVMS-API-184", "OVMS-API-461"],
     async run({ runtime, create }) {
       const said = async (overrides: object) => runtime.status(await create(overrides))
       const plain = await said({})
       for (const name of ["restart", "auto_remove", "command", "restarting_at", "restarts"] as const)
         must(plain[name] === undefined, `${name} is there although nobody asked for it`)
       must((await said({ restart: "on-failure:3" })).restart === "on-failure:3", "restart is not the policy")
-      must((await said({ autoRemove: true })).auto_remove === true, "auto_remove is not true")
+      const gone = await said({ autoRemove: true, restart: "no" })
+      must(gone.auto_remove === true, "auto_remove is not true")
+      must(gone.restart === undefined, "restart is there although the policy is no")
+      for (const restart of ["on-failure", "on-failure:3", "always", "unless-stopped"])
+        await refusedCreate(runtime, "OVM_REQUEST_INVALID", {
+          manifest: runtime.guest,
+          overrides: { autoRemove: true, restart },
+        })
     },
   },
   {

@@ -1,8 +1,12 @@
+import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
+import { guestArtifact } from "../../artifact/guest.ts"
+import { writeLayout } from "../../artifact/layout.ts"
 import { must } from "../../check.ts"
 import { type Plan, refusedCreate } from "./plan.ts"
 
 const LONGEST_NAME = 63
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/
 const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
 export const namePlans: readonly Plan[] = [
@@ -30,9 +34,12 @@ export const namePlans: readonly Plan[] = [
   {
     name: "names-made-up",
     covers: ["OVMS-API-031"],
-    async run({ runtime, create }) {
+    async run({ runtime, create, folder }) {
       const [first, second] = [await runtime.status(await create()), await runtime.status(await create())]
       must(first.name !== second.name, `two instances have the name ${first.name}`)
+      const odd = join(folder, "a folder's näme, ".repeat(8))
+      const { name } = await runtime.status(await create({}, await writeLayout(odd, guestArtifact())))
+      must(NAME.test(name), `the name that was made up is ${name}`)
     },
   },
   {
@@ -45,7 +52,7 @@ export const namePlans: readonly Plan[] = [
       const operation = "POST /instances/{instance_id}/rename"
       await runtime.refused(operation, "OVM_NAME_IN_USE", id, { body: { name: other } })
       const next = unique()
-      await runtime.ask(operation, id, { body: { name: next } })
+      for (let twice = 0; twice < 2; twice++) await runtime.ask(operation, id, { body: { name: next } })
       must((await runtime.status(id)).name === next, "it has another name than it was given")
       must((await runtime.status(await create({ name }))).name === name, "the name that it had is not free")
       const body = { manifest: runtime.guest, overrides: { name: next } }
@@ -56,7 +63,7 @@ export const namePlans: readonly Plan[] = [
     name: "labels",
     covers: ["OVMS-API-380", "OVMS-API-381"],
     async run({ runtime, create }) {
-      const labels = { "example.com/role": "suite", empty: "" }
+      const labels = { "Example.com/Role": "Suite", empty: "" }
       const with_ = await runtime.status(await create({ labels }))
       must(isDeepStrictEqual(with_.labels, labels), `the labels are ${JSON.stringify(with_.labels)}`)
       must((await runtime.status(await create())).labels === undefined, "labels are there that nobody gave")

@@ -15,15 +15,49 @@ interface List {
   readonly instances: readonly Instance[]
 }
 
-/** A start that has to be refused, and to leave nothing behind. */
-async function startRefused(runtime: Runtime, code: string | RegExp, body: object) {
+/** A start, or what makes an instance, that has to be refused, and to leave nothing behind. */
+async function startRefused(
+  runtime: Runtime,
+  code: string | RegExp,
+  body: object,
+  operation = "POST /start",
+) {
   const mark = `refused-${process.hrtime.bigint()}`
   const overrides = { ...("overrides" in body ? (body.overrides as object) : {}), labels: { mark } }
-  const error = await runtime.refused("POST /start", code, "", { body: { ...body, overrides } })
+  const error = await runtime.refused(operation, code, "", { body: { ...body, overrides } })
   const { instances } = await runtime.ask<List>("GET /instances")
   must(!instances.some(({ labels }) => labels?.mark === mark), "the start that was refused left an instance")
   return error
 }
+
+/** What some servers take for a path of the API, and what is none. */
+const NEAR_PATHS = ["/health/", "/Health", "/INFO", "//health", "/instances//", "/v1/health"]
+
+/** Operations of an instance whose path says all. */
+const PLAIN = ["start", "restart", "pause", "resume"].map((verb) => `POST /instances/{instance_id}/${verb}`)
+
+/** Each has a parameter that the operation does not have, or has one twice. */
+const STRANGE_QUERIES: readonly (readonly [operation: string, query: string])[] = [
+  ...["/health", "/info", "/instances", "/events", "/metrics", "/volumes", "/networks"].map(
+    (path) => [`GET ${path}`, "surplus=1"] as const,
+  ),
+  ["GET /events", "follow=maybe"],
+  ["GET /events", "follow=false&follow=false"],
+  ["GET /logs/{instance_id}", "tail=1&tail=1"],
+  ["GET /logs/{instance_id}", "tail=1&Tail=1"],
+  ["DELETE /instances/{instance_id}", "force=true&surplus=1"],
+  ["DELETE /instances/{instance_id}", "force=true&force=true"],
+]
+
+/** Each has a value that its parameter cannot have, or is badly written. */
+const ODD_TARGETS = [
+  "tail=-1",
+  "tail=x",
+  "tail=1e3",
+  "since=yesterday",
+  "since=2025-13-41T00:00:00Z",
+  "tail=%zz",
+]
 
 export const requestPlans: readonly Plan[] = [
   {
@@ -56,7 +90,15 @@ export const requestPlans: readonly Plan[] = [
     name: "unknown-path",
     covers: ["OVMS-API-013", "OVMS-ERR-001", "OVMS-ERR-002", "OVMS-ERR-003", "OVMS-ERR-008"],
     async run({ runtime }) {
-      for (const path of ["/", "/nowhere", "/start/now", "/instances/a/b/c", "/%00", "/..//health"])
+      for (const path of [
+        "/",
+        "/nowhere",
+        "/start/now",
+        "/instances/a/b/c",
+        "/%00",
+        "/..//health",
+        ...NEAR_PATHS,
+      ])
         must(
           errorOf(path, await runtime.raw("GET", path)).code === "OVM_ROUTE_UNKNOWN",
           `${path} is no path of the API, and not answered so`,
@@ -105,15 +147,21 @@ export const requestPlans: readonly Plan[] = [
         if (part === id) continue
         for (const operation of ["GET /status", "GET /logs", "DELETE /instances"])
           await runtime.refused(`${operation}/{instance_id}`, "OVM_INSTANCE_UNKNOWN", part)
+        for (const operation of PLAIN) await runtime.refused(operation, "OVM_INSTANCE_UNKNOWN", part)
         await runtime.refused("POST /stop", "OVM_INSTANCE_UNKNOWN", "", { body: { instance_id: part } })
       }
     },
   },
   {
     name: "query",
-    covers: ["OVMS-API-015", "OVMS-API-162"],
+    covers: ["OVMS-API-015", "OVMS-API-162", "OVMS-API-530"],
     async run({ runtime, create }) {
       const id = await create()
+      for (const [strange, query] of STRANGE_QUERIES)
+        await runtime.refused(strange, "OVM_REQUEST_INVALID", strange.includes("{") ? id : "", { query })
+      for (const made of ["POST /start", "POST /instances", "POST /explain"])
+        await startRefused(runtime, "OVM_REQUEST_INVALID", { manifest: runtime.guest }, `${made}?surplus=1`)
+      await runtime.status(id)
       const operation = "GET /logs/{instance_id}"
       const wrong = [
         "follow=maybe",
@@ -126,6 +174,22 @@ export const requestPlans: readonly Plan[] = [
       for (const query of wrong) await runtime.refused(operation, "OVM_REQUEST_INVALID", id, { query })
       for (const query of ["force=True", "force=1", "Force=true"])
         await runtime.refused("DELETE /instances/{instance_id}", "OVM_REQUEST_INVALID", id, { query })
+    },
+  },
+  {
+    name: "odd-parameters",
+    covers: ["OVMS-API-160"],
+    async run({ runtime, create }) {
+      const id = await create()
+      for (const target of [
+        ...ODD_TARGETS.map((query) => `/logs/${id}?${query}`),
+        "/status/%zz",
+        "/status/%ff",
+      ]) {
+        const reply = await runtime.raw("GET", target)
+        errorOf(target, reply)
+        must(reply.status < 500, `GET ${target} is answered with ${reply.status}, as a fault of the runtime`)
+      }
     },
   },
   {
@@ -165,13 +229,23 @@ export const requestPlans: readonly Plan[] = [
     covers: ["OVMS-API-021"],
     async run({ runtime }) {
       for (const manifest of ["./here", "../there"])
-        await startRefused(runtime, "OVM_REQUEST_INVALID", { manifest })
+        for (const operation of ["POST /start", "POST /instances", "POST /explain"])
+          await startRefused(runtime, "OVM_REQUEST_INVALID", { manifest }, operation)
     },
   },
   {
     name: "nothing-there",
-    covers: ["OVMS-API-022", "OVMS-API-160"],
+    covers: ["OVMS-API-022", "OVMS-API-160", "OVMS-API-171"],
     async run({ runtime, folder }) {
+      const manifest = runtime.guest
+      const late: readonly (readonly [code: string, overrides: object])[] = [
+        ["OVM_VOLUME_UNKNOWN", { volumes: [{ name: `none-${process.hrtime.bigint()}` }] }],
+        ["OVM_UNSUPPORTED", { diskSize: 1 << 20 }],
+        ["OVM_UNSUPPORTED", { network: { mode: "none", ports: [{ guest: 80 }] } }],
+      ]
+      for (const operation of ["POST /start", "POST /instances"])
+        for (const [code, overrides] of late)
+          await startRefused(runtime, code, { manifest, overrides }, operation)
       await startRefused(runtime, /^OVM_(?!INTERNAL)/, { manifest: join(folder, "nothing") })
       await startRefused(runtime, /^OVM_(?!INTERNAL)/, { manifest: `/${"x/".repeat(2000)}` })
     },

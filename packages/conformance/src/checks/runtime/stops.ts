@@ -21,10 +21,20 @@ const SAMPLE = /^[a-zA-Z_:][\w:]*(\{([a-zA-Z_]\w*="([^"\\\n]|\\["\\n])*",?)*\})?
 export const stopPlans: readonly Plan[] = [
   {
     name: "stop-that-hurries",
-    covers: ["OVMS-API-046"],
+    covers: ["OVMS-API-041", "OVMS-API-043", "OVMS-API-046", "OVMS-API-141"],
     async run({ runtime, boot }) {
       const id = await boot()
-      await runtime.ask(STOP, "", { body: { instance_id: id, grace_ms: 600_000 } })
+      for (const grace of [{ grace_ms: 600_000 }, {}]) {
+        const { status } = await runtime.ask<{ status: string }>(STOP, "", {
+          body: { instance_id: id, ...grace },
+        })
+        must(
+          status === "stopping",
+          `the stop of a guest that hears no power button is answered with ${status}`,
+        )
+      }
+      for (const operation of ["pause", "resume", "start"])
+        await runtime.refused(`POST /instances/{instance_id}/${operation}`, "OVM_STATE_CONFLICT", id)
       must(
         (await runtime.status(id)).state === "stopping",
         "a guest that hears no power button is not stopping",
