@@ -161,6 +161,16 @@ describe.skipIf(Boolean(skip))("run for real", () => {
     expect((await shaped("validate", ["--as", "policy", "bad.json"])).faults[0].document).toBe("policy")
     await box.file("name", "localhost:5000/a")
     expect((await shaped("validate", ["--as", "reference", "name"])).found).toMatchObject({ tag: "latest" })
+    const policy = { schemaVersion: 1, default: { requirements: [{ type: "digestOnly" }] } }
+    await box.file("question.json", {
+      policy: Buffer.from(JSON.stringify(policy)).toString("base64"),
+      now: "2026-11-28T12:00:00Z",
+      reference: "localhost:5000/a",
+      machine: { digest: `sha256:${"a".repeat(64)}`, platform: "linux/amd64" },
+    })
+    expect((await shaped("validate", ["--as", "decision", "question.json"])).found).toEqual({
+      scope: "default",
+    })
     await shaped("registry probe", [`${registry.address}/scratch/probe`])
     const child = box.begin(["registry", "serve", "--address", "127.0.0.1:0", "--store", "--json"])
     const [line] = await Promise.race([once(child.stdout ?? child, "data"), once(child, "exit")])

@@ -1,7 +1,7 @@
-// What `validate decision` asks for, by ovm's own judge, with one fault in what it is given: FAULT names it (table.ts).
-import { readFileSync } from "node:fs"
+// What `validate decision` asks for, by ovm, with one fault in what it is given: FAULT names it (table.ts).
+import { spawnSync } from "node:child_process"
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { decide } from "../../../ovm/test/decisions.ts"
 import type { Json } from "./fault.ts"
 
 const [verb, kind, file = ""] = process.argv.slice(2)
@@ -86,18 +86,11 @@ const FAULTS: Readonly<Record<string, Edit>> = {
   }),
 }
 
-const coded = (text: string) => ({ base64: text })
 const input = JSON.parse(readFileSync(file, "utf8"))
 const policy = JSON.parse(Buffer.from(input.policy, "base64").toString())
 FAULTS[process.env.FAULT ?? ""]?.(input, policy)
-for (const one of input.evidence ?? []) {
-  if (one.bundle) one.bundle = coded(one.bundle)
-  if (one.layer) one.layer.content = coded(one.layer.content)
-}
-for (const [name, text] of Object.entries(input.files ?? {})) input.files[name] = coded(text as string)
-input.policy = { json: policy }
-const home = join(process.env.OVMS_CONFORMANCE_HOME ?? "", "policy")
-const { allowed, scope } = await decide(home, { kind: "decision", description: "", input })
-if (allowed) process.stdout.write(JSON.stringify({ found: { scope } }))
-else process.stderr.write("OVM_POLICY_REFUSED: the policy has it refused\n")
-process.exit(allowed ? 0 : 5)
+input.policy = Buffer.from(JSON.stringify(policy)).toString("base64")
+const asked = join(process.env.OVMS_CONFORMANCE_HOME ?? "", "asked.json")
+writeFileSync(asked, JSON.stringify(input))
+const command = ["validate", "--json", "--as", "decision", asked]
+process.exit(spawnSync(process.env.OVM ?? "", command, { stdio: "inherit" }).status ?? 1)

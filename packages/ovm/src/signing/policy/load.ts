@@ -14,13 +14,23 @@ import type { Rule, Rules, Scope } from "./rules.ts"
 const KEY_LIMIT = 16 << 10
 const ROOT_LIMIT = 4 << 20
 
+/** The bytes of a file, `limit` of them at most; or, as the end of a sentence, why they cannot be had. */
+export type PolicyFiles = (path: string, limit: number) => Uint8Array | string
+
 /**
  * Reads the policy at `path` and the keys and trusted roots that it names. What each file was before it was read is put
  * into `seen`, by absolute path, also where it throws: OVM_POLICY_INVALID naming the file, with all faults as `detail`.
  */
-export async function loadPolicy(path: string, seen: Map<string, string>): Promise<Rules> {
-  seen.set(path, fileIdentity(path))
-  const bytes = readBounded(path, POLICY_LIMIT)
+export function loadPolicy(path: string, seen: Map<string, string>): Promise<Rules> {
+  return readPolicy(path, (file, limit) => {
+    seen.set(file, fileIdentity(file))
+    return readBounded(file, limit)
+  })
+}
+
+/** The same, of files that `read` gives. Throws OVM_POLICY_INVALID. */
+export async function readPolicy(path: string, read: PolicyFiles): Promise<Rules> {
+  const bytes = read(path, POLICY_LIMIT)
   if (typeof bytes === "string")
     throw new OvmError("OVM_POLICY_INVALID", `${path}: it ${bytes}`, { detail: { file: path } })
   const { document, faults } = validatePolicy(bytes)
@@ -29,7 +39,7 @@ export async function loadPolicy(path: string, seen: Map<string, string>): Promi
   const named = JSON.stringify(document).includes(`"trustedRoot":`)
   const roots = named ? await import("../trusted-root.ts") : undefined
   const rootRefusal = (text: string) => refusedWith(() => roots?.trustMaterial(text, "it"))
-  const files = new Files(dirname(path), seen, rootRefusal)
+  const files = new Files(dirname(path), read, rootRefusal)
   const scopes = placesOf(document).map(({ name, pointer, scope }): Scope => {
     const { requirements, snapshots } = scope
     return {
@@ -59,7 +69,7 @@ class Files {
 
   constructor(
     private readonly folder: string,
-    private readonly seen: Map<string, string>,
+    private readonly read: PolicyFiles,
     /** Why a text is no trusted root. */
     readonly rootRefusal: (text: string) => string | undefined,
   ) {}
@@ -74,8 +84,7 @@ class Files {
     const path = resolve(this.folder, name)
     const known = this.#texts.get(path)
     if (known !== undefined) return known
-    this.seen.set(path, fileIdentity(path))
-    const bytes = readBounded(path, limit)
+    const bytes = this.read(path, limit)
     const text = typeof bytes === "string" ? "" : Buffer.from(bytes).toString()
     const reason = typeof bytes === "string" ? bytes : check(text)
     if (reason === undefined) this.#texts.set(path, text)

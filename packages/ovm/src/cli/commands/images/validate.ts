@@ -9,7 +9,7 @@ import { isPath } from "../../../registry/reference.ts"
 import { readArgument } from "../../argument-file.ts"
 import { faultLine } from "../../failure.ts"
 import { interruptible } from "../../interrupt.ts"
-import { JUDGED_KINDS, type JudgedKind, judgeAs } from "../../judge-as.ts"
+import { JUDGED_KINDS, type JudgedKind, judgeAs } from "../../judge/as.ts"
 import { print, printJson } from "../../output.ts"
 import { locate } from "../../place/locate.ts"
 import { examples } from "../../terminal/examples.ts"
@@ -27,7 +27,8 @@ export function define(command: Command): void {
         "A file is an OVMS manifest, an OCI manifest or a pack source; of an image on this host or in an OCI " +
         "layout the kernel and the disks are checked as well. With --as nothing is guessed: artifact is an OCI " +
         "manifest and an OVMS manifest, snapshot-artifact an OCI manifest and a snapshot descriptor, disk files " +
-        "as FORMAT:FILE, base first.",
+        "as FORMAT:FILE, base first; ram what is said of it, the blob and perhaps its table; evidence and " +
+        "decision a question in JSON, as the specification's chapter on conformance has them.",
     )
     .argument("<file...>", "path of a file, OCI layout or archive, or name of an image; several with --as")
     .addOption(new Option("--as <kind>", "what it is").choices(JUDGED_KINDS))
@@ -40,6 +41,7 @@ export function define(command: Command): void {
     "ovm validate ./layout",
     "ovm validate --json debian:13",
     "ovm validate --as snapshot snapshot.json",
+    "ovm validate --as decision --json question.json",
   )
 }
 

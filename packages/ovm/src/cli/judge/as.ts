@@ -1,19 +1,19 @@
-import type { Fault } from "../artifact/faults.ts"
-import { DOCUMENT_BYTES } from "../artifact/json.ts"
-import { mapParts } from "../artifact/machine/mapping.ts"
-import { validateSource } from "../artifact/machine/source.ts"
-import { validateManifest } from "../artifact/machine/validate.ts"
-import { validateOciManifest } from "../artifact/oci.ts"
-import { validateIndex } from "../artifact/platforms/index-document.ts"
-import { machinesIn } from "../artifact/platforms/machines.ts"
-import { validateSnapshot } from "../artifact/snapshot/descriptor.ts"
-import { validateSnapshotArtifact } from "../artifact/snapshot/mapping.ts"
-import { checkChain } from "../disk/chain.ts"
-import { inspectDisk } from "../disk/inspect.ts"
-import { OvmError } from "../errors.ts"
-import { isPath, parseReference } from "../registry/reference.ts"
-import { validatePolicy } from "../signing/policy/parse.ts"
-import { readArgument } from "./argument-file.ts"
+import type { Fault } from "../../artifact/faults.ts"
+import { DOCUMENT_BYTES } from "../../artifact/json.ts"
+import { mapParts } from "../../artifact/machine/mapping.ts"
+import { validateSource } from "../../artifact/machine/source.ts"
+import { validateManifest } from "../../artifact/machine/validate.ts"
+import { validateOciManifest } from "../../artifact/oci.ts"
+import { validateIndex } from "../../artifact/platforms/index-document.ts"
+import { machinesIn } from "../../artifact/platforms/machines.ts"
+import { validateSnapshot } from "../../artifact/snapshot/descriptor.ts"
+import { validateSnapshotArtifact } from "../../artifact/snapshot/mapping.ts"
+import { checkChain } from "../../disk/chain.ts"
+import { inspectDisk } from "../../disk/inspect.ts"
+import { OvmError } from "../../errors.ts"
+import { isPath, parseReference } from "../../registry/reference.ts"
+import { validatePolicy } from "../../signing/policy/parse.ts"
+import { readArgument } from "../argument-file.ts"
 
 /** A verdict; `found` is what was made of a valid one, in the words of `expect` in spec/vectors/README.md. */
 interface Judged {
@@ -35,29 +35,51 @@ const DOCUMENTS = {
   reference: [1, judgeReference],
 } as const satisfies Readonly<Record<string, readonly [number, Judge]>>
 
-export const JUDGED_KINDS = [...(Object.keys(DOCUMENTS) as (keyof typeof DOCUMENTS)[]), "disk"] as const
-export type JudgedKind = (typeof JUDGED_KINDS)[number]
+/** What is read, verified or decided, with parts that few need. */
+const OTHERS = {
+  disk: judgeDisk,
+  ram: async (texts) => (await import("./ram.ts")).judgeRam(texts),
+  evidence: async (texts) => (await import("./evidence.ts")).judgeEvidence(only("evidence", texts)),
+  decision: async (texts) => (await import("./decision.ts")).judgeDecision(only("decision", texts)),
+} as const satisfies Readonly<Record<string, (texts: readonly string[]) => Promise<Judged>>>
+
+export type JudgedKind = keyof typeof DOCUMENTS | keyof typeof OTHERS
+export const JUDGED_KINDS = [...Object.keys(DOCUMENTS), ...Object.keys(OTHERS)] as readonly JudgedKind[]
 
 /**
  * Judges `texts` as a vector of that kind is judged: descriptors are not held against the bytes of others. Throws
- * OVM_USAGE for another number of files, OVM_FILE_UNREADABLE, OVM_TOO_LARGE, OVM_DISK_INVALID, OVM_REFERENCE_INVALID.
+ * OVM_USAGE for another number of files, OVM_FILE_UNREADABLE, OVM_TOO_LARGE, OVM_DISK_INVALID, OVM_REFERENCE_INVALID,
+ * and what RAM, evidence and a decision are refused with.
  */
 export async function judgeAs(
   kind: JudgedKind,
   texts: readonly string[],
 ): Promise<Judged & { readonly kind: JudgedKind }> {
-  if (kind === "disk") return { kind, ...(await judgeDisk(texts)) }
+  if (!isDocument(kind)) return { kind, ...(await OTHERS[kind](texts)) }
   const [count, judge] = DOCUMENTS[kind]
-  if (texts.length !== count)
-    throw new OvmError(
-      "OVM_USAGE",
-      `${kind} is ${count === 1 ? "one file" : `${count} files`}, not ${texts.length}`,
-      {
-        hint: "ovm validate --help",
-      },
-    )
+  refuseOtherCount(kind, count, texts)
   const files = await Promise.all(texts.map((text) => readArgument(text, DOCUMENT_BYTES)))
   return { kind, ...(judge as Judge)(...files) }
+}
+
+function isDocument(kind: JudgedKind): kind is keyof typeof DOCUMENTS {
+  return kind in DOCUMENTS
+}
+
+function refuseOtherCount(kind: string, count: number, { length }: readonly string[]): void {
+  if (length === count) return
+  throw new OvmError(
+    "OVM_USAGE",
+    `${kind} is ${count === 1 ? "one file" : `${count} files`}, not ${length}`,
+    {
+      hint: "ovm validate --help",
+    },
+  )
+}
+
+function only(kind: string, texts: readonly string[]): string {
+  refuseOtherCount(kind, 1, texts)
+  return texts[0] ?? ""
 }
 
 function judgeArtifact(ociBytes: Uint8Array, manifestBytes: Uint8Array): Judged {
