@@ -44,6 +44,7 @@ import { pullLieChecks } from "./checks/pull-lies.ts"
 import { pushChecks } from "./checks/push.ts"
 import { indexPushes } from "./checks/push-index.ts"
 import { registryChecks } from "./checks/registry.ts"
+import { acceleratorPlans } from "./checks/runtime/accelerator.ts"
 import { againPlans } from "./checks/runtime/again.ts"
 import { biosPlans } from "./checks/runtime/bios.ts"
 import { bodyPlans } from "./checks/runtime/bodies.ts"
@@ -95,6 +96,7 @@ import { terminalChecks } from "./checks/terminal.ts"
 import { tlsChecks } from "./checks/tls.ts"
 import { vectorChecks } from "./checks/vectors.ts"
 import { verifyChecks } from "./checks/verify.ts"
+import { verifyIndexChecks } from "./checks/verify-index.ts"
 import { verifyPlaceChecks } from "./checks/verify-places.ts"
 import { waitChecks } from "./checks/waits.ts"
 import type { Adapter } from "./subject/adapter.ts"
@@ -146,6 +148,7 @@ export async function loadSuite(): Promise<Suite> {
     ...pullingPlans,
     ...streamPlans,
     ...restartPlans,
+    ...acceleratorPlans,
     ...unreachablePlans,
     ...stopPlans,
     ...fullDiskPlans,
@@ -185,6 +188,8 @@ export async function loadSuite(): Promise<Suite> {
       ...signChecks,
       ...verifyChecks,
       ...verifyPlaceChecks,
+      ...verifyIndexChecks,
+      ...verifyIndexChecks,
       ...identityChecks,
       ...keptChecks,
       ...declaredChecks,

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import type { Fault } from "./fault.ts"
+import { type Answer, type Asked, type Fault, reply, STATUS } from "./fault.ts"
 import { serveFault } from "./proxy.ts"
 
 // biome-ignore lint/suspicious/noExplicitAny: a document that is changed at will
@@ -73,21 +73,40 @@ const NOT_KNOWN: Readonly<Record<string, string>> = {
   "knows no Secure Boot": "OVM_UEFI_UNSUPPORTED",
 }
 
+const DIGEST_ONLY = '{"schemaVersion": 1, "default": {"requirements": [{"type": "digestOnly"}]}}'
+
 function changed(text: string): string {
   try {
     const policy = JSON.parse(text)
     CHANGES[fault]?.(policy)
     return JSON.stringify(policy)
   } catch {
-    return fault === "runs under a broken policy"
-      ? '{"schemaVersion": 1, "default": {"requirements": [{"type": "digestOnly"}]}}'
-      : text
+    return fault === "runs under a broken policy" ? DIGEST_ONLY : text
   }
+}
+
+/** By instance, what it was started of, and by that what the policy said. */
+const starts = new Map<string, string>()
+const refusals = new Map<string, unknown>()
+const manifestIn = (body: string): string => JSON.parse(body).manifest
+
+function remembers({ status, body }: Answer, { url, body: asked }: Asked): void {
+  if (url === "/start" && status < 400) starts.set(JSON.parse(body).instance_id, manifestIn(asked))
+  if (url === "/start" && status === 403) refusals.set(manifestIn(asked), JSON.parse(body))
+  const { instance_id, error } = STATUS.test(url) ? JSON.parse(body) : {}
+  if (error?.code === "OVM_POLICY_REFUSED") refusals.set(starts.get(instance_id) ?? "", { errors: [error] })
 }
 
 let taken = ""
 const lax: Fault = {
-  ask: () => {
+  instead: ({ url, body }) => {
+    const said = url === "/start" && fault === "remembers refusals" && refusals.get(manifestIn(body))
+    return said ? reply(403, said) : undefined
+  },
+  ask: ({ url, body }) => {
+    if (fault === "remembers admissions for ever" && url === "/start")
+      if ([...starts.values()].includes(manifestIn(body)))
+        return writeFileSync(join(inner, "policy.json"), DIGEST_ONLY)
     const file = join(home, "policy.json")
     if (!existsSync(file) || fault === "has no policy") return
     if (fault === "reads its policy once" && taken !== "") return
@@ -95,7 +114,8 @@ const lax: Fault = {
     if (text !== taken) writeFileSync(join(inner, "policy.json"), text)
     taken = text
   },
-  answer: (answer) => {
+  answer: (answer, asked) => {
+    remembers(answer, asked)
     const code = NOT_KNOWN[fault]
     if (code) answer.body = answer.body.replaceAll(code, "OVM_VMM_FAILED")
     if (fault === "says not what it judged" && answer.status === 403)

@@ -78,6 +78,7 @@ export const PULLERS: readonly Mutant[] = of([
   ["believes what it goes on with", "DST-011", "pull/part-of-something-else"],
   ["leaves what it refuses", "SEC-003", "pull/wrong-bytes"],
   ["sends its token wherever it is led", "REF-022", "credentials/token-not-to-another-host"],
+  ["goes wherever it is led for ever", "DST-014", "pull/redirects-without-end"],
 ])
 
 /** A small pusher, which is right but for one thing (pusher.ts). */
@@ -94,6 +95,7 @@ export const PUSHERS: readonly Mutant[] = of([
 /** ovm, but a refusal by this code is none (wrapper.ts). */
 export const BELIEVERS: readonly Mutant[] = of([
   ["believes OVM_SIGNATURE_MISSING", "SIG-025", "verify/refuses-nothing"],
+  ["believes OVM_SIGNATURE_MISSING", "IDX-029", "verify/index-by-its-machines"],
   ["believes OVM_SIGNATURE_KEY_UNKNOWN", "SIG-025", "verify/refuses-stranger"],
   ["believes OVM_SIGNATURE_INVALID", "SIG-024", "verify/refuses-other-bytes"],
   ["believes OVM_SIGNATURE_SUBJECT_MISMATCH", "SIG-021", "verify/refuses-other-subject"],
@@ -323,6 +325,8 @@ export const OPERATORS: readonly Mutant[] = of([
   ["judges snapshots as machines", "POL-075", "runtime/policy/snapshot-rejected"],
   ["takes any signer of a snapshot", "POL-073", "runtime/policy/snapshot-same-signer"],
   ["says not what it judged", "POL-086", "runtime/policy/whoever-asks"],
+  ["remembers refusals", "POL-084", "runtime/policy/refusal-not-remembered"],
+  ["remembers admissions for ever", "POL-084", "runtime/policy/admission-not-for-ever"],
   ["knows no use of a volume elsewhere", "VOL-010", "runtime/volume-of-another-runtime"],
   ["knows no Secure Boot", "UEF-022", "runtime/adapter/secure-boot-that-it-has-not"],
 ])
@@ -331,6 +335,9 @@ export const OPERATORS: readonly Mutant[] = of([
 export const STARTERS: readonly Mutant[] = of([
   ["leaves its socket to others", "API-492", "runtime/socket-that-is-nobody-elses"],
   ["knows no folder of configuration", "POL-007", "runtime/defaults/places-of-a-user"],
+  ["keeps no evidence", "POL-083", "runtime/policy/without-the-registry"],
+  ["knows processes by their numbers", "STA-012", "runtime/another-process-of-its-number"],
+  ["believes a device file", "SEC-032", "runtime/device-that-does-not-work"],
 ])
 
 /** ovm on a host of the suite's own, wrong in all of this at once (neighbours.ts). */

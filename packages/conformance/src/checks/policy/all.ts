@@ -1,4 +1,5 @@
 import type { Plan } from "../runtime/plan.ts"
+import { policyAgainPlans } from "./again.ts"
 import { policyFilePlans } from "./file.ts"
 import { policyFoundSnapshotPlans } from "./found-snapshots.ts"
 import { policyLocalSnapshotPlans } from "./local-snapshots.ts"
@@ -11,6 +12,7 @@ export const policyPlans: readonly Plan[] = [
   ...policyFilePlans,
   ...policyScopePlans,
   ...policySignedPlans,
+  ...policyAgainPlans,
   ...policySnapshotPlans,
   ...policyLocalSnapshotPlans,
   ...policyFoundSnapshotPlans,

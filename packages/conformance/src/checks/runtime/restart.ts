@@ -1,7 +1,10 @@
 import { must } from "../../check.ts"
+import { Numbered } from "../../subject/numbered.ts"
+import { alive, largest, signal } from "../../subject/processes.ts"
 import { ticks } from "../ticks.ts"
 import { apart } from "./aside.ts"
 import { harnessOf, type Plan, type Scene } from "./plan.ts"
+import { processesOf } from "./unreachable.ts"
 
 /** Kills the runtime, lets `meanwhile` pass, and starts it again. */
 async function killed({ runtime, signal }: Scene, meanwhile: () => Promise<void> = async () => {}) {
@@ -46,6 +49,30 @@ export const restartPlans: readonly Plan[] = [
       const { state, exit } = await runtime.reaches(id, "stopped", "failed")
       must(exit, `it is ${state}, and its end is not told`)
       must((await runtime.logs(id)).includes("GUEST-OFF"), "the end of its console is missing")
+    },
+  }),
+  apart({
+    name: "another-process-of-its-number",
+    covers: ["OVMS-STA-012"],
+    async run(scene) {
+      const { runtime, boot } = scene
+      const id = await boot()
+      const all = await processesOf(id)
+      const vmm = largest(all)
+      let other: Numbered | undefined
+      try {
+        await killed(scene, async () => {
+          signal(all, "SIGKILL")
+          await runtime.until("the end of its processes", async () => alive(all).length === 0)
+          other = await Numbered.begin(vmm)
+        })
+        const { state } = await runtime.status(id)
+        must(state === "failed", `a machine whose VMM was killed is ${state}: its number is another's now`)
+        await runtime.ask("DELETE /instances/{instance_id}", id, { query: "force=true" })
+        must(other?.lives, "it has ended a process that is nobody's of its, by its number alone")
+      } finally {
+        other?.end()
+      }
     },
   }),
 ]
