@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
-import { existsSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { machineMissing } from "@ovms/testkit/machines.ts"
 import { Random } from "@ovms/testkit/random.ts"
@@ -450,13 +450,32 @@ machines:
     const { ports: left } = await networkOf(db)
     expect(left).toEqual(atDb.ports.filter(({ guest }: { guest: number }) => guest !== 26))
 
-    // What serves names is killed.
+    // What serves names is stopped, and killed.
+    process.kill(served, "SIGSTOP")
+    await until("it goes on", () => readFileSync(`/proc/${served}/stat`, "latin1"), {
+      is: (stat) => !stat.includes(") T "),
+      deadlineMs: 10_000,
+    })
+    expect(pidOf(bridge)).toBe(served)
+    await says(web, found)
+    // OVMS-NET-042
+    const folder = join(SERVED, bridge)
+    rmSync(folder, { recursive: true })
+    writeFileSync(folder, "")
     process.kill(served, "SIGKILL")
+    await until("why it cannot be started", () => inspect("lab"), { is: ({ error }) => error !== undefined })
+    expect(await box.ok(["network", "ls"])).toMatch(/^lab +degraded /m)
+    expect(await box.ok(["network", "inspect", "lab"])).toMatch(/^degraded +.*\/run\/ovm-networks/m)
+    const { stdout } = await box.ovm(["doctor"])
+    expect(stdout).toMatch(/^failure +networks: lab does not work: .*\/run\/ovm-networks/m)
+    rmSync(folder)
     await until("another dnsmasq", () => pidOf(bridge), {
       is: (pid) => pid !== 0 && pid !== served,
       deadlineMs: 10_000,
     })
     await until("a whole network", () => inspect("lab"), { is: ({ degraded }) => !degraded })
+    expect(await inspect("lab")).not.toHaveProperty("error")
+    expect(await box.ok(["network", "ls"])).toMatch(/^lab +ready /m)
     await says(web, found)
 
     // No way out by IPv6 is said while there is none.

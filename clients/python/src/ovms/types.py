@@ -302,7 +302,7 @@ class _Network(TypedDict):
     # The host's interface.
     interface: str
     created: Time
-    # Something of it is missing on the host just now.
+    # Something of it is missing on the host just now, or stands still.
     degraded: bool
     instances: List[NetworkInstancesItem]
 
@@ -314,6 +314,8 @@ class Network(_Network, total=False):
     ipv6_subnet: str
     # The host's own IPv6 address in it.
     ipv6_gateway: str
+    # Why what is missing could not be made when that was tried last. Absent while it has not failed.
+    error: ErrorEntry
 
 
 class NetworkList(TypedDict):

@@ -762,8 +762,10 @@ export interface components {
             /** @description The host's interface. */
             readonly interface: string;
             readonly created: components["schemas"]["Time"];
-            /** @description Something of it is missing on the host just now. */
+            /** @description Something of it is missing on the host just now, or stands still. */
             readonly degraded: boolean;
+            /** @description Why what is missing could not be made when that was tried last. Absent while it has not failed. */
+            readonly error?: components["schemas"]["ErrorEntry"];
             readonly instances: readonly {
                 readonly instance_id: components["schemas"]["Uuid"];
                 /** @description Its address in the network. */

@@ -7006,7 +7006,7 @@ return errors === 0;
 validate31.evaluated = {"props":{"time":true,"text":true},"dynamicProps":false,"dynamicItems":false};
 
 export const Network = validate32;
-const schema43 = {"type":"object","required":["name","subnet","gateway","internal","interface","created","degraded","instances"],"properties":{"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"subnet":{"type":"string"},"gateway":{"type":"string"},"ipv6_subnet":{"type":"string"},"ipv6_gateway":{"type":"string"},"internal":{"type":"boolean"},"interface":{"type":"string"},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"degraded":{"type":"boolean"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","address","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"address":{"type":"string"},"ipv6_address":{"type":"string"},"in_use":{"type":"boolean"}}}}}};
+const schema43 = {"type":"object","required":["name","subnet","gateway","internal","interface","created","degraded","instances"],"properties":{"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"subnet":{"type":"string"},"gateway":{"type":"string"},"ipv6_subnet":{"type":"string"},"ipv6_gateway":{"type":"string"},"internal":{"type":"boolean"},"interface":{"type":"string"},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"degraded":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"instances":{"type":"array","items":{"type":"object","required":["instance_id","address","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"address":{"type":"string"},"ipv6_address":{"type":"string"},"in_use":{"type":"boolean"}}}}}};
 const pattern46 = new RegExp("^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
 
 function validate32(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
@@ -7234,15 +7234,11 @@ vErrors.push(err18);
 errors++;
 }
 }
-if(data.instances !== undefined){
-let data9 = data.instances;
-if(Array.isArray(data9)){
-const len0 = data9.length;
-for(let i0=0; i0<len0; i0++){
-let data10 = data9[i0];
-if(data10 && typeof data10 == "object" && !Array.isArray(data10)){
-if(data10.instance_id === undefined){
-const err19 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/required",keyword:"required",params:{missingProperty: "instance_id"},message:"must have required property '"+"instance_id"+"'"};
+if(data.error !== undefined){
+let data9 = data.error;
+if(data9 && typeof data9 == "object" && !Array.isArray(data9)){
+if(data9.code === undefined){
+const err19 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -7251,8 +7247,8 @@ vErrors.push(err19);
 }
 errors++;
 }
-if(data10.address === undefined){
-const err20 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+if(data9.message === undefined){
+const err20 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -7261,8 +7257,11 @@ vErrors.push(err20);
 }
 errors++;
 }
-if(data10.in_use === undefined){
-const err21 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/required",keyword:"required",params:{missingProperty: "in_use"},message:"must have required property '"+"in_use"+"'"};
+if(data9.code !== undefined){
+let data10 = data9.code;
+if(typeof data10 === "string"){
+if(!pattern8.test(data10)){
+const err21 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -7271,11 +7270,9 @@ vErrors.push(err21);
 }
 errors++;
 }
-if(data10.instance_id !== undefined){
-let data11 = data10.instance_id;
-if(typeof data11 === "string"){
-if(!pattern7.test(data11)){
-const err22 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+}
+else {
+const err22 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -7285,8 +7282,9 @@ vErrors.push(err22);
 errors++;
 }
 }
-else {
-const err23 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data9.message !== undefined){
+if(typeof data9.message !== "string"){
+const err23 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -7296,9 +7294,9 @@ vErrors.push(err23);
 errors++;
 }
 }
-if(data10.address !== undefined){
-if(typeof data10.address !== "string"){
-const err24 = {instancePath:instancePath+"/instances/" + i0+"/address",schemaPath:"#/properties/instances/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+else {
+const err24 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -7308,9 +7306,15 @@ vErrors.push(err24);
 errors++;
 }
 }
-if(data10.ipv6_address !== undefined){
-if(typeof data10.ipv6_address !== "string"){
-const err25 = {instancePath:instancePath+"/instances/" + i0+"/ipv6_address",schemaPath:"#/properties/instances/items/properties/ipv6_address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.instances !== undefined){
+let data12 = data.instances;
+if(Array.isArray(data12)){
+const len0 = data12.length;
+for(let i0=0; i0<len0; i0++){
+let data13 = data12[i0];
+if(data13 && typeof data13 == "object" && !Array.isArray(data13)){
+if(data13.instance_id === undefined){
+const err25 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/required",keyword:"required",params:{missingProperty: "instance_id"},message:"must have required property '"+"instance_id"+"'"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -7319,10 +7323,8 @@ vErrors.push(err25);
 }
 errors++;
 }
-}
-if(data10.in_use !== undefined){
-if(typeof data10.in_use !== "boolean"){
-const err26 = {instancePath:instancePath+"/instances/" + i0+"/in_use",schemaPath:"#/properties/instances/items/properties/in_use/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data13.address === undefined){
+const err26 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -7331,10 +7333,8 @@ vErrors.push(err26);
 }
 errors++;
 }
-}
-}
-else {
-const err27 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data13.in_use === undefined){
+const err27 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/required",keyword:"required",params:{missingProperty: "in_use"},message:"must have required property '"+"in_use"+"'"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -7343,10 +7343,11 @@ vErrors.push(err27);
 }
 errors++;
 }
-}
-}
-else {
-const err28 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data13.instance_id !== undefined){
+let data14 = data13.instance_id;
+if(typeof data14 === "string"){
+if(!pattern7.test(data14)){
+const err28 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -7356,9 +7357,8 @@ vErrors.push(err28);
 errors++;
 }
 }
-}
 else {
-const err29 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err29 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -7367,13 +7367,85 @@ vErrors.push(err29);
 }
 errors++;
 }
+}
+if(data13.address !== undefined){
+if(typeof data13.address !== "string"){
+const err30 = {instancePath:instancePath+"/instances/" + i0+"/address",schemaPath:"#/properties/instances/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err30];
+}
+else {
+vErrors.push(err30);
+}
+errors++;
+}
+}
+if(data13.ipv6_address !== undefined){
+if(typeof data13.ipv6_address !== "string"){
+const err31 = {instancePath:instancePath+"/instances/" + i0+"/ipv6_address",schemaPath:"#/properties/instances/items/properties/ipv6_address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err31];
+}
+else {
+vErrors.push(err31);
+}
+errors++;
+}
+}
+if(data13.in_use !== undefined){
+if(typeof data13.in_use !== "boolean"){
+const err32 = {instancePath:instancePath+"/instances/" + i0+"/in_use",schemaPath:"#/properties/instances/items/properties/in_use/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err32];
+}
+else {
+vErrors.push(err32);
+}
+errors++;
+}
+}
+}
+else {
+const err33 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err33];
+}
+else {
+vErrors.push(err33);
+}
+errors++;
+}
+}
+}
+else {
+const err34 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err34];
+}
+else {
+vErrors.push(err34);
+}
+errors++;
+}
+}
+}
+else {
+const err35 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err35];
+}
+else {
+vErrors.push(err35);
+}
+errors++;
+}
 validate32.errors = vErrors;
 return errors === 0;
 }
-validate32.evaluated = {"props":{"name":true,"subnet":true,"gateway":true,"ipv6_subnet":true,"ipv6_gateway":true,"internal":true,"interface":true,"created":true,"degraded":true,"instances":true},"dynamicProps":false,"dynamicItems":false};
+validate32.evaluated = {"props":{"name":true,"subnet":true,"gateway":true,"ipv6_subnet":true,"ipv6_gateway":true,"internal":true,"interface":true,"created":true,"degraded":true,"error":true,"instances":true},"dynamicProps":false,"dynamicItems":false};
 
 export const NetworkList = validate33;
-const schema44 = {"type":"object","required":["networks"],"properties":{"networks":{"type":"array","items":{"type":"object","required":["name","subnet","gateway","internal","interface","created","degraded","instances"],"properties":{"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"subnet":{"type":"string"},"gateway":{"type":"string"},"ipv6_subnet":{"type":"string"},"ipv6_gateway":{"type":"string"},"internal":{"type":"boolean"},"interface":{"type":"string"},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"degraded":{"type":"boolean"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","address","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"address":{"type":"string"},"ipv6_address":{"type":"string"},"in_use":{"type":"boolean"}}}}}}}}};
+const schema44 = {"type":"object","required":["networks"],"properties":{"networks":{"type":"array","items":{"type":"object","required":["name","subnet","gateway","internal","interface","created","degraded","instances"],"properties":{"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"subnet":{"type":"string"},"gateway":{"type":"string"},"ipv6_subnet":{"type":"string"},"ipv6_gateway":{"type":"string"},"internal":{"type":"boolean"},"interface":{"type":"string"},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"degraded":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"instances":{"type":"array","items":{"type":"object","required":["instance_id","address","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"address":{"type":"string"},"ipv6_address":{"type":"string"},"in_use":{"type":"boolean"}}}}}}}}};
 
 function validate33(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -7617,15 +7689,11 @@ vErrors.push(err19);
 errors++;
 }
 }
-if(data1.instances !== undefined){
-let data11 = data1.instances;
-if(Array.isArray(data11)){
-const len1 = data11.length;
-for(let i1=0; i1<len1; i1++){
-let data12 = data11[i1];
-if(data12 && typeof data12 == "object" && !Array.isArray(data12)){
-if(data12.instance_id === undefined){
-const err20 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1,schemaPath:"#/properties/networks/items/properties/instances/items/required",keyword:"required",params:{missingProperty: "instance_id"},message:"must have required property '"+"instance_id"+"'"};
+if(data1.error !== undefined){
+let data11 = data1.error;
+if(data11 && typeof data11 == "object" && !Array.isArray(data11)){
+if(data11.code === undefined){
+const err20 = {instancePath:instancePath+"/networks/" + i0+"/error",schemaPath:"#/properties/networks/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -7634,8 +7702,8 @@ vErrors.push(err20);
 }
 errors++;
 }
-if(data12.address === undefined){
-const err21 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1,schemaPath:"#/properties/networks/items/properties/instances/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+if(data11.message === undefined){
+const err21 = {instancePath:instancePath+"/networks/" + i0+"/error",schemaPath:"#/properties/networks/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -7644,8 +7712,11 @@ vErrors.push(err21);
 }
 errors++;
 }
-if(data12.in_use === undefined){
-const err22 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1,schemaPath:"#/properties/networks/items/properties/instances/items/required",keyword:"required",params:{missingProperty: "in_use"},message:"must have required property '"+"in_use"+"'"};
+if(data11.code !== undefined){
+let data12 = data11.code;
+if(typeof data12 === "string"){
+if(!pattern8.test(data12)){
+const err22 = {instancePath:instancePath+"/networks/" + i0+"/error/code",schemaPath:"#/properties/networks/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -7654,11 +7725,9 @@ vErrors.push(err22);
 }
 errors++;
 }
-if(data12.instance_id !== undefined){
-let data13 = data12.instance_id;
-if(typeof data13 === "string"){
-if(!pattern7.test(data13)){
-const err23 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/instance_id",schemaPath:"#/properties/networks/items/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+}
+else {
+const err23 = {instancePath:instancePath+"/networks/" + i0+"/error/code",schemaPath:"#/properties/networks/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -7668,8 +7737,9 @@ vErrors.push(err23);
 errors++;
 }
 }
-else {
-const err24 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/instance_id",schemaPath:"#/properties/networks/items/properties/instances/items/properties/instance_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data11.message !== undefined){
+if(typeof data11.message !== "string"){
+const err24 = {instancePath:instancePath+"/networks/" + i0+"/error/message",schemaPath:"#/properties/networks/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -7679,9 +7749,9 @@ vErrors.push(err24);
 errors++;
 }
 }
-if(data12.address !== undefined){
-if(typeof data12.address !== "string"){
-const err25 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/address",schemaPath:"#/properties/networks/items/properties/instances/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+else {
+const err25 = {instancePath:instancePath+"/networks/" + i0+"/error",schemaPath:"#/properties/networks/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -7691,9 +7761,15 @@ vErrors.push(err25);
 errors++;
 }
 }
-if(data12.ipv6_address !== undefined){
-if(typeof data12.ipv6_address !== "string"){
-const err26 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/ipv6_address",schemaPath:"#/properties/networks/items/properties/instances/items/properties/ipv6_address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.instances !== undefined){
+let data14 = data1.instances;
+if(Array.isArray(data14)){
+const len1 = data14.length;
+for(let i1=0; i1<len1; i1++){
+let data15 = data14[i1];
+if(data15 && typeof data15 == "object" && !Array.isArray(data15)){
+if(data15.instance_id === undefined){
+const err26 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1,schemaPath:"#/properties/networks/items/properties/instances/items/required",keyword:"required",params:{missingProperty: "instance_id"},message:"must have required property '"+"instance_id"+"'"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -7702,10 +7778,8 @@ vErrors.push(err26);
 }
 errors++;
 }
-}
-if(data12.in_use !== undefined){
-if(typeof data12.in_use !== "boolean"){
-const err27 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/in_use",schemaPath:"#/properties/networks/items/properties/instances/items/properties/in_use/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data15.address === undefined){
+const err27 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1,schemaPath:"#/properties/networks/items/properties/instances/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -7714,10 +7788,8 @@ vErrors.push(err27);
 }
 errors++;
 }
-}
-}
-else {
-const err28 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1,schemaPath:"#/properties/networks/items/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data15.in_use === undefined){
+const err28 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1,schemaPath:"#/properties/networks/items/properties/instances/items/required",keyword:"required",params:{missingProperty: "in_use"},message:"must have required property '"+"in_use"+"'"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -7726,10 +7798,11 @@ vErrors.push(err28);
 }
 errors++;
 }
-}
-}
-else {
-const err29 = {instancePath:instancePath+"/networks/" + i0+"/instances",schemaPath:"#/properties/networks/items/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data15.instance_id !== undefined){
+let data16 = data15.instance_id;
+if(typeof data16 === "string"){
+if(!pattern7.test(data16)){
+const err29 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/instance_id",schemaPath:"#/properties/networks/items/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -7739,9 +7812,8 @@ vErrors.push(err29);
 errors++;
 }
 }
-}
 else {
-const err30 = {instancePath:instancePath+"/networks/" + i0,schemaPath:"#/properties/networks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err30 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/instance_id",schemaPath:"#/properties/networks/items/properties/instances/items/properties/instance_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -7751,9 +7823,9 @@ vErrors.push(err30);
 errors++;
 }
 }
-}
-else {
-const err31 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data15.address !== undefined){
+if(typeof data15.address !== "string"){
+const err31 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/address",schemaPath:"#/properties/networks/items/properties/instances/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -7763,14 +7835,86 @@ vErrors.push(err31);
 errors++;
 }
 }
-}
-else {
-const err32 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data15.ipv6_address !== undefined){
+if(typeof data15.ipv6_address !== "string"){
+const err32 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/ipv6_address",schemaPath:"#/properties/networks/items/properties/instances/items/properties/ipv6_address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err32];
 }
 else {
 vErrors.push(err32);
+}
+errors++;
+}
+}
+if(data15.in_use !== undefined){
+if(typeof data15.in_use !== "boolean"){
+const err33 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/in_use",schemaPath:"#/properties/networks/items/properties/instances/items/properties/in_use/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err33];
+}
+else {
+vErrors.push(err33);
+}
+errors++;
+}
+}
+}
+else {
+const err34 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1,schemaPath:"#/properties/networks/items/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err34];
+}
+else {
+vErrors.push(err34);
+}
+errors++;
+}
+}
+}
+else {
+const err35 = {instancePath:instancePath+"/networks/" + i0+"/instances",schemaPath:"#/properties/networks/items/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err35];
+}
+else {
+vErrors.push(err35);
+}
+errors++;
+}
+}
+}
+else {
+const err36 = {instancePath:instancePath+"/networks/" + i0,schemaPath:"#/properties/networks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err36];
+}
+else {
+vErrors.push(err36);
+}
+errors++;
+}
+}
+}
+else {
+const err37 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err37];
+}
+else {
+vErrors.push(err37);
+}
+errors++;
+}
+}
+}
+else {
+const err38 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err38];
+}
+else {
+vErrors.push(err38);
 }
 errors++;
 }
@@ -9167,8 +9311,8 @@ validate37.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":tr
 
 export const SandboxAnswer = validate38;
 const schema49 = {"type":"object","required":["exit_code","stdout","stderr","files","failed","started_from","timings_ms"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true},"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"const":true},"files":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}}},"failed":{"type":"array","items":{"type":"object","required":["path","error"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"started_from":{"enum":["slot","snapshot","image"]},"timings_ms":{"type":"object","required":["start","agent","files_in","command","files_out","end","total"],"properties":{"start":{"type":"number","minimum":0},"agent":{"type":"number","minimum":0},"files_in":{"type":"number","minimum":0},"command":{"type":"number","minimum":0},"files_out":{"type":"number","minimum":0},"end":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}}}};
-const pattern56 = new RegExp("^/[^\\u0000]*$", "u");
-const pattern57 = new RegExp("^[A-Za-z0-9+/]*={0,2}$", "u");
+const pattern58 = new RegExp("^/[^\\u0000]*$", "u");
+const pattern59 = new RegExp("^[A-Za-z0-9+/]*={0,2}$", "u");
 
 function validate38(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -9431,7 +9575,7 @@ vErrors.push(err21);
 }
 errors++;
 }
-if(!pattern56.test(data8)){
+if(!pattern58.test(data8)){
 const err22 = {instancePath:instancePath+"/files/" + i0+"/path",schemaPath:"#/properties/files/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err22];
@@ -9456,7 +9600,7 @@ errors++;
 if(data7.content !== undefined){
 let data9 = data7.content;
 if(typeof data9 === "string"){
-if(!pattern57.test(data9)){
+if(!pattern59.test(data9)){
 const err24 = {instancePath:instancePath+"/files/" + i0+"/content",schemaPath:"#/properties/files/items/properties/content/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err24];
@@ -9587,7 +9731,7 @@ vErrors.push(err34);
 }
 errors++;
 }
-if(!pattern56.test(data13)){
+if(!pattern58.test(data13)){
 const err35 = {instancePath:instancePath+"/failed/" + i1+"/path",schemaPath:"#/properties/failed/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err35];
@@ -10510,7 +10654,7 @@ validate41.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicIte
 
 export const Volume = validate42;
 const schema53 = {"type":"object","required":["name","size","used","created","instances"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"size":{"type":"integer","minimum":0},"used":{"type":"integer","minimum":0},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","read_only","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"read_only":{"type":"boolean"},"in_use":{"type":"boolean"}}}}}};
-const pattern62 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
+const pattern64 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
 
 function validate42(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -10576,7 +10720,7 @@ errors++;
 if(data.name !== undefined){
 let data0 = data.name;
 if(typeof data0 === "string"){
-if(!pattern62.test(data0)){
+if(!pattern64.test(data0)){
 const err5 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -10883,7 +11027,7 @@ errors++;
 if(data1.name !== undefined){
 let data2 = data1.name;
 if(typeof data2 === "string"){
-if(!pattern62.test(data2)){
+if(!pattern64.test(data2)){
 const err6 = {instancePath:instancePath+"/volumes/" + i0+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err6];

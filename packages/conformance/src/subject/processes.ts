@@ -42,6 +42,11 @@ export function alive(some: readonly number[]): number[] {
   return some.filter((pid) => /\) [^ZX] /.test(textOf(pid, "stat")))
 }
 
+/** Those of them that a signal has stopped. */
+export function stopped(some: readonly number[]): number[] {
+  return some.filter((pid) => /\) T /.test(textOf(pid, "stat")))
+}
+
 /** What they are, for whoever has to find them: the number of each, and what it was called with. */
 export function described(some: readonly number[]): string {
   return some

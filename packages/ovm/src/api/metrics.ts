@@ -16,7 +16,7 @@ interface Metric {
 
 /** What `runtime` and this process are doing, in Prometheus' text format (OVMS-API-220). */
 export async function metricsOf(runtime: Runtime): Promise<string> {
-  const [info, all] = await Promise.all([runtime.info(), runtime.list()])
+  const [info, all, networks] = await Promise.all([runtime.info(), runtime.list(), runtime.networks()])
   const going = all.filter(({ state }) => !hasEnded(state))
   const live = (await Promise.all(going.map((one) => statusIfThere(runtime, one.instance_id)))).filter(
     (one) => one !== undefined,
@@ -36,6 +36,11 @@ export async function metricsOf(runtime: Runtime): Promise<string> {
     gauge("ovm_instances_degraded", "Instances of which something has ended while the VMM lives.", [
       [{}, all.filter(({ degraded }) => degraded !== undefined).length],
     ]),
+    gauge(
+      "ovm_networks_degraded",
+      "Networks that machines share of which something is missing or stands still.",
+      [[{}, networks.filter(({ degraded }) => degraded).length]],
+    ),
     ofEach("ovm_instance_memory_bytes", "RAM of the guest.", live, ({ resources }) => resources.memory),
     ofEach("ovm_instance_resident_bytes", "Memory of the VMM.", live, ({ resources }) => resources.rss),
     {

@@ -54,6 +54,11 @@ export function isDefunct({ state }: ProcessStat): boolean {
   return state === "Z" || state === "X"
 }
 
+/** True of one that a signal has stopped, until another one continues it (signal(7)). */
+export function isStopped({ state }: ProcessStat): boolean {
+  return state === "T"
+}
+
 function lineOf(pid: number | "self"): string {
   try {
     const fd = openSync(`/proc/${pid}/stat`, "r")

@@ -8,7 +8,7 @@ import { assertPrograms } from "../network/named/programs.ts"
 import { assertNetworkRights } from "../network/named/rights.ts"
 import { gatewayOf, subnetText } from "../network/named/subnet.ts"
 import { gateway6Of, machine6Of } from "../network/named/subnet6.ts"
-import type { Instance } from "./instance.ts"
+import { entryOf, type Instance } from "./instance.ts"
 import type { Network, NetworkRequest } from "./interfaces.ts"
 import { NetworkReach } from "./network-reach.ts"
 import { type NetworkRecord, NetworkRecords } from "./network-records.ts"
@@ -22,8 +22,8 @@ const MOST = 64
 interface Known {
   readonly record: NetworkRecord
   readonly host: HostNetwork
-  /** Why it could not be put in order, as far as it was said already. */
-  fault?: string
+  /** Why it could not be put in order when that was tried last. */
+  fault?: OvmError
   /** It is being put in order. */
   mending?: boolean
 }
@@ -173,9 +173,10 @@ export class Networks {
       if (was) this.log("network made", { network })
       delete known.fault
     } catch (thrown) {
-      const { message } = toOvmError(thrown)
-      if (message !== known.fault) this.log("network fault", { network, error: message })
-      known.fault = message
+      const fault = toOvmError(thrown)
+      const { message } = fault
+      if (message !== known.fault?.message) this.log("network fault", { network, error: message })
+      known.fault = fault
     } finally {
       known.mending = false
     }
@@ -194,6 +195,7 @@ export class Networks {
       interface: record.interface,
       created,
       degraded: fault !== undefined || host.broken,
+      ...(fault && { error: entryOf(fault) }),
       instances: this.usersOf(name).flatMap(({ id, info: { network }, state }) =>
         network?.address === undefined
           ? []

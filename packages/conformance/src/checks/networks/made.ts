@@ -1,4 +1,5 @@
 import { must, skip } from "../../check.ts"
+import { stopped } from "../../subject/processes.ts"
 import { harnessOf, type Plan } from "../runtime/plan.ts"
 import { serving } from "./owners.ts"
 import {
@@ -78,7 +79,7 @@ async function outlives({ runtime, world, signal }: Hosted): Promise<void> {
   )
 }
 
-/** What serves addresses and names is started again once it has ended, and that is told meanwhile. */
+/** What serves addresses and names does so again once it was stopped, or has ended, and that is told meanwhile. */
 async function servedAgain({ runtime, world }: Hosted): Promise<void> {
   const harness = harnessOf(runtime)
   const network = await made(runtime, { name: NAME })
@@ -89,15 +90,19 @@ async function servedAgain({ runtime, world }: Hosted): Promise<void> {
   })
   // A runtime that serves them itself ends with it.
   if (before.includes(harness.pid)) return
-  // By whoever is root there, whose they may be.
-  world.host.run("sh", "-c", `kill -KILL ${before.join(" ")}`)
-  const again = async () => (await servers()).some((pid) => !before.includes(pid))
-  // A moment after its end.
-  await runtime.within("a network that nobody serves is said to be so", 2000, async () => {
-    return (await listed(runtime, network)).degraded || (await again())
-  })
-  await runtime.within("what serves addresses and names is started again", 10_000, again)
-  await runtime.until("the network is whole", async () => !(await listed(runtime, network)).degraded)
+  const again = {
+    STOP: async () => (await servers()).length > 0 && stopped(await servers()).length === 0,
+    KILL: async () => (await servers()).some((pid) => !before.includes(pid)),
+  }
+  for (const name of ["STOP", "KILL"] as const) {
+    // By whoever is root there, whose they may be; what a signal does is done a moment later.
+    world.host.run("sh", "-c", `kill -${name} ${before.join(" ")}; sleep 0.1`)
+    await runtime.within("a network that nobody serves is said to be so", 2000, async () => {
+      return (await listed(runtime, network)).degraded || (await again[name]())
+    })
+    await runtime.within(`addresses and names are served again after SIG${name}`, 10_000, again[name])
+    await runtime.until("the network is whole", async () => !(await listed(runtime, network)).degraded)
+  }
 }
 
 export const networkLifePlans: readonly Plan[] = [

@@ -1,5 +1,7 @@
 import { missingPrograms } from "../../network/named/programs.ts"
 import { findPasst } from "../../network/passt.ts"
+import type { Network } from "../../runtime/interfaces.ts"
+import { findDaemon } from "../daemon.ts"
 import type { Finding } from "./finding.ts"
 
 /** Whether guests can have a way out (docs/network.md). */
@@ -18,8 +20,32 @@ export function checkPasst(): Finding[] {
     : [{ check, state: "ok", message: `passt (${found})` }]
 }
 
-/** Whether root can make networks that machines share (docs/network.md); nobody else can. */
-export function checkNetworks(): Finding[] {
+/** Whether root can make networks that machines share (docs/network.md), nobody else can; and whether those work. */
+export async function checkNetworks(): Promise<Finding[]> {
+  return [...possible(), ...(await degraded()).map(finding)]
+}
+
+/** As a daemon knows them; of one that does not answer the rest is said elsewhere (checkDaemon). */
+async function degraded(): Promise<readonly Network[]> {
+  try {
+    return ((await (await findDaemon())?.networks()) ?? []).filter((network) => network.degraded)
+  } catch {
+    return []
+  }
+}
+
+function finding({ name, error }: Network): Finding {
+  const check = "networks"
+  return error
+    ? { check, state: "failure", message: `${name} does not work: ${error.message}` }
+    : {
+        check,
+        state: "warning",
+        message: `something of ${name} has ended or stands still, and is being mended`,
+      }
+}
+
+function possible(): Finding[] {
   if (process.getuid?.() !== 0) return []
   const check = "networks"
   const { missing, packages } = missingPrograms()

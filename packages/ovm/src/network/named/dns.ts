@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync }
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
+import { isStopped, processStat } from "../../host/process-stat.ts"
 import { startBackground } from "../background.ts"
 import { serverArguments } from "./dns-arguments.ts"
 import type { NamedNetwork, NetworkMember } from "./named-network.ts"
@@ -34,6 +35,16 @@ export class NameServer {
     return read(`/proc/${pid}/cmdline`).split("\0").includes(this.#pidFile) ? pid : undefined
   }
 
+  /** Whether it answers as far as anybody can see: it lives, and nobody has stopped it (signal(7), SIGSTOP). */
+  get serves(): boolean {
+    return this.pid !== undefined && !this.#isStopped
+  }
+
+  get #isStopped(): boolean {
+    const stat = this.pid === undefined ? undefined : processStat(this.pid)
+    return stat !== undefined && isStopped(stat)
+  }
+
   /** The same, if it was started as it would be now: not by another version, or with what the host had once. */
   get #current(): number | undefined {
     const { pid } = this
@@ -42,10 +53,11 @@ export class NameServer {
   }
 
   /**
-   * Has it serve these machines: started if it does not live, else told of what has changed. Throws OVM_UNSUPPORTED
-   * where there is no dnsmasq, OVM_HOST_FAILED with its own words.
+   * Has it serve these machines: started if it does not live, continued if it was stopped, and told of what has
+   * changed. Throws OVM_UNSUPPORTED where there is no dnsmasq, OVM_HOST_FAILED with its own words.
    */
   async serve(members: readonly NetworkMember[]): Promise<void> {
+    this.#continue()
     const pid = this.#current
     if (pid === undefined) await this.stop()
     const given = pid === undefined ? new Map<string, string>() : leased(read(this.#path("leases")))
@@ -72,6 +84,7 @@ export class NameServer {
   /** Ends it; returns once it is gone. */
   async stop(): Promise<void> {
     const deadline = performance.now() + ENDING_MS
+    this.#continue()
     for (let pid = this.pid; pid !== undefined; pid = this.pid) {
       process.kill(pid, performance.now() < deadline ? "SIGTERM" : "SIGKILL")
       await sleep(LOOK_MS)
@@ -85,6 +98,10 @@ export class NameServer {
     rmSync(this.#folder, { recursive: true, force: true })
   }
 
+  #continue(): void {
+    if (this.pid !== undefined && this.#isStopped) process.kill(this.pid, "SIGCONT")
+  }
+
   async #start(): Promise<void> {
     const program = pathOf("dnsmasq")
     const fault = await startBackground(
@@ -92,7 +109,7 @@ export class NameServer {
       new AbortController().signal,
     )
     if (!fault) return
-    const said = `(${fault.how}) ${fault.words}`.trim()
+    const said = `(${fault.how}) ${fault.words.trim()}`.trim()
     throw new OvmError("OVM_HOST_FAILED", `dnsmasq of ${this.#network.interface} did not start: ${said}`, {
       cause: fault.cause,
     })

@@ -21,9 +21,9 @@ export class HostNetwork {
     this.#server = new NameServer(this.#network)
   }
 
-  /** Whether something of it is missing, as after the host has been started again, or somebody has ended it. */
+  /** Whether something of it is missing, as after the host has been started again, or was ended or stopped. */
   get broken(): boolean {
-    return !isThere(this.#network.interface) || this.#server.pid === undefined
+    return !isThere(this.#network.interface) || !this.#server.serves
   }
 
   /** Makes what is missing, and has it serve `members`, as they are then. Throws OVM_HOST_FAILED, OVM_UNSUPPORTED. */

@@ -6,6 +6,8 @@ import { printJson } from "../../../output.ts"
 import { examples } from "../../../terminal/examples.ts"
 import { printListing } from "../../../terminal/lines.ts"
 
+const BEING_MADE = "something of it is missing on this host or stands still, and is being put in order"
+
 interface InspectOptions {
   readonly json?: boolean
 }
@@ -33,7 +35,7 @@ async function run(name: string, { json }: InspectOptions): Promise<void> {
     ["interface", network.interface],
     ["outbound", network.internal ? "none: it is internal" : "to public addresses"],
     ["created", `${network.created} (${formatAge(network.created)})`],
-    ["degraded", network.degraded ? "something of it is missing on this host, and is being made" : undefined],
+    ["degraded", network.degraded ? (network.error?.message ?? BEING_MADE) : undefined],
     ...network.instances.map(({ instance_id, address, ipv6_address = "", in_use }): [string, string] => [
       "machine",
       `${`${instance_id} ${address} ${ipv6_address}`.trim()}${in_use ? "" : ", has ended"}`,

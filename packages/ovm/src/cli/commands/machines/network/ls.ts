@@ -11,6 +11,7 @@ interface ListOptions {
 
 const COLUMNS: readonly Column[] = [
   { heading: "NAME", least: 8 },
+  { heading: "STATE" },
   { heading: "SUBNET" },
   { heading: "IPV6" },
   { heading: "OUTBOUND" },
@@ -20,7 +21,7 @@ const COLUMNS: readonly Column[] = [
 
 export function define(command: Command): void {
   command
-    .description("List networks, and which machines were started in them.")
+    .description("List networks, whether they work, and which machines were started in them.")
     .option("--json", "print JSON")
     .action(run)
   examples(command, "ovm network ls")
@@ -33,8 +34,9 @@ async function run({ json }: ListOptions): Promise<void> {
   const names = new Map(machines.map(({ instance_id, name }) => [instance_id, name]))
   printTable(
     COLUMNS,
-    networks.map(({ name, subnet, ipv6_subnet = "no", internal, created, instances }) => [
+    networks.map(({ name, degraded, subnet, ipv6_subnet = "no", internal, created, instances }) => [
       name,
+      degraded ? "degraded" : "ready",
       subnet,
       ipv6_subnet,
       internal ? "no" : "yes",
