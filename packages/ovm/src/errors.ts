@@ -1,4 +1,6 @@
+import { dirname } from "node:path"
 import table from "@ovms/spec/errors.json" with { type: "json" }
+import { fullness } from "./files/full.ts"
 
 /** The closed list of error codes (spec/errors.md). */
 export type ErrorCode = keyof typeof table.codes
@@ -57,7 +59,7 @@ export function ofRegistry(thrown: unknown): thrown is OvmError {
 const SYSTEM: Record<string, readonly [code: ErrorCode, reason: string]> = {
   ENOSPC: ["OVM_NO_SPACE", "no space left on device"],
   EDQUOT: ["OVM_NO_SPACE", "disk quota exceeded"],
-  EFBIG: ["OVM_NO_SPACE", "file too large"],
+  EFBIG: ["OVM_NO_SPACE", "file too large for its file system, or for what a process may write (ulimit -f)"],
   EIO: ["OVM_HOST_FAILED", "input/output error"],
   ENOMEM: ["OVM_HOST_FAILED", "out of memory"],
   EMFILE: ["OVM_HOST_FAILED", "too many open files"],
@@ -87,7 +89,8 @@ export function toOvmError(thrown: unknown): OvmError {
   const { code, path } = thrown as NodeJS.ErrnoException
   const known = code === undefined ? undefined : SYSTEM[code]
   if (known) {
-    const [ours, reason] = known
+    const [ours, said] = known
+    const reason = (code === "ENOSPC" && path && fullness(dirname(path))) || said
     return new OvmError(ours, path ? `${path}: ${reason}` : thrown.message, { cause: thrown })
   }
   return new OvmError("OVM_INTERNAL", thrown.message || thrown.name, { cause: thrown })

@@ -80,4 +80,17 @@ describe.skipIf(Boolean(skip))(`machines on an odd host ${skip}`, () => {
     await box.console(id, "SECTOR 9 [written by the guest]")
     await box.ok(["rm", "--force", id])
   })
+
+  test("a daemon that may write no large file says which, and what else to look at than a console", async () => {
+    await using small = await Sandbox.create()
+    const disk = await small.file("disk.raw", Buffer.alloc(1 << 20))
+    const diskLayers = [{ path: disk, format: "raw" as const }]
+    await packGuest(join(small.home, "store"), "steady:1", "tick_ms=20", { diskLayers })
+    await small.shell("ulimit -f 4; ovm daemon --detach")
+    const { stderr } = await small.fails(["run", "-d", "steady:1"], "OVM_NO_SPACE", [
+      "overlay.qcow2",
+      "ulimit -f",
+    ])
+    expect(stderr).not.toContain("ovm logs")
+  })
 })

@@ -1,4 +1,4 @@
-import { OvmError } from "../errors.ts"
+import { type ErrorCode, OvmError } from "../errors.ts"
 import type { InstanceInfo } from "../runtime/interfaces.ts"
 import { endWith } from "./failure.ts"
 
@@ -10,6 +10,9 @@ const WORDS: Readonly<Record<string, string>> = {
   signal: "was killed",
   cancelled: "was stopped before it ran",
 }
+
+/** What the host lacks is nothing that a guest's console tells of. */
+const HOSTS: readonly ErrorCode[] = ["OVM_NO_SPACE", "OVM_HOST_FAILED"]
 
 /** How a machine has ended, in one word, and what its guest handed back; undefined if it has not. */
 export function endWord({ exit }: Pick<InstanceInfo, "exit"> = {}): string | undefined {
@@ -28,7 +31,7 @@ export function failureOf(info: InstanceInfo): OvmError {
     code: "OVM_VMM_FAILED" as const,
     message: `instance ${info.name} failed${info.exit ? `: ${info.exit.reason}` : ""}`,
   }
-  return new OvmError(code, message, { detail, ...consoleOf(info) })
+  return new OvmError(code, message, { detail, ...(HOSTS.includes(code) ? {} : consoleOf(info)) })
 }
 
 /**

@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises"
 import { toOvmError } from "../errors.ts"
 import { guardedSync } from "../files/guarded.ts"
 import { openIfPresent } from "../files/present.ts"
+import { named } from "../files/writing.ts"
 import { invalid } from "./file.ts"
 import { MAX_VIRTUAL_SIZE } from "./inspect.ts"
 import { QCOW2_MAGIC } from "./magic.ts"
@@ -65,7 +66,7 @@ export async function createOverlay(path: string, virtualSize: number): Promise<
     writeAt(fd, header, 0)
   } catch (thrown) {
     await rm(path, { force: true })
-    throw toOvmError(thrown)
+    throw toOvmError(named(path, thrown))
   } finally {
     closeSync(fd)
   }

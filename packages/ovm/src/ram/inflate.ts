@@ -3,6 +3,7 @@ import type { Digest } from "../content/digest.ts"
 import { digestMismatch, sizeMismatch } from "../content/verify.ts"
 import { OvmError } from "../errors.ts"
 import { guarded } from "../files/guarded.ts"
+import { writing } from "../files/writing.ts"
 import { CHUNK } from "./format.ts"
 import type { InflateOptions } from "./inflate-options.ts"
 import { MemoryDigest } from "./memory-digest.ts"
@@ -35,7 +36,7 @@ export function inflateRam(path: string, options: InflateOptions): Promise<Diges
       throw sizeMismatch({ digest: options.ref, size: blobSize }, `${frames.blobSize}`, "the table of frames")
     await using target = await open(into, "wx", 0o600)
     try {
-      await target.truncate(size)
+      await writing(into, () => target.truncate(size))
       const digest = frames
         ? await inflateFrames(source, target, frames, options)
         : await inflatePlain(path, source.fd, target, options)

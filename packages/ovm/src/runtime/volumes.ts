@@ -53,7 +53,7 @@ export class VolumeStore {
       if (code === "EFBIG")
         throw new OvmError(
           "OVM_TOO_LARGE",
-          `the file system of ${this.folder} takes no file of ${size} bytes`,
+          `no file of ${size} bytes can be in ${this.folder}: its file system, or ulimit -f, allows none`,
         )
       throw code === "ENOTEMPTY" || code === "EEXIST" ? inUse(name) : toOvmError(thrown)
     }

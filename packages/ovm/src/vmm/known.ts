@@ -12,13 +12,19 @@ interface Kept {
 }
 
 /**
- * What `find` finds, kept in `file` for as long as `key` is the same: as JSON, which both are. A file that cannot be
- * written costs time, not the answer.
+ * What `find` finds, kept in `file` for as long as `key` is the same: as JSON, which both are; unless it is `passing`,
+ * and may be found otherwise in a moment. A file that cannot be written costs time, not the answer.
  */
-export async function known<Found>(file: string, key: unknown, find: () => Promise<Found>): Promise<Found> {
+export async function known<Found>(
+  file: string,
+  key: unknown,
+  find: () => Promise<Found>,
+  passing: (found: Found) => boolean = () => false,
+): Promise<Found> {
   const kept = await readKept(file, key)
   if (kept) return kept.capabilities as Found
   const capabilities = await find()
+  if (passing(capabilities)) return capabilities
   await keep(file, { key, capabilities }).catch(() => {})
   return capabilities
 }

@@ -7,6 +7,8 @@ export interface Probed {
   readonly accelerator: "kvm" | "tcg"
   /** Why, in words. */
   readonly reason: string
+  /** Nobody knows: it could not be tried, as without room for a file. */
+  readonly untried?: true
 }
 
 export const KVM = "/dev/kvm"
@@ -58,7 +60,8 @@ export async function probeAccelerator(
       }
     return { accelerator: "tcg", reason: `QEMU ended the KVM probe with status ${status}` }
   } catch (thrown) {
-    return { accelerator: "tcg", reason: `the KVM probe could not be run: ${reasonOf(thrown)}` }
+    const reason = `the KVM probe could not be run: ${reasonOf(thrown)}`
+    return { accelerator: "tcg", reason, untried: true }
   }
 }
 

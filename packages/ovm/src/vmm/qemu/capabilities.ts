@@ -27,13 +27,16 @@ export interface QemuCapabilities extends Capabilities {
 
 /**
  * Finds QEMU, asks its version and probes the accelerator; the answer is kept in `folder` until the host restarts or
- * another QEMU is installed, since asking takes up to a second. Throws OVM_VMM_MISSING.
+ * another QEMU is installed, since asking takes up to a second. Throws OVM_VMM_MISSING, and OVM_HOST_FAILED where the
+ * host could not start it just now.
  */
 export async function qemuCapabilities(folder: string): Promise<QemuCapabilities> {
   const key: Key = { ...(await findQemu()), bootId: bootId(), kvm: canOpenKvm(), schema: SCHEMA }
-  const found = await known(join(folder, "qemu.json"), key, async () => {
+  let untried = false
+  const find = async () => {
     const version = await versionOf(key)
-    const { accelerator, reason } = await probeAccelerator(key.path, folder)
+    const { accelerator, reason, ...probed } = await probeAccelerator(key.path, folder)
+    untried = probed.untried === true
     const all = await machineTypesOf(key)
     return {
       name: "qemu",
@@ -47,7 +50,8 @@ export async function qemuCapabilities(folder: string): Promise<QemuCapabilities
       // One that does not name its versions cannot be resumed, but runs.
       ...(all.length > 0 && { snapshots: { machineTypes: all } }),
     }
-  })
+  }
+  const found = await known(join(folder, "qemu.json"), key, find, () => untried)
   const { snapshots, ...rest } = found
   return {
     ...rest,

@@ -3,8 +3,9 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } 
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
-import { probeAccelerator, probeBios } from "./accelerator.ts"
+import { canOpenKvm, probeAccelerator, probeBios } from "./accelerator.ts"
 import { boardOf } from "./board.ts"
+import { qemuCapabilities } from "./capabilities.ts"
 import { findQemu, versionOf } from "./find.ts"
 
 const QEMU = boardOf({}).program
@@ -77,7 +78,17 @@ describe("the accelerator's probe", () => {
     const broken = await probeAccelerator(program("broken", "exit 1"), folder, device)
     expect(broken).toEqual({ accelerator: "tcg", reason: expect.stringContaining("status 1") })
     const gone = await probeAccelerator(join(folder, "gone"), folder, device)
-    expect(gone).toEqual({ accelerator: "tcg", reason: expect.stringContaining("could not be run") })
+    const reason = expect.stringContaining("could not be run")
+    expect(gone).toEqual({ accelerator: "tcg", reason, untried: true })
+  })
+
+  const untriable = !Bun.which(QEMU) || !canOpenKvm() ? "(skipped: it needs QEMU and /dev/kvm)" : ""
+  test.skipIf(untriable !== "")(`what could not be tried is tried again ${untriable}`, async () => {
+    const cache = join(folder, "cache")
+    writeFileSync(cache, "in the way of its firmware")
+    expect((await qemuCapabilities(cache)).acceleratorReason).toContain("could not be run")
+    rmSync(cache)
+    expect((await qemuCapabilities(cache)).acceleratorReason).not.toContain("could not be run")
   })
 
   test("without the device nothing is started", async () => {

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process"
 import { promisify } from "node:util"
-import { OvmError } from "../../errors.ts"
+import { OvmError, toOvmError } from "../../errors.ts"
 import { type Binary, findBinary } from "../program.ts"
 import { boardOf } from "./board.ts"
 
@@ -46,12 +46,14 @@ export async function machineTypesOf(
 
 /**
  * What it prints; empty if it fails, takes too long, or is no program at all, which is thrown before there is a
- * promise.
+ * promise. Throws OVM_HOST_FAILED where this process may start none just now: that says nothing of this one.
  */
-async function answerOf(binary: Binary, args: readonly string[]): Promise<string> {
+async function answerOf({ path }: Binary, args: readonly string[]): Promise<string> {
   try {
-    return (await promisify(execFile)(binary.path, args, { timeout: ANSWER_MS })).stdout
-  } catch {
+    return (await promisify(execFile)(path, args, { timeout: ANSWER_MS })).stdout
+  } catch (thrown) {
+    const { code, message } = toOvmError(thrown)
+    if (code === "OVM_HOST_FAILED") throw new OvmError(code, `${path} could not be started: ${message}`)
     return ""
   }
 }

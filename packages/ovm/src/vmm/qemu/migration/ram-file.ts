@@ -1,6 +1,7 @@
 import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs"
 import { toOvmError } from "../../../errors.ts"
 import { BATCH } from "../../../files/batch.ts"
+import { named } from "../../../files/writing.ts"
 import { PAGE } from "./format.ts"
 import type { PageSink } from "./head.ts"
 
@@ -21,13 +22,16 @@ export class RamWriter implements PageSink {
   #pages = 0
 
   /** `path` must not exist; `size` is in bytes, a multiple of 4 KiB. */
-  constructor(path: string, size: number) {
+  constructor(
+    private readonly path: string,
+    size: number,
+  ) {
     this.#written = new Uint8Array(Math.ceil(size / PAGE / 8))
     try {
       this.#file = openSync(path, "wx", 0o600)
       ftruncateSync(this.#file, size)
     } catch (thrown) {
-      throw toOvmError(thrown)
+      throw toOvmError(named(path, thrown))
     }
   }
 
@@ -58,7 +62,7 @@ export class RamWriter implements PageSink {
       for (let done = 0; done < this.#runLength; )
         done += writeSync(this.#file, this.#run, done, this.#runLength - done, this.#runStart + done)
     } catch (thrown) {
-      throw toOvmError(thrown)
+      throw toOvmError(named(this.path, thrown))
     } finally {
       this.#runLength = 0
     }
