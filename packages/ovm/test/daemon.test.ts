@@ -1,7 +1,9 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
-import { chmod, copyFile, lstat, mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises"
+import { existsSync } from "node:fs"
+import { chmod, copyFile, lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
@@ -52,6 +54,21 @@ describe.skipIf(Boolean(skip))("the daemon", () => {
       process.kill(pid, "SIGCONT")
     }
     expect((await host.json(["info"])).daemon).toMatchObject({ running: true, pid })
+  })
+
+  test("whose lock was removed, and so may be another's root, ends, and the next one takes over", async () => {
+    await using host = await Sandbox.create()
+    await packGuest(host)
+    const id = await host.ok(["run", "-d", "m:1"])
+    const { pid } = (await host.json(["info"])).daemon
+    await rm(join(host.home, "daemon.lock"))
+    await until("it ends", () => existsSync(`/proc/${pid}/exe`), { is: (lives) => !lives })
+    expect(await readFile(join(host.home, "daemon.log"), "utf8")).toContain(
+      "daemon.lock was removed or replaced",
+    )
+    expect(await host.json(["status", id])).toMatchObject({ state: "running" })
+    expect((await host.json(["info"])).daemon.pid).not.toBe(pid)
+    await host.ok(["rm", "--force", id])
   })
 
   // OVMS-STA-027

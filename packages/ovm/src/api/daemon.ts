@@ -1,7 +1,6 @@
 import { existsSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
-import { OvmError, toOvmError } from "../errors.ts"
-import { type Lock, lock } from "../host/lock.ts"
+import { type OvmError, toOvmError } from "../errors.ts"
 import type { Paths } from "../host/paths.ts"
 import { type ImagesOptions, openImages } from "../images/images.ts"
 import { LocalRuntime } from "../runtime/local.ts"
@@ -11,13 +10,11 @@ import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import { type Activated, activatedSocket, serveActivated } from "./activated.ts"
 import type { GrpcServer, serveGrpc } from "./grpc/serve.ts"
+import { holdRoot } from "./held-root.ts"
 import { keepSocket } from "./kept-socket.ts"
 import { LogStreams } from "./log-streams.ts"
 import { privateFolder, refuseAnothers } from "./private-folder.ts"
 import { serve } from "./server.ts"
-
-/** A client that looks whether there is a daemon has the lock for a moment. */
-const LOCK_MS = 250
 
 export interface DaemonOptions {
   readonly paths: Paths
@@ -33,7 +30,7 @@ export interface DaemonOptions {
 
 /**
  * The daemon from its lock to its end. One daemon a root and one a socket: throws OVM_DAEMON_RUNNING otherwise, before
- * anything is touched. Crash-only: being killed and being asked to end leave the same on disk (docs/design/0004).
+ * anything is touched, and ends with OVM_FILE_UNREADABLE once its root is not its own any more. Crash-only: being killed and being asked to end leave the same on disk (docs/design/0004).
  */
 export async function runDaemon({ grpc, ...options }: DaemonOptions): Promise<void> {
   const { paths, version, log, credentials, signal } = options
@@ -42,7 +39,7 @@ export async function runDaemon({ grpc, ...options }: DaemonOptions): Promise<vo
   const activated = activatedSocket()
   mkdirSync(paths.root, { recursive: true, mode: 0o700 })
   refuseAnothers(paths.root)
-  using _ = await holdRoot(paths)
+  using held = await holdRoot(paths)
   for (const folder of [paths.root, paths.store, paths.instances, paths.cache])
     if (existsSync(folder)) privateFolder(folder)
   const report = (error: OvmError) => log("error", { code: error.code, message: error.message })
@@ -72,13 +69,15 @@ export async function runDaemon({ grpc, ...options }: DaemonOptions): Promise<vo
   if (front) listening(activated.path)
   const remote = grpc === undefined ? undefined : await grpcServer({ runtime, streams }, grpc, report)
   if (grpc !== undefined) listening(`unix:${grpc}`)
-  if (!signal.aborted)
-    await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }))
+  const over = AbortSignal.any([signal, held.lost])
+  if (!over.aborted) await new Promise((resolve) => over.addEventListener("abort", resolve, { once: true }))
+  if (held.lost.aborted) report(held.lost.reason)
   front?.[Symbol.dispose]()
   remote?.close()
   await server.close()
   await runtime.close()
   log("ended", {})
+  held.lost.throwIfAborted()
 }
 
 /** Its libraries are loaded only where it is asked for. */
@@ -109,13 +108,4 @@ async function settingsOf(
 function behind({ path }: Activated, paths: Paths): Paths {
   const socket = join(paths.root, "daemon.sock")
   return { ...paths, socket, link: path === paths.link ? socket : paths.link }
-}
-
-async function holdRoot(paths: Paths): Promise<Lock> {
-  try {
-    return await lock(paths.lock, "exclusive", { timeoutMs: LOCK_MS })
-  } catch (cause) {
-    if (!(cause instanceof OvmError && cause.code === "OVM_STORE_BUSY")) throw cause
-    throw new OvmError("OVM_DAEMON_RUNNING", `another daemon has ${paths.root}`, { cause, hint: "ovm info" })
-  }
 }

@@ -24,7 +24,7 @@ export function stateOf({
   auto_remove,
 }: InstanceInfo): string {
   const unread = error?.code === "OVM_RECORD_UNREADABLE" ? "unreadable" : undefined
-  const made = state === "stopped" && !started && !exit ? "never started" : undefined
+  const made = !unread && state === "stopped" && !started && !exit ? "never started" : undefined
   const leaving = auto_remove && hasEnded(state) ? "removing" : undefined
   const ended = restarting_at ? "restarting" : (made ?? leaving)
   const asked = unread ?? (reachable === false ? "unreachable" : undefined)

@@ -2,7 +2,7 @@ import { resolve } from "node:path"
 import type { Command } from "commander"
 import { durationOf, isIdleTime } from "../compose/duration.ts"
 import { OvmError } from "../errors.ts"
-import { parseForward, type WantedForward } from "../network/forward.ts"
+import { parseFurther, type WantedForward } from "../network/forward.ts"
 import { isPath } from "../registry/reference.ts"
 import type { MainCommand, Overrides, StartRequest } from "../runtime/interfaces.ts"
 import { type Attached, type NamedVolume, parseVolume } from "../volume-text.ts"
@@ -91,7 +91,7 @@ export function defineMachineOptions(command: Command): Command {
     .option(
       "-p, --publish <port>",
       "have a port of this host lead to one of the guest: [ADDRESS:]HOST:GUEST[/udp]; again for more",
-      (text, before: readonly WantedForward[] = []) => [...before, parseForward(text)],
+      parseFurther,
     )
     .option("-P, --publish-all", "as many free ports as the image offers ports, each leading to one of them")
     .option("--network <network>", "user: one of the machine's own; none; or the name of one that it joins")

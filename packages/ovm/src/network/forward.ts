@@ -50,6 +50,12 @@ export function parseForward(text: string): WantedForward {
   }
 }
 
+/** Reads one more of the forwards of a machine. Throws OVM_USAGE, also for one more than a machine has. */
+export function parseFurther(text: string, before: readonly WantedForward[] = []): readonly WantedForward[] {
+  if (before.length === MOST_FORWARDS) throw wrong(text, `a machine has ${MOST_FORWARDS} ports at most`)
+  return [...before, parseForward(text)]
+}
+
 function portOf(text: string, digits: string): number {
   const port = Number(digits)
   if (port > 65535) throw wrong(text, `${digits} is no port: the last one is 65535`)

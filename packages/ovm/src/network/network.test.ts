@@ -9,7 +9,7 @@ import { refusal } from "@ovms/testkit/disks.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { ChosenPorts } from "./chosen-ports.ts"
 import { assertApart, overlap } from "./clash.ts"
-import { forwardText, parseForward } from "./forward.ts"
+import { forwardText, parseForward, parseFurther, type WantedForward } from "./forward.ts"
 import { NetworkLink } from "./link.ts"
 import { randomMac } from "./mac.ts"
 import { openPorts } from "./open-ports.ts"
@@ -60,6 +60,15 @@ test.each([
 ])("-p %s is refused", (text, reason) => {
   expect(() => parseForward(text)).toThrow(expect.objectContaining({ code: "OVM_USAGE" }))
   expect(() => parseForward(text)).toThrow(reason)
+})
+
+test("one port more than a machine has is refused as it is read", () => {
+  let all: readonly WantedForward[] = []
+  const read = () => {
+    for (let port = 1; port <= 65536; port++) all = parseFurther(`${port}`, all)
+  }
+  expect(read).toThrow("port 65: a machine has 64 ports at most")
+  expect(all).toHaveLength(64)
 })
 
 test("a forward in words", () => {

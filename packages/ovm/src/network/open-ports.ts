@@ -56,11 +56,13 @@ async function tried(wanted: WantedForward, patienceMs: number): Promise<number>
 
 function refused(forward: PortForward, code: string | undefined, cause: unknown): OvmError {
   const what = `port ${hostSide(forward)} (${forward.protocol}) cannot be opened`
-  if (code === "EACCES" || code === "EPERM")
-    return new OvmError("OVM_PERMISSION_DENIED", `${what}: this user may not`, {
+  if (code === "EACCES" || code === "EPERM") {
+    const lower = forward.host < FIRST_FREE ? ` open ports below ${FIRST_FREE}` : ""
+    return new OvmError("OVM_PERMISSION_DENIED", `${what}: this user may not${lower}`, {
       cause,
       hint: `a port from ${FIRST_FREE} on; or, as root, have every user open lower ones: ${LOWER}=${forward.host}`,
     })
+  }
   // EINVAL: a link-local address, which without its interface is none, or one of a group.
   if (code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT" || code === "EINVAL")
     return new OvmError("OVM_UNSUPPORTED", `${what}: this host does not have that address`, { cause })

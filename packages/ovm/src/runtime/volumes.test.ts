@@ -97,6 +97,21 @@ describe.skipIf(guestMissing !== "")(`volumes ${guestMissing}`, () => {
     expect(await runtime.list()).toEqual([])
   })
 
+  test("one that was cut, so that no guest would know it again, is refused with its file", async () => {
+    await runtime.createVolume({ name: "cut", size: SIZE })
+    const disk = join(root, "volumes/cut/disk.raw")
+    for (const size of [0, 4096, SIZE + 1]) {
+      await truncate(disk, size)
+      const { code, message } = await refusal(started(WRITES, [{ name: "cut" }]))
+      expect([code, message]).toEqual([
+        "OVM_DISK_INVALID",
+        expect.stringContaining(`${disk} has ${size} bytes`),
+      ])
+    }
+    await runtime.removeVolume("cut")
+    expect(await runtime.list()).toEqual([])
+  })
+
   // OVMS-VOL-003, OVMS-VOL-007
   test("keep what a machine wrote when that is gone, for the next one", async () => {
     const writer = await started(WRITES, [{ name: "data" }])

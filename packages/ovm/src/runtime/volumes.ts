@@ -16,6 +16,9 @@ const DISK = "disk.raw"
 const MAKING = ".making-"
 /** The unit of st_blocks (stat(2)). */
 const BLOCK = 512
+/** What a volume has at least, and whole numbers of (OVMS-VOL-002). */
+const LEAST = 2 ** 20
+const SECTOR = 512
 /** What virtio has room for. */
 const SERIAL = 20
 
@@ -84,7 +87,8 @@ export class VolumeStore {
 
   /**
    * The disks that a machine with these overrides is to have. Throws OVM_VOLUME_UNKNOWN, OVM_REQUEST_INVALID for one
-   * that is named twice, OVM_FILE_UNREADABLE where something else has the place of a disk.
+   * that is named twice, OVM_FILE_UNREADABLE where something else has the place of a disk, OVM_DISK_INVALID for one that
+   * was cut.
    */
   async plan({ volumes = [] }: Overrides): Promise<readonly VolumePlan[]> {
     const twice = volumes.find(({ name }, at) => volumes.findIndex((one) => one.name === name) !== at)
@@ -102,8 +106,9 @@ export class VolumeStore {
       )
     return await Promise.all(
       volumes.map(async ({ name, readOnly = false }) => {
-        await this.#get(name)
-        return { path: join(this.folder, name, DISK), serial: name.slice(0, SERIAL), readOnly }
+        const path = join(this.folder, name, DISK)
+        assertWhole(path, await this.#get(name))
+        return { path, serial: name.slice(0, SERIAL), readOnly }
       }),
     )
   }
@@ -170,6 +175,15 @@ function hadBy({ instance: { id, volumes } }: User, name: string): OvmError {
   return new OvmError("OVM_VOLUME_IN_USE", `instance ${id} ${has} the volume ${name}`, {
     detail: { volume: name, instance_id: id },
   })
+}
+
+/** A guest is not to find, without a word, that its disk has become another one. */
+function assertWhole(path: string, { name, size }: Volume): void {
+  if (size >= LEAST && size % SECTOR === 0) return
+  throw new OvmError(
+    "OVM_DISK_INVALID",
+    `the volume ${name}: ${path} has ${size} bytes, which no volume has: it was cut, or copied in part [OVMS-VOL-002]`,
+  )
 }
 
 function unknown(name: string): OvmError {
