@@ -244,6 +244,28 @@ test("a passt that does not start is told in its own words", async () => {
   }
 })
 
+const alone = ["unshare", "--map-root-user", "--net"]
+const noPasst =
+  !findPasst() || Bun.spawnSync([...alone, "true"]).exitCode !== 0
+    ? "(skipped: it needs passt and unshare)"
+    : ""
+test.skipIf(noPasst !== "")(
+  `a host with no way out is told what that is, and what helps ${noPasst}`,
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ovm-passt-"))
+    try {
+      const program = join(folder, "passt")
+      writeFileSync(program, `#!/bin/sh\nexec ${alone.join(" ")} ${findPasst()} "$@"\n`, { mode: 0o755 })
+      using link = new NetworkLink(program, folder)
+      const { code, message } = await refusal(link.start(NOTHING))
+      expect([code, message]).toEqual(["OVM_HOST_FAILED", expect.stringContaining("--network none")])
+      expect(message).toContain("a default route")
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  },
+)
+
 test("a passt that hangs is ended as soon as it is let go of, with all of its processes", async () => {
   const folder = mkdtempSync(join(tmpdir(), "ovm-passt-"))
   try {

@@ -88,10 +88,17 @@ export async function startPasst(
   if (fault) throw failure(fault, forwards)
 }
 
+const OFFLINE =
+  "the machine's network could not be made: this host has no way out (a default route), which passt needs; " +
+  "--network none starts the machine without one"
+
 function failure({ how, words, cause }: NotStarted, forwards: readonly PortForward[]): OvmError {
   // What it cannot tell the system's log, it says of that.
   const said = words.replace(/^Failed to send \d+ bytes to syslog\n/gm, "").trim()
   const message = `the machine's network could not be made: passt did not start (${how})${said && `: ${said}`}`
+  // Its words are of several lines, and none says what to do.
+  if (/No external routable interface|External interface not usable/.test(said))
+    return new OvmError("OVM_HOST_FAILED", OFFLINE, { cause: cause ?? new Error(message) })
   if (!/address (already )?in use|failed to bind/i.test(said))
     return new OvmError("OVM_HOST_FAILED", message, {
       cause,
