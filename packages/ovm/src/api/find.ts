@@ -22,12 +22,12 @@ export interface FindCall extends Call {
  * not answer.
  */
 export async function findRuntime(paths: Paths, call: FindCall = {}): Promise<Runtime | undefined> {
-  for (const deadline = Date.now() + (call.patienceMs ?? PATIENCE_MS); ; await sleep(20)) {
+  for (const deadline = performance.now() + (call.patienceMs ?? PATIENCE_MS); ; await sleep(20)) {
     call.signal?.throwIfAborted()
     const socket = await socketOf(paths)
     if (socket !== undefined) return connect(socket)
     if (!isLocked(paths.lock)) return undefined
-    if (Date.now() > deadline) throw unreachable(paths, `has no socket that leads to it`)
+    if (performance.now() > deadline) throw unreachable(paths, `has no socket that leads to it`)
   }
 }
 

@@ -173,6 +173,9 @@ test("what a writer left that is seen to have gone is swept at once, and nobody'
   const left = [named(`${boot}.${namespace}.${gone}.1`), named(`${boot}.${namespace}.${pid}.1`)]
   for (const path of [...others, left[0] ?? ""]) await writeFile(path, "")
   await mkdir(join(left[1] ?? "", "folder"), { recursive: true })
+  // The clock was set, or it takes long.
+  const before = new Date(Date.now() - 2 * 3_600_000)
+  await utimes(mine, before, before)
   await sweepTemporaries(folder)
   expect((await readdir(folder)).sort()).toEqual(others.map((path) => basename(path)).sort())
 })

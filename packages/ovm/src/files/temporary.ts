@@ -18,8 +18,9 @@ export function temporaryIn(folder: string): string {
 }
 
 /**
- * Removes what writers that died have left in `folder`: those that are seen to have gone, and what is older than
- * `ageMs`, an hour unless told. What cannot be read or removed stays: nobody needs it gone.
+ * Removes what writers that died have left in `folder`: those that are seen to have gone and, of writers that cannot be
+ * seen from here, what is older than `ageMs`, an hour unless told. What one has that is seen to live is kept, whatever
+ * the clock says. What cannot be read or removed stays: nobody needs it gone.
  */
 export async function sweepTemporaries(folder: string, ageMs = STALE_MS): Promise<void> {
   const { readdir, rm, lstat } = asyncFs()
@@ -29,23 +30,24 @@ export async function sweepTemporaries(folder: string, ageMs = STALE_MS): Promis
     if (!written) continue
     const path = join(folder, name)
     const found = await lstat(path).catch(() => undefined)
-    if (!found || (!isGone(written) && Date.now() - found.mtimeMs < ageMs)) continue
+    const there = isThere(written)
+    if (!found || (there ?? Date.now() - found.mtimeMs < ageMs)) continue
     // In a folder of somebody else's things change while they are removed.
     const recursive = found.isDirectory() && found.uid === process.getuid?.()
     await rm(path, { force: true, recursive }).catch(() => {})
   }
 }
 
-/** False where it cannot be seen from here. */
-function isGone([, boot, namespace, pid, start]: RegExpExecArray): boolean {
-  if (boot !== bootOf() || namespace !== pidNamespace()) return false
+/** Undefined where it cannot be seen from here. */
+function isThere([, boot, namespace, pid, start]: RegExpExecArray): boolean | undefined {
+  if (boot !== bootOf() || namespace !== pidNamespace()) return undefined
   try {
     process.kill(Number(pid), 0)
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ESRCH"
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false
   }
   const now = startOf(Number(pid))
-  return now !== undefined && now !== start
+  return now === undefined ? undefined : now === start
 }
 
 function bootOf(): string {
