@@ -30,7 +30,8 @@ export interface DaemonOptions {
 
 /**
  * The daemon from its lock to its end. One daemon a root and one a socket: throws OVM_DAEMON_RUNNING otherwise, before
- * anything is touched, and ends with OVM_FILE_UNREADABLE once its root is not its own any more. Crash-only: being killed and being asked to end leave the same on disk (docs/design/0004).
+ * anything is touched, and ends with OVM_FILE_UNREADABLE once its root is not its own any more. Crash-only: being
+ * killed and being asked to end leave the same on disk (docs/design/0004).
  */
 export async function runDaemon({ grpc, ...options }: DaemonOptions): Promise<void> {
   const { paths, version, log, credentials, signal } = options

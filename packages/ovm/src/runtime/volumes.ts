@@ -87,8 +87,8 @@ export class VolumeStore {
 
   /**
    * The disks that a machine with these overrides is to have. Throws OVM_VOLUME_UNKNOWN, OVM_REQUEST_INVALID for one
-   * that is named twice, OVM_FILE_UNREADABLE where something else has the place of a disk, OVM_DISK_INVALID for one that
-   * was cut.
+   * that is named twice, OVM_FILE_UNREADABLE where something else has the place of a disk, and OVM_DISK_INVALID for
+   * one that was cut.
    */
   async plan({ volumes = [] }: Overrides): Promise<readonly VolumePlan[]> {
     const twice = volumes.find(({ name }, at) => volumes.findIndex((one) => one.name === name) !== at)
