@@ -21,6 +21,7 @@ enum { REQUEST_FD = 3, PROGRAM_FD = 4, HELD_FD = 5, GIVEN_FD = 6, GIVEN_END = 24
 // request.c: what it was asked to do. The texts are those of the mapped request and last as long as the process.
 struct request {
   size_t segment;        // bytes a segment of the console, at least 1
+  size_t start;          // where that begins which is written to first: what is in it stays
   size_t words;          // bytes that are kept of standard error
   const char *namespace; // the PID namespace's name for the note, may be empty
   const char *session;   // the session's nice value, may be empty: the kernel has none
@@ -47,11 +48,12 @@ void times_note(struct times *times, size_t at, size_t size);
 struct console {
   size_t segment; // bytes a segment
   size_t start;   // where the current one begins in the whole stream, in bytes
+  size_t before;  // where the one before begins; as `start` if there is none
   size_t size;    // bytes in it
   int fd;         // -1 while it could not be opened
   struct times times;
 };
-void console_begin(struct console *console, size_t segment);
+void console_begin(struct console *console, size_t segment, size_t start);
 // Takes all of it, or drops what there is no room for. Never waits for anything but the disk.
 void console_take(struct console *console, const char *bytes, size_t length);
 

@@ -132,7 +132,7 @@ int main(void) {
   sigset_t waiting = hold_signals();
 
   int room = status_reserve();
-  console_begin(&keeper.console, request.segment);
+  console_begin(&keeper.console, request.segment, request.start);
   words_begin(&keeper.words, request.words);
   keyboard_begin(&keeper.keyboard);
   pid_t vmm = vmm_start(&request, &keeper.pipes);

@@ -7,8 +7,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-// Texts, each with its NUL: segment, words, namespace, session, nice, groups, then the VMM's argv.
-enum { SEGMENT, WORDS, NAMESPACE, SESSION, NICE, GROUPS, ARGV };
+// Texts, each with its NUL: segment, start, words, namespace, session, nice, groups, then the VMM's argv.
+enum { SEGMENT, START, WORDS, NAMESPACE, SESSION, NICE, GROUPS, ARGV };
 
 // Where they begin.
 static char **all;
@@ -40,5 +40,6 @@ bool request_read(int fd, struct request *request) {
   request->nice = all[NICE];
   request->groups = all[GROUPS];
   request->argv = all + ARGV;
-  return number(all[SEGMENT], &request->segment) && number(all[WORDS], &request->words) && request->segment > 0;
+  return number(all[SEGMENT], &request->segment) && number(all[START], &request->start) &&
+         number(all[WORDS], &request->words) && request->segment > 0;
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +24,11 @@ void times_begin(struct times *times, size_t start) {
   char name[32];
   name_of(name, start);
   *times = (struct times){.fd = open_to_write(name, O_APPEND)};
+  struct stat found;
+  if (times->fd < 0 || fstat(times->fd, &found) < 0) return;
+  times->length = (size_t)found.st_size / NOTE * NOTE;
+  // Half of one would shift all that follow.
+  if (times->length < (size_t)found.st_size && ftruncate(times->fd, (off_t)times->length) < 0) times_end(times);
 }
 
 void times_end(struct times *times) {

@@ -58,6 +58,33 @@ test("keeps every byte of the last two segments, in whatever pieces and of whate
   }
 })
 
+test("a console that goes on is one stream with what was there, and no longer than one", async () => {
+  const before = { "console.0": "a".repeat(100), "console.100": "b".repeat(60) }
+  const note = (at: number) => {
+    const bytes = Buffer.alloc(16)
+    bytes.writeBigUInt64LE(BigInt(at))
+    bytes.writeBigUInt64LE(1_700_000_000_000n, 8)
+    return bytes
+  }
+  // The last note was cut in the middle.
+  const files = { ...before, "times.100": Buffer.concat([note(100), note(130).subarray(0, 5)]) }
+  const { directory, ended } = workshop.start(["printf", "c".repeat(70)], { segment: 100, start: 100, files })
+  expect(await ended).toEqual({ code: 0, said: "" })
+  expect(
+    readdirSync(directory)
+      .filter((name) => /^(console|times)\.\d/.test(name))
+      .sort(),
+  ).toEqual(["console.100", "console.200", "times.100", "times.200"])
+  expect(keptConsole(directory).bytes.toString()).toBe("b".repeat(60) + "c".repeat(70))
+  const noted = readFileSync(join(directory, "times.100"))
+  expect(noted.length).toBe(32)
+  expect([noted.readBigUInt64LE(), noted.readBigUInt64LE(16)]).toEqual([100n, 160n])
+  // The limit was another one before.
+  const smaller = workshop.start(["printf", "d".repeat(70)], { segment: 50, start: 100, files: before })
+  expect(await smaller.ended).toEqual({ code: 0, said: "" })
+  expect(keptConsole(smaller.directory).bytes.toString()).toBe("a".repeat(100) + "d".repeat(70))
+})
+
 test("a gigabyte without a newline costs neither memory nor disk", async () => {
   const { directory, pid, ended } = workshop.start(["head", "-c", String(1 << 30), "/dev/zero"], {
     program: SHIPPED,
@@ -221,12 +248,13 @@ test("what is no request starts nothing", async () => {
     "\0",
     "1000",
     "1000\0",
-    "1000\x0065536\0\0\x000\0\0",
-    "0\x0065536\0\0\x000\0\0true\0",
-    "-1\x0065536\0\0\x000\0\0true\0",
-    "99999999999999999999999\x0065536\0\0\x000\0\0true\0",
-    "1000\x0065536\0\0\x000\0\0true",
-    "1000x\x0065536\0\0\x000\0\0true\0",
+    "1000\x000\x0065536\0\0\x000\0\0",
+    "0\x000\x0065536\0\0\x000\0\0true\0",
+    "-1\x000\x0065536\0\0\x000\0\0true\0",
+    "99999999999999999999999\x000\x0065536\0\0\x000\0\0true\0",
+    "1000\x000\x0065536\0\0\x000\0\0true",
+    "1000\0x\x0065536\0\0\x000\0\0true\0",
+    "1000x\x000\x0065536\0\0\x000\0\0true\0",
   ].map((text) => Buffer.from(text))
   for (let round = 0; round < 60; round++) {
     const noise = Buffer.alloc(1 + random.below(200))

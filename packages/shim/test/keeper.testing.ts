@@ -10,6 +10,10 @@ const SOURCES = join(import.meta.dir, "../src")
 interface Options {
   readonly program?: string
   readonly segment?: number
+  /** Where in the whole stream the segment begins that is written to first. */
+  readonly start?: number
+  /** Files that are there before. */
+  readonly files?: Readonly<Record<string, string | Uint8Array>>
   readonly words?: number
   /** As of bash(1)'s ulimit. */
   readonly limit?: string
@@ -31,9 +35,18 @@ export class Workshop implements Disposable {
 
   /** Starts it as ovm does; `request` in place of what `argv` asks for. */
   start(argv: readonly string[], options: Options = {}, request?: Uint8Array) {
-    const { program = this.#checked, segment = 1000, words = 65_536, limit, group = "" } = options
+    const {
+      program = this.#checked,
+      segment = 1000,
+      start = 0,
+      words = 65_536,
+      limit,
+      group = "",
+      files = {},
+    } = options
     const directory = mkdtempSync(join(this.root, "machine-"))
-    const texts = [segment, words, "4026531836", "", 0, group, ...argv].map((text) => `${text}\0`)
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), content)
+    const texts = [segment, start, words, "4026531836", "", 0, group, ...argv].map((text) => `${text}\0`)
     writeFileSync(join(directory, "request"), request ?? texts.join(""))
     const fds = ["request", "program", "held"].map((name) => openSync(join(directory, name), "a+"))
     const [command, args] = limit ? ["sh", ["-c", `ulimit ${limit}; exec ${program}`]] : [program, []]

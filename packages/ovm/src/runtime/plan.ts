@@ -33,6 +33,8 @@ export interface LaunchRequest {
   readonly overrides: Overrides
   /** Bound on the kept console output, in bytes. */
   readonly consoleLimit: number
+  /** Of a machine that was put aside: it is one life, and has one console. */
+  readonly consoleGoesOn?: boolean
   /** For what neither the manifest nor the overrides say. */
   readonly defaults: Defaults
   /** Disks that outlive the machine. */
@@ -127,6 +129,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     directory,
     overrides,
     consoleLimit,
+    consoleGoesOn = false,
     defaults,
     network,
     overlay,
@@ -168,6 +171,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     ...(network && network.mode !== "none" && { network }),
     ...(wantsAgent(request, image) && { agent: true }),
     consoleLimit,
+    ...(consoleGoesOn && { consoleGoesOn }),
   }
 }
 

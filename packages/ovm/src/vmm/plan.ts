@@ -43,6 +43,8 @@ export interface LaunchPlan {
   readonly agent?: boolean
   /** Bound on the kept console output, in bytes. */
   readonly consoleLimit: number
+  /** Of a machine that goes on in the folder where it was: behind what is kept of its console already. */
+  readonly consoleGoesOn?: boolean
   /** Absent: the fastest that works here. */
   readonly accelerator?: string
   /** VM generation ID, a UUID in lower case; a new random one unless given. */

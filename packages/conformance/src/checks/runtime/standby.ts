@@ -124,6 +124,27 @@ export const standbyPlans: readonly Plan[] = [
       await putAside(scene, id)
     },
   },
+  {
+    name: "standby-of-one-console",
+    profile: "snapshot",
+    covers: ["OVMS-STA-074"],
+    async run(scene) {
+      const { runtime } = scene
+      const { id } = await waiting(scene)
+      await putAside(scene, id)
+      const before = await runtime.logs(id)
+      await runtime.raw("POST", `/instances/${id}/resume`)
+      const goesOn = async () => (await runtime.logs(id)) !== before
+      await runtime.until("the guest goes on", goesOn)
+      const now = await runtime.logs(id)
+      must(
+        now.startsWith(before),
+        "the console of a machine that was brought back has lost what it wrote before",
+      )
+      const earlier = await runtime.logs(id, "previous=true")
+      must(earlier === "", "what a machine wrote before it was put aside is told as of a life before")
+    },
+  },
   apart({
     name: "standby-that-is-over",
     profile: "snapshot",

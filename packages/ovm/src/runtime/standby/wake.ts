@@ -63,7 +63,8 @@ async function planWake(
   try {
     const { top: overlay } = lineage
     const furtherOverlays = furtherTops(lineage)
-    const wanted = { id, directory, overrides, consoleLimit: limits.console, defaults, furtherOverlays }
+    const console = { consoleLimit: limits.console, consoleGoesOn: true }
+    const wanted = { id, directory, overrides, ...console, defaults, furtherOverlays }
     const instant = { ...standby, lineage }
     return await planFromInstant(
       { opened, request: { ...wanted, ...(overlay !== undefined && { overlay }) }, network, instant },

@@ -9,7 +9,7 @@ import { makeGroups, removeGroups } from "./group-of-vmm.ts"
 import { HELD_FILE, holdFor } from "./held.ts"
 import { KEEPER, keeperProgram } from "./keeper-program.ts"
 import { processNice, sessionNice } from "./priority.ts"
-import { clearTraces } from "./traces.ts"
+import { clearTraces, lastSegment } from "./traces.ts"
 
 /** Bytes that are kept of what the VMM says on standard error. */
 const WORDS_LIMIT = 64 << 10
@@ -26,6 +26,8 @@ export interface KeptOptions {
   readonly directory: string
   /** Bytes. */
   readonly consoleLimit: number
+  /** The console goes on behind what is there of it. */
+  readonly consoleGoesOn?: boolean
   /** A descriptor of this process that the VMM, and nobody else of the machine, holds as INHERITED. */
   readonly inherited?: number
   /** The same of its TPM, as INHERITED_TPM. */
@@ -50,16 +52,17 @@ export interface Kept {
  */
 export async function spawnKept(
   argv: readonly string[],
-  { directory, consoleLimit, inherited, tpmEnd, shareEnds = [], bounds = {} }: KeptOptions,
+  { directory, consoleLimit, consoleGoesOn, inherited, tpmEnd, shareEnds = [], bounds = {} }: KeptOptions,
 ): Promise<Kept> {
   try {
     if (argv.some((text) => text.includes("\0"))) throw new Error("no argument can hold NUL")
     removeGroups(directory)
-    clearTraces(directory)
+    clearTraces(directory, consoleGoesOn)
+    const segment = { size: Math.max(1, Math.floor(consoleLimit / 2)), start: lastSegment(directory) }
     const groups = makeGroups(directory, bounds)
     const program = keeperProgram()
     using held = holdFor(directory)
-    using request = requestOf(argv, Math.max(1, Math.floor(consoleLimit / 2)), groups)
+    using request = requestOf(argv, segment, groups)
     const child = spawn(PROGRAM_AT, [directory], {
       argv0: KEEPER,
       cwd: directory,
@@ -87,11 +90,12 @@ export async function spawnKept(
 /** What the keeper is asked, as a file: it is in nobody's `ps`, and may be longer than an argument. */
 function requestOf(
   argv: readonly string[],
-  segment: number,
+  segment: { readonly size: number; readonly start: number },
   groups: readonly string[],
 ): { readonly fd: number } & Disposable {
   const texts = [
-    segment,
+    segment.size,
+    segment.start,
     WORDS_LIMIT,
     pidNamespace(),
     sessionNice() ?? "",

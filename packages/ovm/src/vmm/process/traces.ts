@@ -27,17 +27,35 @@ export const PREVIOUS = "previous"
 
 /**
  * What an earlier machine in the same folder left must not be taken for this one's: a snapshot that it was in the
- * middle of is none of this one, whose disk may be what that one made. What it said last is kept aside.
+ * middle of is none of this one, whose disk may be what that one made. What it said last is kept aside, or where it is
+ * where the console `goesOn`.
  */
-export function clearTraces(directory: string): void {
-  keepAside(directory)
+export function clearTraces(directory: string, goesOn = false): void {
+  if (!goesOn) keepAside(directory)
   const traces = new Set([HELD_FILE, PID_FILE, EXIT_FILE, `${EXIT_FILE}.tmp`, STDERR_FILE, ATTEMPT_FILE])
   for (const name of readdirSync(directory))
-    if (traces.has(name) || isOfConsole(name)) rmSync(join(directory, name), { force: true })
+    if (traces.has(name) || (isOfConsole(name) && !(goesOn && isNumbered(name))))
+      rmSync(join(directory, name), { force: true })
 }
 
 function isOfConsole(name: string): boolean {
   return name.startsWith(CONSOLE_PREFIX) || name.startsWith(TIMES_PREFIX)
+}
+
+function isNumbered(name: string): boolean {
+  return /\.\d+$/.test(name)
+}
+
+/** Where the last segment of the console begins, in the whole stream. All but the last two are removed. */
+export function lastSegment(directory: string): number {
+  const starts = readdirSync(directory)
+    .filter((name) => name.startsWith(CONSOLE_PREFIX) && isNumbered(name))
+    .map((name) => Number(name.slice(CONSOLE_PREFIX.length)))
+    .sort((a, b) => a - b)
+  for (const start of starts.splice(0, starts.length - 2))
+    for (const prefix of [CONSOLE_PREFIX, TIMES_PREFIX])
+      rmSync(join(directory, `${prefix}${start}`), { force: true })
+  return starts.at(-1) ?? 0
 }
 
 /** One that said nothing, as where the VMM did not start, takes nobody's place. */
