@@ -102,7 +102,8 @@ const AGAIN_MS = 200
 
 /**
  * Carries what `socket` says to the guest, and back. A connection that breaks before the guest has said anything is
- * begun anew, since its first packets may have been lost; one that the guest closes is not.
+ * begun anew, since its first packets may have been lost; one that the guest closes is not. One that is broken off is
+ * so at its other end as well: what was cut is not to look whole.
  */
 function carry(socket: Socket, to: { readonly host: string; readonly port: number }): void {
   const deadline = performance.now() + PATIENCE_MS
@@ -124,8 +125,10 @@ function carry(socket: Socket, to: { readonly host: string; readonly port: numbe
     })
     one.on("drain", () => socket.resume())
     one.on("close", () => {
+      one.unpipe(socket)
       const again = broken && !heard && size <= MOST_KEPT && performance.now() < deadline && !socket.destroyed
       if (again) setTimeout(dial, AGAIN_MS)
+      else if (broken) socket.resetAndDestroy()
       else socket.destroySoon()
     })
     one.pipe(socket, { end: false })
@@ -140,7 +143,7 @@ function carry(socket: Socket, to: { readonly host: string; readonly port: numbe
     over = true
     inner?.end()
   })
-  socket.on("error", () => {})
+  socket.on("error", () => inner?.resetAndDestroy())
   socket.on("close", () => inner?.destroy())
   dial()
   socket.resume()
