@@ -63,6 +63,9 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     const program = () => box.ok(["exec", "web", "cat", "/proc/1/comm"])
     await until("its init is through", program, { is: (comm) => comm === "acpid" })
     expect(await box.ok(["exec", "web", "sh", "-c", "tr '\\0' ' ' </proc/$PPID/cmdline"])).toBe("@ovm-agent ")
+    // It goes before what it begins, which is as it would be without it: rt_priority and policy of proc(5).
+    const weights = ["sh", "-c", "cut -d' ' -f40,41 /proc/$PPID/stat /proc/self/stat"]
+    expect(await box.ok(["exec", "web", ...weights])).toBe("1 2\n0 0")
   })
 
   test("output, errors and exit statuses are the command's, or Docker's [OVMS-API-321]", async () => {

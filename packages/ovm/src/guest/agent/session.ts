@@ -46,7 +46,7 @@ export class OwnSession implements AgentSession {
   readonly who: AgentProgram = { name: "ovm" }
   readonly closed: Promise<string>
   readonly #streams = new Map<number, AgentStream>()
-  /** Who waits for an answer to a PING, in order. */
+  /** Who waits for an answer to a PING. */
   readonly #asked: ((answered: boolean) => void)[] = []
   /** Who waits for room. */
   readonly #waiting: (() => void)[] = []
@@ -144,7 +144,8 @@ export class OwnSession implements AgentSession {
 
   #take({ type, stream, payload }: AgentFrame, welcome: () => void): void {
     if (type === TYPE.welcome) welcome()
-    if (type === TYPE.pong) this.#asked.shift()?.(true)
+    // It works off what it is told in order: one that answers late is there.
+    if (type === TYPE.pong) for (const tell of this.#asked.splice(0)) tell(true)
     if (type === TYPE.restarted) throw new Error("that it has begun anew")
     // Of one that has ended there may still be credit under way.
     const found = this.#streams.get(stream)
