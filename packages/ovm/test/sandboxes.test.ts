@@ -173,6 +173,21 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
     await expectNothingLeft()
   })
 
+  test("an agent that stops while outputs come out holds nothing up for long [OVMS-API-402]", async () => {
+    // Once the command is over and its agent has begun to read.
+    const script = `truncate -s 60M /mnt/big || dd if=/dev/zero of=/mnt/big bs=1 count=1 seek=60M
+      agent=$PPID
+      works() { grep -qs "^PPid:.$agent$" /proc/[0-9]*/status; }
+      (while works; do :; done; until works; do :; done; kill -STOP $agent) >/dev/null 2>&1 &`
+    const request = { manifest: SNAPSHOT, command: ["sh", "-c", script], outputs: ["/mnt/big"] }
+    const given = runtime.sandbox({ ...request, timeout_ms: 10_000, output_limit: 64 << 20 })
+    expect(await given.catch(({ code, message }) => [code, message])).toEqual([
+      "OVM_AGENT_UNAVAILABLE",
+      "bringing the outputs out took longer than 20 s",
+    ])
+    await expectNothingLeft()
+  })
+
   test("an output that is not there, or is too much, is said, and the others come [OVMS-API-404]", async () => {
     const outputs = ["/no/where", "/mnt/huge", "/dev/null", "/etc/layer"]
     const script = "truncate -s 10G /mnt/huge || dd if=/dev/zero of=/mnt/huge bs=1 count=1 seek=10737418239"

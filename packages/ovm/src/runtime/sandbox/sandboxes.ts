@@ -19,8 +19,10 @@ import { within } from "./within.ts"
 const TIMEOUT_MS = 60_000
 /** How long a machine whose agent has gone is waited for, which may be about to end, in ms. */
 const ENDED_MS = 2000
-/** For files in, and out, in ms. */
-const FILES_MS = 60_000
+/** For files in, in ms. */
+const FILES_IN_MS = 60_000
+/** For files out there is what the command has left of its time, and as much at least, in ms. */
+const FILES_OUT_MS = 20_000
 /** Kept of what a command writes to each of both, and of its outputs, in bytes, unless told. */
 const OUTPUT = 8 << 20
 
@@ -141,7 +143,8 @@ async function* inside(
   const { timeout_ms = TIMEOUT_MS, output_limit: limit = OUTPUT } = request
   await agentInside(instance, { signal, ...(wait_ms !== undefined && { withinMs: wait_ms }) })
   watch.lap("agent")
-  await within(FILES_MS, signal, (signal) => filesIn(instance, files, { signal }))
+  const filing = { ms: FILES_IN_MS, signal, what: "bringing files in" }
+  await within(filing, (signal) => filesIn(instance, files, { signal }))
   watch.lap("files_in")
   const wanted = {
     command,
@@ -150,6 +153,7 @@ async function* inside(
     ...(user !== undefined && { user }),
     ...(directory !== undefined && { directory }),
   }
+  const began = performance.now()
   const execution = await beginCommand(instance, wanted, { signal, input: input !== undefined })
   const { stream } = execution
   if (input !== undefined) stream.write(Buffer.from(input, "base64")).then(() => stream.end())
@@ -163,7 +167,9 @@ async function* inside(
   }
   const end = await execution.end()
   watch.lap("command")
-  const out = await within(FILES_MS, signal, (signal) => filesOut(instance, outputs, { signal, limit }))
+  const left = Math.max(FILES_OUT_MS, Math.ceil(began + timeout_ms - performance.now()))
+  const bringing = { ms: left, signal, what: "bringing the outputs out" }
+  const out = await within(bringing, (signal) => filesOut(instance, outputs, { signal, limit }))
   watch.lap("files_out")
   return { ...end, ...(truncated && { truncated }), ...out }
 }
