@@ -27,6 +27,7 @@ export class LogStreams {
       throw new OvmError(
         "OVM_TOO_MANY",
         `${MOST[kind]} requests of this kind (${kind}) are under way, which is the limit`,
+        { hint: "ask again once one of them is over" },
       )
     this.#open[kind]++
     try {

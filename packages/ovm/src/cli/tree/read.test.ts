@@ -13,6 +13,7 @@ import {
 import { readFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { mountMissing, withTmpfs } from "@ovms/testkit/tmpfs.ts"
 import { tarMember } from "../../content/archive/member.ts"
 import { padding, TAR_END } from "../../content/archive/tar.ts"
 import { tarToTree } from "./read.ts"
@@ -94,3 +95,27 @@ test("long names come whole", async () => {
   expect(await refusal([file(name, "long")], "long")).toBe("done")
   expect(await readFile(join(root, "long", name.slice(2)), "utf8")).toBe("long")
 })
+
+test.skipIf(mountMissing !== "")(
+  `a full disk is named, and nothing is left on it ${mountMissing}`,
+  async () => {
+    const full = join(root, "full")
+    await withTmpfs(full, 1 << 20, async () => {
+      writeFileSync(join(full, "there"), "as it was")
+      for (const to of [join(full, "there"), full]) {
+        const done = tarToTree(
+          archive(file("t/a", "x".repeat(100)), file("t/b", "x".repeat(2 << 20))),
+          to,
+          "web:/t",
+        )
+        expect(await done.catch(({ code, message, hint }) => [code, message, hint])).toEqual([
+          "OVM_NO_SPACE",
+          `${to}: no space left on device`,
+          "make room there, or name another place",
+        ])
+        expect(readdirSync(full)).toEqual(["there"])
+        expect(await readFile(join(full, "there"), "utf8")).toBe("as it was")
+      }
+    })
+  },
+)

@@ -29,7 +29,13 @@ export async function tarToTree(bytes: Bytes, to: string, what: string): Promise
     if (await isFolder(join(beside, name))) await assertFree(target)
     await rename(join(beside, name), target)
   } catch (thrown) {
-    throw toOvmError(thrown)
+    const error = toOvmError(thrown)
+    if (error.code !== "OVM_NO_SPACE") throw error
+    // The file that it was written to has a name that says nothing.
+    throw new OvmError(error.code, `${to}: no space left on device`, {
+      cause: thrown,
+      hint: "make room there, or name another place",
+    })
   } finally {
     if (beside !== undefined) await rm(beside, { recursive: true, force: true })
   }
