@@ -29,6 +29,8 @@ export async function putAside(instance: Instance, connected: () => Promise<bool
     if (await connected()) instance.talkedAt = performance.now()
     assertIdle(instance, began)
     const { origin, boot, generationId } = parts
+    // What carries its network has its ports until it ends.
+    instance.watched = false
     await instance.rest({
       origin,
       ...(boot && { boot }),

@@ -151,6 +151,22 @@ describe.skipIf(guestMissing !== "")(`standby ${guestMissing}`, () => {
     await ticksOn(id)
   })
 
+  test("whoever sees that it is on standby is heard, the second time as well (OVMS-STA-062)", async () => {
+    const id = await start({ network: { ports: [{ guest: 80 }] } })
+    const { network } = await becomes(id, onStandby)
+    const [port] = network?.ports ?? []
+    await runtime.resume(id)
+    // What has carried its network until then has the port for a while yet.
+    while (!onStandby(await runtime.status(id))) await Bun.sleep(1)
+    const knock = await Bun.connect({
+      hostname: "127.0.0.1",
+      port: port?.host ?? 0,
+      socket: { data: () => {}, error: () => {} },
+    })
+    await becomes(id, ({ state }) => state === "running")
+    knock.end()
+  })
+
   test("whoever connects while it is put aside keeps it from that (OVMS-STA-073)", async () => {
     const id = await start({ network: { ports: [{ guest: 80 }] } })
     const [port] = (await becomes(id, ({ state }) => state === "running")).network?.ports ?? []
