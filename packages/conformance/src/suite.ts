@@ -50,15 +50,19 @@ import { biosPlans } from "./checks/runtime/bios.ts"
 import { bodyPlans } from "./checks/runtime/bodies.ts"
 import { boundPlans } from "./checks/runtime/bounds.ts"
 import { bzImagePlans } from "./checks/runtime/bzimage.ts"
+import { cloneDiskPlans } from "./checks/runtime/clone-disks.ts"
 import { committedPlans } from "./checks/runtime/committed.ts"
 import { crowdPlans } from "./checks/runtime/crowds.ts"
 import { defaultPlans } from "./checks/runtime/defaults.ts"
 import { diskVectorPlans } from "./checks/runtime/disk-vectors.ts"
 import { diskPlans } from "./checks/runtime/disks.ts"
 import { endedWhileTakenPlans } from "./checks/runtime/ended-while-taken.ts"
+import { firstBootPlans } from "./checks/runtime/first-boot.ts"
+import { fittingPlans } from "./checks/runtime/fitting.ts"
 import { forkPlans } from "./checks/runtime/fork.ts"
 import { fullDiskPlans } from "./checks/runtime/full.ts"
 import { handedOnPlans } from "./checks/runtime/handed-on.ts"
+import { layerPlans } from "./checks/runtime/layers.ts"
 import { lifePlans } from "./checks/runtime/life.ts"
 import { linkPlans } from "./checks/runtime/links.ts"
 import { madePlans } from "./checks/runtime/made.ts"
@@ -133,6 +137,8 @@ export async function loadSuite(): Promise<Suite> {
     ...boundPlans,
     ...crowdPlans,
     ...diskPlans,
+    ...firstBootPlans,
+    ...layerPlans,
     ...volumeElsewherePlans,
     ...sharePlans,
     ...platformPlans,
@@ -166,6 +172,8 @@ export async function loadSuite(): Promise<Suite> {
     ...snapshotPlans,
     ...snapshotFirmwarePlans,
     ...snapshotRefusalPlans,
+    ...fittingPlans,
+    ...cloneDiskPlans,
     ...forkPlans,
     ...moreSnapshotPlans,
     ...writtenPlans,

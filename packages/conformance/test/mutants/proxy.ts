@@ -15,6 +15,7 @@ import {
   reply,
   STATUS,
 } from "./fault.ts"
+import { GIVEN } from "./given.ts"
 import { SMALL } from "./small.ts"
 
 /** What was deleted or stopped, as it was answered. */
@@ -26,6 +27,7 @@ const PORT = { guest: 80, host: 8080, address: "127.0.0.1", protocol: "tcp" }
 /** By the names of the table. */
 export const FAULTS: Readonly<Record<string, Fault>> = {
   ...SMALL,
+  ...GIVEN,
   "takes commas for ends": inStart(({ overrides }) => {
     if (overrides?.args) overrides.args = overrides.args.split(",")[0]
   }),

@@ -305,6 +305,20 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["takes a list where nothing is let out", "API-260", "runtime/network/odd-ports"],
   ["calls stopped what has failed", "API-041", "runtime/ends-by-panic"],
   ["names no override in detail", "ERR-007", "runtime/disk-sizes"],
+  ["tells one key alone", "FBC-002", "runtime/first-boot-disk"],
+  ["ends what it tells with a line", "FBC-003", "runtime/first-boot-disk"],
+  ["knows one user alone", "FBC-009", "runtime/key-for-ssh"],
+  ["opens a port that is named once more", "FBC-010", "runtime/key-for-ssh"],
+  ["takes keys beside meta-data", "FBC-004", "runtime/first-boot-refusals"],
+  ["has two folders at one place", "SHR-004", "runtime/shares/refused-folders"],
+  ["calls a disk that shrinks something else", "DSK-003", "runtime/layers-of-a-disk"],
+  ["says not what its host has", "SNP-074", "runtime/snapshot/of-another-host"],
+  ["calls all that a clone cannot have ports", "FBC-005", "runtime/snapshot/what-a-clone-cannot-be-given"],
+  ["gives a clone another disk", "DSK-004", "runtime/snapshot/disk-of-a-clone"],
+  ["boots what does not fit", "SNP-076", "runtime/snapshot/cold-boot-in-its-place"],
+  ["lets a manifest decide", "SNP-076", "runtime/snapshot/cold-boot-in-its-place"],
+  ["goes on with other processors", "SNP-077", "runtime/snapshot/another-memory"],
+  ["asks no manifest whether it goes on", "SNP-112", "runtime/snapshot/newest-that-fits"],
 ])
 
 /** ovm, but it takes its policy otherwise (lax.ts). */

@@ -179,6 +179,15 @@ export const agentSnapshotPlans: readonly Plan[] = [
         agent.exit(stream, 1)
         await runtime.says(id, /NIC [0-9a-f:]* up\r?\n/)
       })
+      const cannot: Manner = (words, stream, agent) =>
+        words[0] === "reseed" ? agent.exit(stream, 0, 2, "no pool") : agent.exit(stream)
+      await resumed(stage, cannot, async (clone) => {
+        const { runtime, id } = clone
+        await opened(clone, "hooks")
+        await ready(clone)
+        await new Promise((resolve) => setTimeout(resolve, 1000))
+        must(linksOf(await runtime.logs(id)).at(-1)?.up === false, "the link is up, and nobody has reseeded")
+      })
     },
     {
       changes: { diskless: false },

@@ -37,12 +37,13 @@ export const biosPlans: readonly Plan[] = [
   },
   {
     name: "read-only-disk",
-    covers: ["OVMS-API-036", "OVMS-GST-031"],
+    covers: ["OVMS-API-036", "OVMS-DSK-006", "OVMS-GST-031"],
     async run(scene) {
       const { runtime, start } = scene
-      const { layout } = await machine(scene)
+      const { layout, blob } = await machine(scene)
       const id = await start({ manifest: layout, overrides: { readOnly: true } })
       await runtime.says(id, /FIXED\n/)
+      must((await readFile(blob)).equals(counterDisk()), "the guest's writes are in the layer")
       const { disks } = await runtime.status(id)
       must(
         isDeepStrictEqual(disks, [{ size: 1 << 20, read_only: true }]),

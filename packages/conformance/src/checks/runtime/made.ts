@@ -244,11 +244,12 @@ export const madePlans: readonly Plan[] = [
         { ignition: '{"ignition": {"version": 3}}' },
         { ignition: '{"ignition": {"version": "3.4.0"}}', hostname: "x" },
       ]
-      for (const config of configs)
-        await refusedCreate(runtime, "OVM_REQUEST_INVALID", {
-          manifest: runtime.guest,
-          overrides: { config },
-        })
+      const withKey = [{ metaData: "{}" }, { ignition: '{"ignition": {"version": "3.4.0"}}' }]
+      for (const overrides of [
+        ...configs.map((config) => ({ config })),
+        ...withKey.map((config) => ({ config, ssh: {} })),
+      ])
+        await refusedCreate(runtime, "OVM_REQUEST_INVALID", { manifest: runtime.guest, overrides })
     },
   },
   {

@@ -45,6 +45,16 @@ export const platformPlans: readonly Plan[] = [
         const { image } = await runtime.status(await create(overrides, layout))
         must(image.digest === first.digest, `of the index it took ${image.digest}, and not ${first.digest}`)
       }
+      const other = { manifest: layout, overrides: { platform: "linux/arm64" } }
+      const reply = await runtime.raw("POST", "/instances", { body: other })
+      // Not every host can run it, and each can find it.
+      if (reply.status >= 400) {
+        const { code } = errorOf("POST /instances", reply)
+        must(code !== "OVM_PLATFORM_MISSING", "it does not find the machine for arm64 of the index")
+      } else {
+        const { image } = await runtime.status(scene.keep(JSON.parse(reply.text).instance_id))
+        must(image.digest === armed().digest, `of the index it took ${image.digest} for arm64`)
+      }
       const missing = await refusedCreate(runtime, "OVM_PLATFORM_MISSING", {
         manifest: layout,
         overrides: { platform: "linux/riscv64" },

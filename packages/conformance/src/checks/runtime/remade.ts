@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process"
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
+import { isDeepStrictEqual } from "node:util"
 import { GUEST_MEMORY, guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
 import { type Artifact, described, withLayers } from "../../artifact/make.ts"
@@ -34,13 +35,17 @@ export async function partsOf(scene: Scene, snapshot: string) {
 type Parts = Awaited<ReturnType<typeof parts>>
 
 /** The suite's guest with RAM of its own beside it; without the layers that `leaves` says. */
-export function machineWithRam({ descriptor, layers, blobs }: Parts, leaves: RegExp = /^$/): Artifact {
+export function machineWithRam(
+  { descriptor, layers, blobs }: Parts,
+  leaves: RegExp = /^$/,
+  hints: object = {},
+): Artifact {
   const { base: _, parent: __, ...own } = descriptor
   const { ref, compression } = own.ram
   const made = guestArtifact(undefined, {
     document: {
       resources: { memory: 64 << 20, vcpus: 1 },
-      ramSnapshot: { ref, compression, ...(own.ram.mlock_required && { mlock_required: true }) },
+      ramSnapshot: { ref, compression, ...(own.ram.mlock_required && { mlock_required: true }), ...hints },
     },
   })
   const bytes = Buffer.from(JSON.stringify(own))
@@ -91,8 +96,18 @@ const SECRETS: Readonly<Record<string, string>> = {
   jwt: `eyJ${letters(20)}.eyJ${letters(20)}.${letters(30)}`,
 }
 
-/** More than one chunk of RAM (snapshot.md) has, wherever it begins. */
-const PAGES = 80
+interface Written {
+  readonly name: string
+  readonly overlays: readonly { readonly ref: string }[]
+}
+
+interface Reported {
+  readonly snapshot_ref: string
+  readonly scrub?: { readonly checked: boolean; readonly findings: readonly { readonly kind: string }[] }
+}
+
+/** More than a MiB has, wherever it begins: RAM may be searched by larger pieces than its chunks (snapshot.md). */
+const PAGES = 260
 
 /** A key across the end of each page, and one of each kind before them. */
 function secretsInPages(): Buffer {
@@ -121,6 +136,10 @@ export const remadePlans: readonly Plan[] = [
       memory === found.descriptor.resources.memory,
       `it has ${memory} bytes, and not those of the descriptor`,
     )
+    const hinted = machineWithRam(found, undefined, { mlock_required: true })
+    const locked = await start({ manifest: await writeLayout(join(folder, "hinted"), hinted) })
+    await runtime.says(locked, /TICK \d+\r?\n/)
+    must((await lockedBytes(locked)) >= GUEST_MEMORY, "the manifest's mlock_required does not hold")
     for (const [what, types] of [
       ["descriptor", /snapshot/],
       ["state", /vmstate/],
@@ -141,22 +160,29 @@ export const remadePlans: readonly Plan[] = [
     const manifest = await writeLayout(join(folder, "other-disks"), remade(await parts(scene), { disks }))
     await runtime.refused("POST /start", "OVM_SNAPSHOT_INVALID", "", { body: { manifest } })
   }),
-  snapshotPlan("overlay-of-another-size", ["OVMS-SNP-179"], async (scene) => {
+  snapshotPlan("overlay-of-another-size", ["OVMS-SNP-177", "OVMS-SNP-178", "OVMS-SNP-179"], async (scene) => {
     const { runtime, folder, machine, start } = scene
-    const data = [{ name: "data", size: 1 << 20 }]
+    const data = ["more", "data"].map((name) => ({ name, size: 1 << 20 }))
     const base = await machine({ diskless: false, document: { disks: data } })
     const id = await start({ manifest: base })
     await runtime.says(id, /TICK 2\r?\n/)
     const body = { instance_id: id, tag: "suite-overlay" }
     const { snapshot_ref } = await runtime.ask<{ snapshot_ref: string }>("POST /snapshot", "", { body })
     const found = await partsOf(scene, snapshot_ref)
-    const [disk] = found.descriptor.disks ?? []
-    must(disk?.name === "data" && disk.overlays.length > 0, "the snapshot has no overlay of the further disk")
+    const [disk, ...others] = (found.descriptor.disks ?? []) as readonly Written[]
+    const names = [disk, ...others].map((one) => one?.name).join()
+    must(
+      disk && names === "more,data",
+      `the snapshot's disks are ${names}, and not those of the base in order`,
+    )
+    must(disk.overlays.length > 0, "the snapshot has no overlay of the further disk")
+    const lacks = await writeLayout(join(folder, "lacks"), remade(found, { disks: [disk] }))
+    await runtime.refused("POST /start", "OVM_SNAPSHOT_INVALID", "", { body: { manifest: lacks } })
     const overlay = emptyOverlay(2 << 20, "parent")
     const ref = digestOf(overlay)
-    const layer = found.layers.find(({ digest }) => digest === disk.overlays.at(-1).ref)
+    const layer = found.layers.find(({ digest }) => digest === disk.overlays.at(-1)?.ref)
     const layers = [...found.layers, { ...layer, digest: ref, size: overlay.length } as Descriptor]
-    const disks = [{ ...disk, overlays: [{ ...disk.overlays.at(-1), ref, size: overlay.length }] }]
+    const disks = [{ ...disk, overlays: [{ ...disk.overlays.at(-1), ref, size: overlay.length }] }, ...others]
     const wrong = remade({ ...found, layers, blobs: [...found.blobs, overlay] }, { disks })
     const manifest = await writeLayout(join(folder, "overlay"), wrong)
     await runtime.refused("POST /start", "OVM_DISK_INVALID", "", { body: { manifest } })
@@ -177,7 +203,7 @@ export const remadePlans: readonly Plan[] = [
       processesWith(home).every((pid) => before.has(pid)),
     )
   }),
-  snapshotPlan("secrets-everywhere", ["OVMS-SNP-099"], async (scene) => {
+  snapshotPlan("secrets-everywhere", ["OVMS-SNP-097", "OVMS-SNP-098", "OVMS-SNP-099"], async (scene) => {
     const { runtime, start, folder } = scene
     const manifest = await writeLayout(join(folder, "secrets"), withInitrd(secretsInPages()))
     const id = await start({ manifest })
@@ -187,7 +213,19 @@ export const remadePlans: readonly Plan[] = [
     const found = new Map((Array.isArray(detail) ? detail : []).map(({ kind, count }) => [kind, count]))
     for (const kind of Object.keys(SECRETS)) must(found.get(kind) > 0, `no ${kind} is found`)
     const keys = found.get("aws-access-key")
-    must(keys >= PAGES, `of ${PAGES} keys, each in two pages, ${keys} are found`)
+    must(keys > PAGES, `of ${PAGES + 1} keys, nearly each in two pages, ${keys} are found`)
+    const { scrub, snapshot_ref } = await runtime.ask<Reported>("POST /snapshot", "", {
+      body: { ...body, scrub_check: "report" },
+    })
+    const kinds = new Set(scrub?.findings.map(({ kind }) => kind))
+    must(
+      scrub?.checked && Object.keys(SECRETS).every((kind) => kinds.has(kind)),
+      `the report is ${JSON.stringify(scrub)}`,
+    )
+    const { descriptor } = await partsOf(scene, snapshot_ref)
+    must(isDeepStrictEqual(descriptor.scrub, scrub), "the descriptor's scrub is not the report")
+    for (const secret of Object.values(SECRETS))
+      must(!JSON.stringify(scrub).includes(JSON.stringify(secret).slice(1, -1)), "a secret is in the report")
   }),
   snapshotPlan("memory-that-cannot-be-locked", ["OVMS-SNP-102"], async (scene) => {
     const made = remade(await parts(scene, { mlock_required: true }), {})
@@ -215,7 +253,7 @@ export const remadePlans: readonly Plan[] = [
     must(locked >= GUEST_MEMORY, `${locked} bytes of its memory are locked, and not ${GUEST_MEMORY}`)
     const { warnings } = await runtime.status(id)
     must(
-      warnings.some((words) => /lock|share/.test(words)),
+      warnings.some((words) => /\b(lock(s|ed)?|shares?)\b/.test(words)),
       `no warning says that it shares no memory: ${warnings.join("; ")}`,
     )
   }),

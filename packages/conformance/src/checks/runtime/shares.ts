@@ -1,8 +1,8 @@
-import { mkdir, writeFile } from "node:fs/promises"
-import { join } from "node:path"
+import { mkdir, symlink, writeFile } from "node:fs/promises"
+import { dirname, join } from "node:path"
 import { must } from "../../check.ts"
 import type { Instance } from "../../subject/runtime.ts"
-import { harnessOf, type Plan, refusedCreate } from "./plan.ts"
+import { type Plan, refusedCreate } from "./plan.ts"
 
 type Sharing = Instance & {
   readonly shares?: readonly {
@@ -20,25 +20,31 @@ const sharing = (manifest: string, shares: readonly object[], more: object = {})
 export const sharePlans: readonly Plan[] = [
   {
     name: "shares/refused-folders",
-    covers: ["OVMS-SHR-002", "OVMS-SHR-003", "OVMS-SHR-005"],
+    covers: ["OVMS-SHR-002", "OVMS-SHR-003", "OVMS-SHR-004", "OVMS-SHR-005"],
     async run({ runtime, folder }) {
       const file = join(folder, "file")
       await writeFile(file, "no folder")
-      const { home } = harnessOf(runtime)
-      const cases = [
+      const cases: (readonly [source: string, code: RegExp])[] = [
         [join(folder, "missing"), /^OVM_(FILE_UNREADABLE|PERMISSION_DENIED)$/],
         [file, /^OVM_UNSUPPORTED$/],
-        [home, /^OVM_REQUEST_INVALID$/],
-        [join(home, "instances"), /^OVM_REQUEST_INVALID$/],
-      ] as const
-      await mkdir(join(home, "instances"), { recursive: true, mode: 0o700 })
+      ]
+      if (runtime.harness) {
+        const { home } = runtime.harness
+        const [link, within] = [join(folder, "link"), join(home, "instances")]
+        await symlink(home, link)
+        await mkdir(within, { recursive: true, mode: 0o700 })
+        for (const own of [home, within, dirname(home), link]) cases.push([own, /^OVM_REQUEST_INVALID$/])
+      }
       for (const [source, code] of cases) {
         const body = sharing(runtime.guest, [{ source, target: "/src" }])
         const { message } = await refusedCreate(runtime, code, body)
         must(message.includes(source), `the refusal of ${source} does not name it: ${message}`)
       }
-      const body = sharing(runtime.guest, [{ source: folder, target: "/src" }], { agent: false })
+      const one = { source: folder, target: "/src" }
+      const body = sharing(runtime.guest, [one], { agent: false })
       await refusedCreate(runtime, "OVM_REQUEST_INVALID", body)
+      for (const target of ["/src", "/src/"])
+        await refusedCreate(runtime, "OVM_REQUEST_INVALID", sharing(runtime.guest, [one, { ...one, target }]))
     },
   },
   {

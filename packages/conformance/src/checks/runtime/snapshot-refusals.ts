@@ -1,8 +1,8 @@
 import { join } from "node:path"
 import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
-import { artifactOf } from "../../artifact/make.ts"
-import { snapshotOf } from "../../artifact/snapshot.ts"
+import { type Artifact, artifactOf } from "../../artifact/make.ts"
+import { type SnapshotChanges, snapshotOf } from "../../artifact/snapshot.ts"
 import { must } from "../../check.ts"
 import { type Plan, refusedCreate, type Scene } from "./plan.ts"
 import { snapshotPlan, snapshotted } from "./snapshots.ts"
@@ -10,10 +10,23 @@ import { snapshotPlan, snapshotted } from "./snapshots.ts"
 const START = "POST /start"
 
 /** A snapshot that no host could go on from: nothing but zeros, of a version of its VMM that there never was. */
-async function foreign({ folder, runtime }: Scene, document: object = {}, vmm: object = {}) {
+async function foreign(
+  { folder, runtime }: Scene,
+  { document = {}, vmm = {}, base = guestArtifact() }: SnapshotChanges & { readonly base?: Artifact } = {},
+) {
   const { vmms } = await runtime.ask<{ vmms: readonly { name: string }[] }>("GET /info")
-  const made = snapshotOf(guestArtifact(), { document, vmm: { name: vmms[0]?.name, ...vmm } })
-  return await writeLayout(join(folder, "foreign"), made)
+  const made = snapshotOf(base, { document, vmm: { name: vmms[0]?.name, ...vmm } })
+  return await writeLayout(join(folder, `foreign-${made.digest.slice(7, 15)}`), made)
+}
+
+/** It was booted, and says why. */
+async function bootedInItsPlace({ runtime }: Scene, id: string): Promise<void> {
+  await runtime.says(id, /GUEST-READY/)
+  const { warnings } = await runtime.status(id)
+  must(
+    warnings.some((words) => words.includes("/vmm/version")),
+    `no warning names the fields that differ: ${warnings.join("; ")}`,
+  )
 }
 
 interface Difference {
@@ -25,7 +38,7 @@ interface Difference {
 export const snapshotRefusalPlans: readonly Plan[] = [
   snapshotPlan(
     "of-another-host",
-    ["OVMS-SNP-070", "OVMS-SNP-073", "OVMS-SNP-074", "OVMS-API-022"],
+    ["OVMS-SNP-070", "OVMS-SNP-073", "OVMS-SNP-074", "OVMS-SNP-076", "OVMS-API-022"],
     async (scene) => {
       const body = { manifest: await foreign(scene) }
       const { detail } = await scene.runtime.refused(START, "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
@@ -34,12 +47,16 @@ export const snapshotRefusalPlans: readonly Plan[] = [
       for (const field of ["/vmm/version", "/vmm/format", "/vmm/machine", "/vmm/cpuModel", "/devices"])
         must(fields.includes(field), `detail does not have ${field}: ${fields.join(", ") || "nothing"}`)
       const version = differences.find(({ field }) => field === "/vmm/version")
-      must(version?.snapshot === "0.0.1" && version.host !== "0.0.1", "a difference does not say both values")
+      const { snapshot, host } = version ?? {}
+      must(
+        snapshot === "0.0.1" && host !== undefined && host !== snapshot,
+        "a difference does not say both values",
+      )
     },
   ),
   snapshotPlan("of-another-processor", ["OVMS-SNP-071"], async (scene) => {
     const host = { cpuVendor: "NoSuchVendor", cpuModel: "none", cpuFeatures: `sha256:${"0".repeat(64)}` }
-    const body = { manifest: await foreign(scene, { host }, { accelerator: "kvm" }) }
+    const body = { manifest: await foreign(scene, { document: { host }, vmm: { accelerator: "kvm" } }) }
     const { detail } = await scene.runtime.refused(START, "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
     const fields = ((Array.isArray(detail) ? detail : []) as Difference[]).map(({ field }) => field)
     for (const field of ["/host/cpuVendor", "/host/cpuModel", "/host/cpuFeatures", "/vmm/accelerator"])
@@ -47,13 +64,14 @@ export const snapshotRefusalPlans: readonly Plan[] = [
   }),
   snapshotPlan("cold-boot-in-its-place", ["OVMS-SNP-076", "OVMS-API-037"], async (scene) => {
     const { runtime, start } = scene
-    const id = await start({ manifest: await foreign(scene), overrides: { coldBootOnMismatch: true } })
-    await runtime.says(id, /GUEST-READY/)
-    const { warnings } = await runtime.status(id)
-    must(
-      warnings.some((words) => words.includes("/vmm/version")),
-      `no warning names the fields that differ: ${warnings.join("; ")}`,
-    )
+    const asked = { coldBootOnMismatch: true }
+    const manifest = await foreign(scene)
+    await bootedInItsPlace(scene, await start({ manifest, overrides: asked }))
+    const base = guestArtifact(undefined, { document: { runtimeHints: asked } })
+    const hinted = await foreign(scene, { base })
+    await bootedInItsPlace(scene, await start({ manifest: hinted }))
+    const refused = [{ manifest }, { manifest: hinted, overrides: { coldBootOnMismatch: false } }]
+    for (const body of refused) await runtime.refused(START, "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
   }),
   snapshotPlan("without-its-base", ["OVMS-SNP-075"], async (scene) => {
     // A base that nobody has.
@@ -93,20 +111,26 @@ export const snapshotRefusalPlans: readonly Plan[] = [
       const { manifest } = await snapshotted(scene, {}, { network: { mode: "none" } })
       const name = `suite-${process.hrtime.bigint()}`
       await runtime.ask("POST /volumes", "", { body: { name, size: 1 << 20 } })
-      const given = [
-        { config: { hostname: "clone" } },
-        { ssh: { user: "root" } },
-        { volumes: [{ name }] },
-        { shares: [{ source: folder, target: "/src" }] },
-        { network: { name: "suite-has-no-such-network" } },
-        { agent: true },
-        { network: { ports: [{ guest: 80 }] } },
-      ]
+      const given = {
+        config: { hostname: "clone" },
+        ssh: { user: "root" },
+        volumes: [{ name }],
+        shares: [{ source: folder, target: "/src" }],
+        agent: true,
+        network: { ports: [{ guest: 80 }] },
+      }
       try {
-        for (const overrides of given)
-          await runtime.refused(START, /^OVM_(UNSUPPORTED|NETWORK_UNKNOWN)$/, "", {
-            body: { manifest, overrides },
-          })
+        for (const [override, value] of Object.entries(given)) {
+          const body = { manifest, overrides: { [override]: value } }
+          const { detail } = await runtime.refused(START, "OVM_UNSUPPORTED", "", { body })
+          const pointers = (Array.isArray(detail) ? detail : []).map(({ pointer }) => String(pointer))
+          must(
+            pointers.some((one) => new RegExp(`^/?${override}\\b`).test(one)),
+            `detail does not name ${override}: ${pointers.join(", ") || "nothing"}`,
+          )
+        }
+        const body = { manifest, overrides: { network: { name: "suite-has-no-such-network" } } }
+        await runtime.refused(START, /^OVM_(UNSUPPORTED|NETWORK_UNKNOWN)$/, "", { body })
       } finally {
         await runtime.ask("DELETE /volumes/{name}", name)
       }

@@ -1,7 +1,11 @@
+import { lstat, readdir } from "node:fs/promises"
+import { join } from "node:path"
+import { GUEST_MEMORY } from "../../artifact/guest.ts"
 import { must } from "../../check.ts"
 import { ticks } from "../ticks.ts"
+import { apart } from "./aside.ts"
 import { eventsOf } from "./events.ts"
-import type { Plan, Scene } from "./plan.ts"
+import { harnessOf, type Plan, type Scene } from "./plan.ts"
 
 interface Snapshot {
   readonly snapshot_ref: string
@@ -51,6 +55,18 @@ async function bootsNext({ runtime }: Scene, clone: string): Promise<void> {
   )
 }
 
+/** Files as large as the RAM of a guest hold one; a blob is in folders that nobody else enters. */
+async function ramOfItsUser(home: string): Promise<void> {
+  for (const name of await readdir(home, { recursive: true })) {
+    const stats = await lstat(join(home, name)).catch(() => undefined)
+    if (!stats?.isFile() || stats.size !== GUEST_MEMORY || /\/blobs\/sha256\//.test(`/${name}`)) continue
+    must(
+      (stats.mode & 0o077) === 0,
+      `${name} holds RAM, and has the mode ${(stats.mode & 0o777).toString(8)}`,
+    )
+  }
+}
+
 export function snapshotPlan(name: string, covers: readonly string[], run: Plan["run"]): Plan {
   return { name: `snapshot/${name}`, covers, run, profile: "snapshot" }
 }
@@ -80,7 +96,7 @@ export const snapshotPlans: readonly Plan[] = [
       await bootsNext(scene, clone)
     },
   ),
-  snapshotPlan("clones-differ", ["OVMS-SNP-090"], async (scene) => {
+  snapshotPlan("clones-differ", ["OVMS-SNP-090", "OVMS-SNP-095"], async (scene) => {
     const { runtime, start } = scene
     const { source, manifest } = await snapshotted(scene)
     const clones = [await start({ manifest }), await start({ manifest })]
@@ -95,6 +111,7 @@ export const snapshotPlans: readonly Plan[] = [
     }
     const old = generationIds(await runtime.logs(source)).at(-1)
     must(new Set([...ids.map(inMemory), old]).size === 3, "two machines have the same generation ID")
+    if (runtime.harness) await ramOfItsUser(runtime.harness.home)
   }),
   snapshotPlan("stop", ["OVMS-API-054"], async (scene) => {
     const { runtime } = scene
@@ -115,10 +132,15 @@ export const snapshotPlans: readonly Plan[] = [
   }),
   snapshotPlan("another-memory", ["OVMS-SNP-077", "OVMS-SNP-074"], async (scene) => {
     const { manifest } = await snapshotted(scene)
-    const body = { manifest, overrides: { memory: 64 << 20 } }
-    const { detail } = await scene.runtime.refused("POST /start", "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
-    const fields = Array.isArray(detail) ? detail.map(({ field }) => field) : []
-    must(fields.includes("/resources/memory"), `detail names ${fields.join(", ") || "nothing"}`)
+    for (const [field, overrides] of [
+      ["/resources/memory", { memory: 64 << 20 }],
+      ["/resources/vcpus", { vcpus: 2 }],
+    ] as const) {
+      const body = { manifest, overrides }
+      const { detail } = await scene.runtime.refused("POST /start", "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
+      const fields = Array.isArray(detail) ? detail.map((one) => one.field) : []
+      must(fields.includes(field), `detail names ${fields.join(", ") || "nothing"}, and not ${field}`)
+    }
   }),
   snapshotPlan("only-once", ["OVMS-API-120", "OVMS-SNP-091", "OVMS-SNP-141"], async (scene) => {
     const { runtime, start } = scene
@@ -133,6 +155,17 @@ export const snapshotPlans: readonly Plan[] = [
     await start(next)
     await runtime.refused("POST /start", "OVM_RESUME_DENIED", "", { body: next })
   }),
+  apart(
+    snapshotPlan("only-once-for-ever", ["OVMS-SNP-091", "OVMS-SNP-092"], async (scene) => {
+      const { runtime, start, signal } = scene
+      const harness = harnessOf(runtime)
+      const { manifest } = await snapshotted(scene, { multi_resume: "deny" })
+      await runtime.reaches(await start({ manifest }), "running")
+      await harness.kill()
+      await harness.start(signal)
+      await runtime.refused("POST /start", "OVM_RESUME_DENIED", "", { body: { manifest } })
+    }),
+  ),
   snapshotPlan("boot-in-its-place", ["OVMS-API-038"], async (scene) => {
     const { manifest } = await snapshotted(scene)
     const id = await scene.start({ manifest, overrides: { resume: false } })

@@ -70,6 +70,7 @@ export const writtenPlans: readonly Plan[] = [
       "OVMS-SNP-006",
       "OVMS-SNP-036",
       "OVMS-SNP-037",
+      "OVMS-SNP-077",
       "OVMS-SNP-122",
       "OVMS-SNP-131",
     ],
@@ -111,6 +112,12 @@ export const writtenPlans: readonly Plan[] = [
         "the overlays are not those of the parent and one more",
       )
       await changedPages(store, one.descriptor, two.descriptor)
+      const larger = { manifest: second.name, overrides: { diskSize: 2 << 20 } }
+      const { detail } = await runtime.refused("POST /start", "OVM_SNAPSHOT_INCOMPATIBLE", "", {
+        body: larger,
+      })
+      const fields = (Array.isArray(detail) ? detail : []).map(({ field }) => field)
+      must(fields.includes("/overlays"), `of a larger disk detail names ${fields.join(", ") || "nothing"}`)
       const counter = artifactOf({ kernelless: true, disk: counterDisk() })
       const bios = await start({ manifest: await writeLayout(join(scene.folder, "counter"), counter) })
       await runtime.says(bios, /BOOT 1\n/)
@@ -156,7 +163,7 @@ export const writtenPlans: readonly Plan[] = [
     const booted = await start({ manifest: name, overrides: { resume: false } })
     await runtime.says(booted, /GUEST-READY/)
   }),
-  snapshotPlan("freed-with-its-name", ["OVMS-SNP-151"], async (scene) => {
+  snapshotPlan("freed-with-its-name", ["OVMS-SNP-150", "OVMS-SNP-151"], async (scene) => {
     const { runtime, boot, start } = scene
     const store = await Store.of(harnessOf(runtime))
     const tag = unique()
