@@ -69,6 +69,13 @@ function residentOf(pid: number): number {
   return Number(textOf(pid, "statm").split(" ")[1] ?? 0)
 }
 
+/** Milliseconds of the host's processors that a process has taken, as Linux counts on x86-64 and arm64. */
+export function processorTime(pid: number): number | undefined {
+  const fields = textOf(pid, "stat").split(") ").at(-1)?.split(" ") ?? []
+  const [user, system] = [Number(fields[11]), Number(fields[12])]
+  return pid === 0 || Number.isNaN(user + system) ? undefined : (user + system) * 10
+}
+
 export function signal(some: readonly number[], name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
   for (const pid of some)
     try {

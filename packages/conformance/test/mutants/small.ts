@@ -1,5 +1,6 @@
 import {
   type Fault,
+  granted,
   inAnswer,
   inAsked,
   inError,
@@ -16,9 +17,6 @@ import {
 /** IDs by names, and by what they begin with; and events by their IDs. */
 const IDS = new Map<string, string>()
 const EVENTS = new Map<string, string>()
-
-/** Instances that were started once more. */
-const AGAIN = new Set<string>()
 
 /** By the names of the table. */
 export const SMALL: Readonly<Record<string, Fault>> = {
@@ -121,18 +119,76 @@ export const SMALL: Readonly<Record<string, Fault>> = {
         Object.assign(answer, reply(500, { errors: [{ code: "OVM_INTERNAL", message: "tail" }] }))
     },
   },
-  "forgets labels with the first life": {
-    ask: ({ url }) => {
-      const [, id] = /^\/instances\/([^/]+)\/start$/.exec(url) ?? []
-      if (id !== undefined) AGAIN.add(id)
-    },
+  "forgets labels with the first life": inNextLife((info) => {
+    delete info.labels
+  }),
+  "warns in the first life alone": inNextLife((info) => {
+    info.warnings = []
+  }),
+  "forgets when to stand by": inNextLife((info) => {
+    delete info.standby_after
+  }),
+  "forgets whose child it is": inNextLife((info) => {
+    delete info.fork
+  }),
+  "follows from the second line on": {
     answer: (answer, { url }) => {
-      if (STATUS.test(url) && AGAIN.has(url.split("/")[2] ?? ""))
-        answer.body = json(answer.body, (info) => {
-          delete info.labels
-        })
+      if (url.endsWith("?follow=true")) answer.body = answer.body.slice(answer.body.indexOf("\n") + 1)
     },
   },
+  "knows no tail of nothing": {
+    ask: (asked) => {
+      asked.url = asked.url.replace(/\?tail=0$/, "")
+    },
+  },
+  "reads times without their zones": {
+    ask: (asked) => {
+      asked.url = asked.url.replace("%2B05:00", "Z")
+    },
+  },
+  "counts the seconds of processors": inAnswer(STATUS, ({ resources }) => {
+    if (resources.cpu_time_ms !== undefined) resources.cpu_time_ms = Math.round(resources.cpu_time_ms / 1000)
+  }),
+  "asks nobody before a restart": {
+    ask: (asked) => {
+      asked.url = asked.url.replace(/restart\?grace_ms=\d+/, "restart?grace_ms=0")
+    },
+  },
+  "waits for long": inAnswer(STATUS, (info) => {
+    if (info.restarting_at)
+      info.restarting_at = new Date(Date.parse(info.restarting_at) + 500_000).toISOString()
+  }),
+  "says nothing of no secrets": inAnswer(/^\/snapshot$/, (answer) => {
+    if (answer.scrub?.findings.length === 0) delete answer.scrub
+  }),
+  "is starting what runs already": inAnswer(/^\/start$/, (answer) => {
+    answer.status = "starting"
+  }),
+  "makes what can only go on": granted(/^\/instances$/, {
+    instance_id: "6f1d2c3b-4a59-4687-9a0b-c1d2e3f40516",
+    status: "stopped",
+  }),
+  "sends other IDs than it tells": inEvents((body) => body.replace(/^id: .*$/gm, "id: 1")),
+  "keeps few events": inEvents((body) => body.split("\n\n").slice(-150).join("\n\n")),
+  "names nothing that is unknown": inError((answer) => {
+    answer.body = json(answer.body, ({ errors }) => {
+      if (errors[0].code === "OVM_INSTANCE_UNKNOWN") errors[0].message = "there is none"
+    })
+  }),
+  "counts volumes as full": inAnswer(/^\/volumes$/, (volume) => {
+    if (volume.size !== undefined) volume.used = volume.size
+  }),
+  "counts what has not ended": {
+    answer: (answer, { url }) => {
+      if (url === "/metrics") answer.body = answer.body.replace(/(state="stopped"\}) \d+/, "$1 0")
+    },
+  },
+  "chooses what cannot run it": inAnswer(/^\/explain$/, ({ vmms }) => {
+    vmms[0].chosen = true
+  }),
+  "gives children no policy": inAnswer(STATUS, (info) => {
+    if (info.fork) delete info.restart
+  }),
   "asks a guest that is not to be asked": inAsked("/stop", (body) => {
     if (body.grace_ms === 0) body.grace_ms = 20_000
   }),
@@ -163,6 +219,28 @@ export const SMALL: Readonly<Record<string, Fault>> = {
       })
     },
   },
+}
+
+/** Changes what is said of an instance that was started once more. */
+function inNextLife(edit: (info: Json) => void): Fault {
+  const again = new Set<string>()
+  return {
+    ask: ({ url }) => {
+      const [, id] = /^\/instances\/([^/]+)\/(?:re)?start\b/.exec(url) ?? []
+      if (id !== undefined) again.add(id)
+    },
+    answer: (answer, { url }) => {
+      if (STATUS.test(url) && again.has(url.split("/")[2] ?? "")) answer.body = json(answer.body, edit)
+    },
+  }
+}
+
+function inEvents(edit: (body: string) => string): Fault {
+  return {
+    answer: (answer, { url }) => {
+      if (url.startsWith("/events")) answer.body = edit(answer.body)
+    },
+  }
 }
 
 /** Changes the bodies that are sent to such a path. */

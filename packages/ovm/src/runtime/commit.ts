@@ -40,7 +40,7 @@ async function commitInstance(
   { name, onto }: Omit<CommitRequest, "freeze">,
   call: Call,
 ): Promise<CommitAnswer> {
-  const reference = parseReference(name).toString()
+  const reference = taggedName(name)
   const { state, info } = instance
   const lineage = standing(instance)
   const over = Promise.withResolvers<void>()
@@ -70,6 +70,16 @@ async function commitInstance(
     instance.snapshotting = undefined
     over.resolve()
   }
+}
+
+/** Throws OVM_REQUEST_INVALID for a name that is some digest's already (OVMS-API-191). */
+function taggedName(name: string): string {
+  const reference = parseReference(name)
+  if (reference.digest === undefined) return reference.toString()
+  throw new OvmError(
+    "OVM_REQUEST_INVALID",
+    `name: ${name.slice(0, 200)} has a digest, and what is made has its own`,
+  )
 }
 
 function closing(opened: OpenImage) {

@@ -1,8 +1,11 @@
+import { rm } from "node:fs/promises"
 import { must } from "../../check.ts"
+import { errorOf } from "../../subject/answers.ts"
 import type { Runtime } from "../../subject/runtime.ts"
 import { ticks } from "../ticks.ts"
+import { apart } from "./aside.ts"
 import { eventsOf } from "./events.ts"
-import type { Plan } from "./plan.ts"
+import { harnessOf, type Plan } from "./plan.ts"
 
 const START = "POST /instances/{instance_id}/start"
 const RESTART = "POST /instances/{instance_id}/restart"
@@ -29,11 +32,15 @@ function waiting(runtime: Runtime, id: string, restartsBefore: number): Promise<
 
 /** Clocks and timers are of milliseconds. */
 const EARLY_MS = 20
+/** From an end until it is counted from, on a host that has much to do. */
+const LATE_MS = 700
 
 /** It waits for as long as it says, and each time twice as long unless it has run for long. */
 async function waitsLonger(runtime: Runtime, id: string): Promise<void> {
   const first = await waiting(runtime, id, 0)
   const second = await waiting(runtime, id, first.restarts)
+  const most = Math.min(100 * 2 ** first.restarts, 60_000) + LATE_MS
+  must(first.ms <= most, `after ${first.restarts} starts it is to wait for ${first.ms} ms, and not ${most}`)
   must(first.ms >= 100 - EARLY_MS, `it is to be started again after ${first.ms} ms`)
   must(
     second.ran > 5000 || second.ms >= Math.min(2 * first.ms, 60_000) - EARLY_MS,
@@ -63,18 +70,65 @@ export const againPlans: readonly Plan[] = [
     name: "restart",
     covers: ["OVMS-API-167", "OVMS-API-166"],
     async run({ runtime, boot }) {
-      const id = await boot("word=restarted")
+      const id = await boot("word=restarted button=1")
       await runtime.says(id, /TICK 3\r?\n/)
-      await runtime.ask(RESTART, id, { query: "grace_ms=0" })
+      await runtime.ask(RESTART, id, { query: "grace_ms=60000" })
       await runtime.until("the machine was booted again", async () => {
         const [now, before] = [await runtime.logs(id), await runtime.logs(id, "previous=true")]
-        return boots(now) === 1 && now.includes("word=restarted") && before.includes("TICK 3")
+        return boots(now) === 1 && now.includes("word=restarted") && before.includes("TICK 3") && { before }
       })
+      const ends = (await eventsOf(runtime, id)).filter(({ type }) => type === "stopped")
+      must(
+        ends[0]?.exit?.reason === "guest-shutdown",
+        "a guest that powers off when it is asked to was not asked",
+      )
       // The guest may have spoken before its machine is said to run.
       const { state } = await runtime.reaches(id, "running", "failed", "stopped")
       must(state === "running", `the machine that was restarted is ${state}`)
+      await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
+      await runtime.reaches(id, "stopped")
+      await runtime.ask(RESTART, id)
+      await runtime.reaches(id, "running")
     },
   },
+  {
+    name: "restart-that-is-refused",
+    covers: ["OVMS-API-167"],
+    async run({ runtime, machine, start }) {
+      const manifest = await machine({ document: { name: `gone-${process.hrtime.bigint()}` } })
+      const id = await start({ manifest })
+      await runtime.says(id, /TICK 1\r?\n/)
+      await rm(manifest, { recursive: true })
+      const reply = await runtime.raw("POST", `/instances/${id}/restart`, { query: "grace_ms=0" })
+      if (reply.status < 400) return void (await runtime.reaches(id, "running"))
+      errorOf(RESTART, reply)
+      must(
+        (await runtime.status(id)).state === "running",
+        "a restart that was refused has stopped the machine",
+      )
+      must(
+        (await runtime.logs(id, "previous=true")) === "",
+        "a restart that was refused has begun a console anew",
+      )
+    },
+  },
+  apart({
+    name: "restart-that-outlives-its-runtime",
+    covers: ["OVMS-API-167"],
+    waits: true,
+    async run({ runtime, boot, signal }) {
+      const id = await boot()
+      runtime.raw("POST", `/instances/${id}/restart`, { query: "grace_ms=3000" }).catch(() => {})
+      await runtime.until("it is stopping", async () => (await runtime.status(id)).state === "stopping")
+      const harness = harnessOf(runtime)
+      await harness.kill()
+      await harness.start(signal)
+      await runtime.until("the next runtime goes on with the restart", async () => {
+        const { state } = await runtime.status(id)
+        return state === "running" && boots(await runtime.logs(id, "previous=true")) === 1
+      })
+    },
+  }),
   {
     name: "always-again",
     covers: ["OVMS-STA-040", "OVMS-STA-041", "OVMS-STA-042", "OVMS-API-181", "OVMS-API-182"],
@@ -96,7 +150,7 @@ export const againPlans: readonly Plan[] = [
   },
   {
     name: "again-once",
-    covers: ["OVMS-STA-043", "OVMS-STA-041"],
+    covers: ["OVMS-STA-040", "OVMS-STA-043", "OVMS-STA-041"],
     async run({ runtime, boot }) {
       const id = await boot("ticks=1 panic=1", { restart: "on-failure:1" })
       const last = await runtime.until("it was started again once", async () => {
@@ -118,6 +172,7 @@ export const againPlans: readonly Plan[] = [
     covers: ["OVMS-STA-040", "OVMS-API-180"],
     async run({ runtime, boot }) {
       const policies = [
+        ["always", "panic=1"],
         ["unless-stopped", "off=1"],
         ["on-failure", ""],
         ["on-failure", "result=3"],
@@ -144,6 +199,12 @@ export const againPlans: readonly Plan[] = [
       const id = await boot("ticks=1 off=1", { restart: "on-failure" })
       const { restarting_at, restarts } = await runtime.reaches(id, "stopped")
       must(restarting_at === undefined && restarts === undefined, "a guest that powered off is started again")
+      const other = await boot("", { restart: "always" })
+      await runtime.ask("POST /stop", "", { body: { instance_id: other, grace_ms: 0 } })
+      const stopped = await runtime.reaches(other, "stopped")
+      must(stopped.restarting_at === undefined, "what somebody stopped is going to be started again")
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      must((await runtime.status(other)).state === "stopped", "what somebody stopped was started again")
     },
   },
   {
@@ -161,7 +222,12 @@ export const againPlans: readonly Plan[] = [
       await new Promise((resolve) => setTimeout(resolve, 2500))
       const [before, now] = [ticks(await runtime.logs(id)), since(0)]
       await runtime.until("it says what came since", async () => ticks(await runtime.logs(id, now)) > before)
-      must(!(await runtime.logs(id, now)).includes("GUEST-READY"), "it says what came seconds before since")
+      const east = new Date(Date.parse(now.slice("since=".length)) + 5 * 3_600_000).toISOString()
+      for (const query of [now, `since=${east.replace("Z", "%2B05:00")}`]) {
+        const text = await runtime.logs(id, query)
+        must(!text.includes("GUEST-READY"), `it says what came seconds before ${query}`)
+        must(ticks(text) > before, `it leaves out what came after ${query}`)
+      }
     },
   },
   {

@@ -31,7 +31,7 @@ async function said({ runtime, start }: Scene, manifest: string, args: string, o
 export const committedPlans: readonly Plan[] = [
   {
     name: "commit",
-    covers: ["OVMS-API-190", "OVMS-API-194"],
+    covers: ["OVMS-API-190", "OVMS-API-191", "OVMS-API-193", "OVMS-API-194"],
     async run(scene) {
       const { runtime, start } = scene
       const counter = artifactOf({ kernelless: true, disk: counterDisk() })
@@ -40,7 +40,16 @@ export const committedPlans: readonly Plan[] = [
       // What it wrote in an earlier life is in the image too.
       await runtime.ask("POST /instances/{instance_id}/restart", id, { query: "grace_ms=0" })
       await runtime.says(id, /BOOT 2\n/)
+      // Of one that stands still as of one that has ended.
+      await runtime.ask("POST /instances/{instance_id}/pause", id)
+      const paused = { name: `localhost/conformance:${unique()}` }
+      const answer = await runtime.ask<{ reference: string; size: number }>(COMMIT, id, { body: paused })
+      must(answer.reference === paused.name, `what was called ${paused.name} is called ${answer.reference}`)
+      must(answer.size > 0, `its size is ${answer.size}`)
+      await runtime.ask("POST /instances/{instance_id}/resume", id)
       const { name, digest } = await committed(scene, id)
+      const pinned = { name: `localhost/suite-pinned@${digest}` }
+      await runtime.refused(COMMIT, "OVM_REQUEST_INVALID", id, { body: pinned })
       await runtime.says(await start({ manifest: name }), /BOOT 3\n/)
       const store = await Store.of(harnessOf(runtime))
       const { annotations } = await store.manifest(digest)

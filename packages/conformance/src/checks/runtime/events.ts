@@ -24,9 +24,13 @@ export async function events(runtime: Runtime, query?: string, headers = {}): Pr
   const { status, text } = reply
   must(status === 200, `GET /events was answered with ${status}`)
   isOfType(reply, "text/event-stream", "GET /events")
-  return [...text.matchAll(/^data: ?(.*)$/gm)].map(([, data = ""]) => {
+  const blocks = text.split(/\n\n+/).filter((block) => /^data:/m.test(block))
+  return blocks.map((block) => {
+    const [, data = ""] = /^data: ?(.*)$/m.exec(block) ?? []
     const event: unknown = JSON.parse(data)
     satisfies("Event", event, "GET /events")
+    const [, id] = /^id: ?(.*)$/m.exec(block) ?? []
+    must(id === (event as Event).id, `an event with the id ${(event as Event).id} is sent with the id ${id}`)
     return event as Event
   })
 }

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util"
 import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
 import { must } from "../../check.ts"
-import { alive, largest, pagesOf, processesWith } from "../../subject/processes.ts"
+import { alive, largest, pagesOf, processesWith, processorTime } from "../../subject/processes.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import { ticks } from "../ticks.ts"
 import { eventsOf } from "./events.ts"
@@ -18,7 +18,17 @@ function ends(
 ): Plan {
   return {
     name: `ends-by-${name}`,
-    covers: [...covers, "OVMS-API-073", "OVMS-API-043", "OVMS-API-041", "OVMS-STA-002"],
+    covers: [
+      ...covers,
+      "OVMS-API-073",
+      "OVMS-API-080",
+      "OVMS-API-081",
+      "OVMS-API-230",
+      "OVMS-API-235",
+      "OVMS-API-043",
+      "OVMS-API-041",
+      "OVMS-STA-002",
+    ],
     async run({ runtime, boot }) {
       const id = await boot(`ticks=3 ${args}`)
       const instance = await runtime.reaches(id, "stopped", "failed")
@@ -37,6 +47,14 @@ function ends(
       must(status === instance.state, `the stop of what is ${instance.state} was answered with ${status}`)
       const after = await runtime.status(id)
       must(isDeepStrictEqual(after, instance), `a stop changed what had ended: ${JSON.stringify(after)}`)
+      must(
+        Date.parse(told.time) >= Date.parse(instance.finished) - 50,
+        `its end was at ${instance.finished}, and is told as of ${told.time}`,
+      )
+      const { instances } = await runtime.ask<{ instances: readonly Instance[] }>("GET /instances")
+      const listed = instances.find((one) => one.instance_id === id)
+      must(isDeepStrictEqual(listed, after), "the list lacks what has ended, or says something else of it")
+      await runtime.ask("DELETE /instances/{instance_id}", id, { query: "force=true" })
     },
   }
 }
@@ -75,6 +93,7 @@ export const lifePlans: readonly Plan[] = [
       "OVMS-API-020",
       "OVMS-API-024",
       "OVMS-API-060",
+      "OVMS-API-064",
       "OVMS-API-130",
       "OVMS-API-070",
       "OVMS-API-034",
@@ -105,6 +124,18 @@ export const lifePlans: readonly Plan[] = [
         `rss is ${rss} bytes, of ${pages} pages`,
       )
       must(/^sha256:[0-9a-f]{64}$/.test(instance.image.digest ?? ""), "the image has no digest")
+      const vmm = largest(processesWith(id))
+      const [before, { cpu_time_ms = 0 }, after] = [
+        processorTime(vmm),
+        (await runtime.status(id)).resources,
+        processorTime(vmm),
+      ]
+      must(
+        before === undefined ||
+          after === undefined ||
+          (cpu_time_ms >= before - 50 && cpu_time_ms <= after + 50),
+        `cpu_time_ms is ${cpu_time_ms}, and the host counts ${before} to ${after}`,
+      )
     },
   },
   {
@@ -146,6 +177,8 @@ export const lifePlans: readonly Plan[] = [
       "OVMS-API-045",
       "OVMS-API-043",
       "OVMS-API-031",
+      "OVMS-API-060",
+      "OVMS-API-341",
       "OVMS-API-080",
       "OVMS-API-230",
       "OVMS-STA-003",
@@ -173,6 +206,8 @@ export const lifePlans: readonly Plan[] = [
       )
       must((await runtime.logs(id)).includes("GUEST-READY"), "the console is gone")
       must(ended.finished, "it does not say when it ended")
+      const how = ended.stop_method === "killed" ? "signal" : "quit"
+      must(ended.exit?.reason === how, `it was ${ended.stop_method}, and the reason is ${ended.exit?.reason}`)
       const named = { manifest: runtime.guest, overrides: { name: ended.name } }
       await runtime.refused("POST /instances", "OVM_NAME_IN_USE", "", { body: named })
       const again = await runtime.ask<{ status: string }>("POST /stop", "", { body })
@@ -206,7 +241,7 @@ export const lifePlans: readonly Plan[] = [
   },
   {
     name: "delete",
-    covers: ["OVMS-API-080", "OVMS-API-081", "OVMS-API-082", "OVMS-CNF-053"],
+    covers: ["OVMS-API-080", "OVMS-API-081", "OVMS-API-082", "OVMS-CNF-053", "OVMS-ERR-003"],
     async run(scene) {
       const id = await scene.boot()
       const operation = "DELETE /instances/{instance_id}"
@@ -220,7 +255,15 @@ export const lifePlans: readonly Plan[] = [
   },
   {
     name: "pause",
-    covers: ["OVMS-API-017", "OVMS-API-140", "OVMS-API-143", "OVMS-API-230", "OVMS-API-530", "OVMS-STA-033"],
+    covers: [
+      "OVMS-API-017",
+      "OVMS-API-081",
+      "OVMS-API-140",
+      "OVMS-API-143",
+      "OVMS-API-230",
+      "OVMS-API-530",
+      "OVMS-STA-033",
+    ],
     async run({ runtime, boot }) {
       const id = await boot()
       const again = async (verb: "pause" | "resume", wanted: string, body?: object) => {
@@ -233,6 +276,7 @@ export const lifePlans: readonly Plan[] = [
       must((await runtime.status(id)).state === "running", "a pause that was refused has paused it")
       for (const body of [undefined, {}]) await again("pause", "paused", body)
       await runtime.refused("POST /instances/{instance_id}/resume", "OVM_REQUEST_INVALID", id, surplus)
+      await runtime.refused("DELETE /instances/{instance_id}", "OVM_STATE_CONFLICT", id)
       must((await runtime.status(id)).reason === "request", "reason of the paused instance is not request")
       const before = ticks(await runtime.logs(id))
       await new Promise((resolve) => setTimeout(resolve, 1000))
@@ -264,7 +308,7 @@ export const lifePlans: readonly Plan[] = [
     must(state === "failed" && exit?.reason === "guest-panic", `it is ${state}: ${exit?.reason}`)
     must(error?.code === "OVM_GUEST_PANICKED", `its error is ${error?.code}`)
   }),
-  ends("result", ["OVMS-STA-047", "OVMS-GST-053"], "result=7", ({ state, exit }) => {
+  ends("result", ["OVMS-API-062", "OVMS-STA-047", "OVMS-GST-053"], "result=7", ({ state, exit }) => {
     must(state === "stopped" && exit?.reason === "result", `it is ${state}: ${exit?.reason}`)
     must(exit.status === 7, `the result is ${exit.status}, and not 7`)
   }),

@@ -180,11 +180,17 @@ export const madePlans: readonly Plan[] = [
         warnings.some((words) => /thing|nonsense/.test(words)),
         `no warning says that the device is missing: ${warnings.join("; ")}`,
       )
+      await runtime.ask("POST /instances/{instance_id}/restart", id, { query: "grace_ms=0" })
+      const again = (await runtime.reaches(id, "running")).warnings
+      must(
+        again.some((words) => /thing|nonsense/.test(words)),
+        `in its next life no warning says it: ${again.join("; ")}`,
+      )
     },
   },
   {
     name: "disk-sizes",
-    covers: ["OVMS-API-271", "OVMS-API-272", "OVMS-ERR-007"],
+    covers: ["OVMS-API-271", "OVMS-API-272", "OVMS-ERR-003", "OVMS-ERR-007"],
     async run({ runtime, create, machine }) {
       const disk = await machine({ diskless: false })
       const { disks } = await runtime.status(await create({}, disk))
@@ -285,7 +291,7 @@ export const madePlans: readonly Plan[] = [
   {
     name: "explain",
     covers: ["OVMS-API-472", "OVMS-API-470"],
-    async run({ runtime }) {
+    async run({ runtime, machine }) {
       const list = async () =>
         (await runtime.ask<{ instances: readonly Instance[] }>("GET /instances")).instances
       const before = (await list()).length
@@ -295,6 +301,11 @@ export const madePlans: readonly Plan[] = [
       must(answer.vmms && answer.vmms.length > 0, "it names no VMM")
       const chosen = answer.vmms.filter((one) => one.chosen).length
       must(chosen === 1, `of the VMMs ${chosen} would be taken for a machine that starts`)
+      const devices = [{ type: "nonsense", name: "thing" }]
+      const fatal = await runtime.ask<{ vmms: readonly { chosen: boolean }[] }>("POST /explain", "", {
+        body: { manifest: await machine({ document: { devices } }) },
+      })
+      must(!fatal.vmms.some((one) => one.chosen), "a VMM would be taken for a machine that none can run")
       must((await list()).length <= before + 8, "it made instances")
       await runtime.refused("POST /explain", /^OVM_(?!INTERNAL)/, "", { body: { manifest: "/nowhere" } })
     },

@@ -57,9 +57,11 @@ export const moreSnapshotPlans: readonly Plan[] = [
       )
     })
   }),
-  snapshotPlan("one-slot-of-what-goes-on-once", ["OVMS-API-109"], async (scene) => {
+  snapshotPlan("one-slot-of-what-goes-on-once", ["OVMS-API-103", "OVMS-API-109"], async (scene) => {
     const { runtime, start } = scene
     const { manifest } = await snapshotted(scene, { multi_resume: "deny" })
+    const { ready } = await runtime.ask<{ ready: number }>("POST /warm", "", { body: { manifest, slots: 2 } })
+    must(ready <= 1, `it says that ${ready} slots are loaded of a snapshot that may go on once`)
     await withSlots(runtime, manifest, 2, async () => {
       await new Promise((resolve) => setTimeout(resolve, 1500))
       const { ready } = (await slotsOf(runtime, manifest)) ?? { ready: 0 }

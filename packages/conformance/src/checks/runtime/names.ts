@@ -3,22 +3,29 @@ import { isDeepStrictEqual } from "node:util"
 import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
 import { must } from "../../check.ts"
+import { eventsOf } from "./events.ts"
 import { type Plan, refusedCreate } from "./plan.ts"
 
 const LONGEST_NAME = 63
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/
 const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
+interface Listed {
+  readonly name: string
+  readonly instances: readonly { readonly instance_id: string; readonly in_use: boolean }[]
+}
+
 export const namePlans: readonly Plan[] = [
   {
     name: "name-in-use",
-    covers: ["OVMS-API-031"],
+    covers: ["OVMS-API-031", "OVMS-ERR-005"],
     async run({ runtime, create }) {
       const name = unique()
       const id = await create({ name })
       must((await runtime.status(id)).name === name, "the instance does not have the name of its start")
       const body = { manifest: runtime.guest, overrides: { name } }
-      await runtime.refused("POST /start", "OVM_NAME_IN_USE", "", { body })
+      const { message } = await runtime.refused("POST /start", "OVM_NAME_IN_USE", "", { body })
+      must(message.includes(name), `the message does not name ${name}: ${message}`)
       const others = [name.toUpperCase(), name.padEnd(LONGEST_NAME, "x")]
       for (const other of others)
         must(
@@ -44,7 +51,7 @@ export const namePlans: readonly Plan[] = [
   },
   {
     name: "rename",
-    covers: ["OVMS-API-173", "OVMS-API-174"],
+    covers: ["OVMS-API-173", "OVMS-API-174", "OVMS-API-230"],
     async run({ runtime, create }) {
       const [name, other] = [unique(), unique()]
       const id = await create({ name })
@@ -55,6 +62,11 @@ export const namePlans: readonly Plan[] = [
       for (let twice = 0; twice < 2; twice++) await runtime.ask(operation, id, { body: { name: next } })
       must((await runtime.status(id)).name === next, "it has another name than it was given")
       must((await runtime.status(await create({ name }))).name === name, "the name that it had is not free")
+      const gone = await create()
+      await runtime.ask(operation, gone, { body: { name: `${next}-gone` } })
+      await runtime.ask("DELETE /instances/{instance_id}", gone)
+      const told = (await eventsOf(runtime, gone)).at(-1)
+      must(told?.name === `${next}-gone`, `its last event calls it ${told?.name}, and not by its new name`)
       const body = { manifest: runtime.guest, overrides: { name: next } }
       await runtime.refused("POST /start", "OVM_NAME_IN_USE", "", { body })
     },
@@ -104,11 +116,12 @@ export const namePlans: readonly Plan[] = [
   },
   {
     name: "volumes",
-    covers: ["OVMS-VOL-001", "OVMS-VOL-002", "OVMS-VOL-004", "OVMS-VOL-007"],
-    async run({ runtime, create }) {
+    covers: ["OVMS-VOL-001", "OVMS-VOL-002", "OVMS-VOL-003", "OVMS-VOL-004", "OVMS-VOL-007"],
+    async run({ runtime, create, machine: layout }) {
       const name = unique()
-      const body = { name, size: 1 << 20 }
-      await runtime.ask("POST /volumes", "", { body })
+      const body = { name, size: (64 << 20) + 512 }
+      const made = await runtime.ask<{ size: number; used: number }>("POST /volumes", "", { body })
+      must(made.used < 1 << 20, `a new volume takes ${made.used} bytes of the host`)
       try {
         await runtime.refused("POST /volumes", "OVM_NAME_IN_USE", "", { body })
         const { volumes: all } = await runtime.ask<{ volumes: { name: string; size: number }[] }>(
@@ -124,7 +137,21 @@ export const namePlans: readonly Plan[] = [
           overrides: { volumes: [{ name: volume }] },
         })
         await runtime.refused("POST /start", "OVM_VOLUME_UNKNOWN", "", { body: machine(unique()) })
-        await create({ volumes: [{ name }] })
+        const named = (disk: string) => ({
+          document: { disks: [{ name: disk, size: 1 << 20 }] },
+          diskless: false,
+        })
+        await refusedCreate(runtime, "OVM_REQUEST_INVALID", {
+          manifest: await layout(named(name.slice(0, 20))),
+          overrides: { volumes: [{ name }] },
+        })
+        const id = await create({ volumes: [{ name }] })
+        const { volumes: listed } = await runtime.ask<{ volumes: readonly Listed[] }>("GET /volumes")
+        const [user] = listed.find((one) => one.name === name)?.instances ?? []
+        must(
+          user?.instance_id === id && !user.in_use,
+          `what was never started has it: ${JSON.stringify(user)}`,
+        )
         await runtime.refused("DELETE /volumes/{name}", "OVM_VOLUME_IN_USE", name)
       } finally {
         const { instances } = await runtime.ask<{

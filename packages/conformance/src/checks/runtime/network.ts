@@ -97,7 +97,7 @@ export const networkPlans: readonly Plan[] = [
   },
   {
     name: "network/refused-ports",
-    covers: ["OVMS-API-255", "OVMS-API-256"],
+    covers: ["OVMS-API-255", "OVMS-API-256", "OVMS-ERR-007"],
     async run({ runtime, create }) {
       const ports = (host: number) => ({ mode: "user", ports: [{ guest: 80, host }] })
       await withTakenPort(async (port) => {
@@ -106,7 +106,9 @@ export const networkPlans: readonly Plan[] = [
       const free = await freePort()
       await create({ network: ports(free) })
       const none = { mode: "none", ports: [{ guest: 80 }] }
-      await refusedCreate(runtime, "OVM_UNSUPPORTED", asking(runtime, none))
+      const { detail } = await refusedCreate(runtime, "OVM_UNSUPPORTED", asking(runtime, none))
+      const named = Array.isArray(detail) && detail.some(({ pointer }) => /ports/.test(pointer))
+      must(named, `detail does not name the ports: ${JSON.stringify(detail)}`)
     },
   },
   {

@@ -36,7 +36,7 @@ async function pulling({ runtime, start }: Scene, registry: Registry): Promise<s
 export const pullingPlans: readonly Plan[] = [
   {
     name: "phases-of-a-start",
-    covers: ["OVMS-STA-007"],
+    covers: ["OVMS-STA-007", "OVMS-API-023"],
     run: ({ runtime, start }) =>
       withRegistry(async (registry) => {
         const artifact = store(registry.repository, guestArtifact(Buffer.from(registry.host)), "1")
@@ -89,12 +89,15 @@ export const pullingPlans: readonly Plan[] = [
   },
   {
     name: "pull-fails",
-    covers: ["OVMS-API-023", "OVMS-API-063"],
+    covers: ["OVMS-API-023", "OVMS-API-063", "OVMS-STA-040"],
     run: ({ runtime, start }) =>
       withRegistry(async (registry) => {
         const artifact = store(registry.repository, guestArtifact(Buffer.from(registry.host)), "1")
         registry.repository.blobs.set(digestOf(artifact.kernel), kernelOf(3))
-        const { error } = await runtime.reaches(await start({ manifest: registry.reference("1") }), "failed")
+        const overrides = { restart: "always" }
+        const id = await start({ manifest: registry.reference("1"), overrides })
+        const { error, restarting_at } = await runtime.reaches(id, "failed")
+        must(restarting_at === undefined, "what could not be started is going to be started again by itself")
         must(/^OVM_(DIGEST|SIZE)_MISMATCH$/.test(error?.code ?? ""), `its error is ${error?.code}`)
       }),
   },

@@ -71,9 +71,12 @@ export const requestPlans: readonly Plan[] = [
     name: "info",
     covers: ["OVMS-API-010", "OVMS-API-090", "OVMS-API-092"],
     async run({ runtime }) {
-      const { vmms } = await runtime.ask<{ vmms: readonly { version?: string; error?: object }[] }>(
-        "GET /info",
-      )
+      const { vmms, root } = await runtime.ask<{
+        root: string
+        vmms: readonly { version?: string; error?: object }[]
+      }>("GET /info")
+      const health = await runtime.ask<{ root: string }>("GET /health")
+      must(health.root === root, `root is ${root}, and of GET /health ${health.root}`)
       must(vmms.length > 0, "GET /info lists no VMM")
       for (const vmm of vmms) must(vmm.version ?? vmm.error, "a VMM has neither a version nor an error")
     },
@@ -131,10 +134,13 @@ export const requestPlans: readonly Plan[] = [
   },
   {
     name: "unknown-instance",
-    covers: ["OVMS-API-014"],
+    covers: ["OVMS-API-014", "OVMS-ERR-005"],
     async run({ runtime }) {
       const ids = ["x", "x".repeat(5000), "00000000-0000-4000-8000-000000000000", "../info", "%2e%2e"]
-      for (const id of ids) await runtime.refused("GET /status/{instance_id}", "OVM_INSTANCE_UNKNOWN", id)
+      for (const id of ids) {
+        const { message } = await runtime.refused("GET /status/{instance_id}", "OVM_INSTANCE_UNKNOWN", id)
+        must(message.includes(id.slice(0, 20)), `the message does not name ${id.slice(0, 20)}: ${message}`)
+      }
     },
   },
   {

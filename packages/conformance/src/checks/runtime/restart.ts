@@ -17,17 +17,24 @@ async function killed({ runtime, signal }: Scene, meanwhile: () => Promise<void>
 export const restartPlans: readonly Plan[] = [
   apart({
     name: "killed-with-machines",
-    covers: ["OVMS-STA-010", "OVMS-STA-011"],
+    covers: ["OVMS-STA-010", "OVMS-STA-011", "OVMS-API-173"],
     waits: true,
     async run(scene) {
       const { runtime, boot, create } = scene
       const id = await boot()
       const made = await create()
+      const names = [id, made].map((one) => [one, `renamed-${one.slice(0, 8)}`] as const)
+      for (const [one, name] of names)
+        await runtime.ask("POST /instances/{instance_id}/rename", one, { body: { name } })
       const before = await runtime.status(id)
       const counted = ticks(await runtime.logs(id))
       await killed(scene, () => new Promise((resolve) => setTimeout(resolve, 1500)))
       const after = await runtime.reaches(id, "running")
-      must(after.name === before.name, `its name is ${after.name}, and was ${before.name}`)
+      for (const [one, name] of names) {
+        const found = (await runtime.status(one)).name
+        must(found === name, `its name is ${found}, and was ${name}`)
+      }
+      must(after.created === before.created, `it was made at ${before.created}, and at ${after.created} now`)
       const text = await runtime.says(id, new RegExp(`TICK ${counted + 10}\\r?\\n`))
       must(text.split("GUEST-READY").length === 2, "the machine was booted again")
       for (let n = 1; n <= counted + 10; n++)
@@ -40,15 +47,25 @@ export const restartPlans: readonly Plan[] = [
   }),
   apart({
     name: "ended-meanwhile",
-    covers: ["OVMS-STA-013"],
+    covers: ["OVMS-STA-013", "OVMS-STA-040", "OVMS-STA-044"],
     waits: true,
     async run(scene) {
       const { runtime, boot } = scene
       const id = await boot("ticks=30 off=1")
+      const again = await boot("ticks=15 off=1", { restart: "always" })
+      const goes = await boot("ticks=10 off=1", { autoRemove: true })
       await killed(scene, () => new Promise((resolve) => setTimeout(resolve, 4000)))
       const { state, exit } = await runtime.reaches(id, "stopped", "failed")
       must(exit, `it is ${state}, and its end is not told`)
       must((await runtime.logs(id)).includes("GUEST-OFF"), "the end of its console is missing")
+      await runtime.until("what ended meanwhile is started again as its policy says", async () => {
+        const { restarts = 0 } = await runtime.status(again)
+        return restarts > 0
+      })
+      await runtime.until("what ended meanwhile is removed", async () => {
+        const { status } = await runtime.raw("GET", `/status/${goes}`)
+        return status === 404
+      })
     },
   }),
   apart({

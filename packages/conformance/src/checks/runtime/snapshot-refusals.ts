@@ -35,6 +35,10 @@ interface Difference {
   readonly host: unknown
 }
 
+interface Scrubbed {
+  readonly scrub?: { readonly checked: boolean; readonly findings: readonly object[] }
+}
+
 export const snapshotRefusalPlans: readonly Plan[] = [
   snapshotPlan(
     "of-another-host",
@@ -142,6 +146,8 @@ export const snapshotRefusalPlans: readonly Plan[] = [
       "OVMS-SNP-097",
       "OVMS-SNP-098",
       "OVMS-SNP-134",
+      "OVMS-API-054",
+      "OVMS-API-056",
       "OVMS-API-058",
       "OVMS-API-121",
       "OVMS-SNP-143",
@@ -153,7 +159,7 @@ export const snapshotRefusalPlans: readonly Plan[] = [
       const tag = `suite-${process.hrtime.bigint().toString(36)}`
       const ask = { instance_id: id, tag }
       const found = await runtime.refused("POST /snapshot", "OVM_SECRETS_FOUND", "", {
-        body: { ...ask, scrub_check: "refuse" },
+        body: { ...ask, scrub_check: "refuse", stop: true },
       })
       const [finding] = Array.isArray(found.detail) ? found.detail : []
       must(finding?.kind && finding.count > 0, `detail is not the findings: ${JSON.stringify(found.detail)}`)
@@ -161,7 +167,16 @@ export const snapshotRefusalPlans: readonly Plan[] = [
       const manifest = `localhost/conformance:${tag}`
       await refusedCreate(runtime, "OVM_NAME_UNKNOWN", { manifest })
       must((await runtime.status(id)).state === "running", "the machine does not run any more")
-      await runtime.ask("POST /snapshot", "", { body: ask })
+      const { scrub } = await runtime.ask<Scrubbed>("POST /snapshot", "", {
+        body: { ...ask, scrub_check: "report" },
+      })
+      must(scrub?.checked && scrub.findings.length > 0, `what is only reported is ${JSON.stringify(scrub)}`)
+      const clean = { instance_id: await boot(), tag: `${tag}-clean`, scrub_check: "refuse" }
+      const none = await runtime.ask<Scrubbed>("POST /snapshot", "", { body: clean })
+      must(
+        none.scrub?.checked && none.scrub.findings.length === 0,
+        "the answer does not say that nothing was found",
+      )
     },
   ),
 ]

@@ -5,7 +5,7 @@ import { must } from "../../check.ts"
 import { ticks } from "../ticks.ts"
 import { apart } from "./aside.ts"
 import { eventsOf } from "./events.ts"
-import { harnessOf, type Plan, type Scene } from "./plan.ts"
+import { harnessOf, type Plan, refusedCreate, type Scene } from "./plan.ts"
 
 interface Snapshot {
   readonly snapshot_ref: string
@@ -114,11 +114,14 @@ export const snapshotPlans: readonly Plan[] = [
     if (runtime.harness) await ramOfItsUser(runtime.harness.home)
   }),
   snapshotPlan("stop", ["OVMS-API-054"], async (scene) => {
-    const { runtime } = scene
-    const { source } = await snapshotted(scene, { stop: true })
+    const { runtime, start } = scene
+    const { source, manifest } = await snapshotted(scene, { stop: true })
     await runtime.reaches(source, "stopped")
+    const last = ticks(await runtime.logs(source))
+    const first = firstTick(await runtime.says(await start({ manifest }), /TICK \d+\r?\n/))
+    must(first > last, `the clone counts from ${first} on, and its source had gone on to ${last}`)
   }),
-  snapshotPlan("paused-stays-paused", ["OVMS-API-054"], async ({ runtime, boot }) => {
+  snapshotPlan("paused-stays-paused", ["OVMS-API-052", "OVMS-API-054"], async ({ runtime, boot }) => {
     const id = await boot()
     await runtime.says(id, /TICK 2\r?\n/)
     await runtime.ask("POST /instances/{instance_id}/pause", id)
@@ -166,8 +169,12 @@ export const snapshotPlans: readonly Plan[] = [
       await runtime.refused("POST /start", "OVM_RESUME_DENIED", "", { body: { manifest } })
     }),
   ),
-  snapshotPlan("boot-in-its-place", ["OVMS-API-038"], async (scene) => {
-    const { manifest } = await snapshotted(scene)
+  snapshotPlan("boot-in-its-place", ["OVMS-API-038", "OVMS-API-172", "OVMS-API-472"], async (scene) => {
+    const { manifest, snapshot } = await snapshotted(scene)
+    const said = await scene.runtime.ask<{ snapshot?: string }>("POST /explain", "", { body: { manifest } })
+    must(said.snapshot === snapshot, `a start would go on from ${said.snapshot}, as POST /explain has it`)
+    await refusedCreate(scene.runtime, "OVM_UNSUPPORTED", { manifest })
+    await scene.create({ resume: false }, manifest)
     const id = await scene.start({ manifest, overrides: { resume: false } })
     await scene.runtime.says(id, /GUEST-READY/)
   }),

@@ -83,12 +83,16 @@ function connected(port: number): Promise<Socket | string> {
 export const standbyPlans: readonly Plan[] = [
   {
     name: "standby-or-not",
-    covers: ["OVMS-STA-072"],
+    covers: ["OVMS-API-490", "OVMS-STA-072"],
     async run({ runtime, keep }) {
       const body = { manifest: runtime.guest, overrides: { standbyAfter: 3_600_000 } }
       const id = keep(await askedAside(runtime, body))
       const { standby_after: after } = (await runtime.status(id)) as Instance & { standby_after?: number }
       must(after === 3_600_000, `a machine that is to be put aside has the standby_after ${after}`)
+      await runtime.reaches(id, "running")
+      await runtime.ask("POST /instances/{instance_id}/restart", id, { query: "grace_ms=0" })
+      const again = (await runtime.reaches(id, "running")) as Instance & { standby_after?: number }
+      must(again.standby_after === after, `in its next life it has the standby_after ${again.standby_after}`)
     },
   },
   {

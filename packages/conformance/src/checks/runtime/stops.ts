@@ -21,7 +21,7 @@ const SAMPLE = /^[a-zA-Z_:][\w:]*(\{([a-zA-Z_]\w*="([^"\\\n]|\\["\\n])*",?)*\})?
 export const stopPlans: readonly Plan[] = [
   {
     name: "stop-that-hurries",
-    covers: ["OVMS-API-041", "OVMS-API-043", "OVMS-API-046", "OVMS-API-141"],
+    covers: ["OVMS-API-041", "OVMS-API-043", "OVMS-API-046", "OVMS-API-141", "OVMS-API-165"],
     async run({ runtime, boot }) {
       const id = await boot()
       for (const grace of [{ grace_ms: 600_000 }, {}]) {
@@ -105,12 +105,13 @@ export const stopPlans: readonly Plan[] = [
   },
   {
     name: "removed-when",
-    covers: ["OVMS-STA-045", "OVMS-STA-046"],
+    covers: ["OVMS-STA-044", "OVMS-STA-045", "OVMS-STA-046"],
     waits: true,
     async run({ runtime, start, create }) {
       const name = unique()
       const overrides = { name, args: "console=ttyS0 tick_ms=50 ticks=1 off=1", autoRemove: true }
       const id = await start({ manifest: runtime.guest, overrides })
+      const waits = await create({ autoRemove: true })
       await runtime.reaches(id, "stopped")
       const other = await create({ name })
       must((await runtime.status(other)).name === name, "the name of what is going to be removed is not free")
@@ -123,6 +124,10 @@ export const stopPlans: readonly Plan[] = [
       const at = (type: string) => Date.parse(own.find((event) => event.type === type)?.time ?? "")
       const seconds = (at("removed") - at("stopped")) / 1000
       must(seconds >= 5 && seconds <= 35, `it was removed ${seconds} s after its end`)
+      must(
+        (await runtime.status(waits)).state === "stopped",
+        "what was made and never started is not there as it was",
+      )
     },
   },
   apart({
@@ -153,6 +158,11 @@ export const stopPlans: readonly Plan[] = [
           )
         return all.find(({ instance_id, type }) => instance_id === id && /stopped|failed/.test(type))
       })
+      const [first] = await events(runtime, `after=${encodeURIComponent(told.at(-1)?.id ?? "")}`)
+      must(
+        first?.type === "lost",
+        `behind an event of the run before the first one is ${first?.type}, and not lost`,
+      )
       const { finished } = (await runtime.status(id)) as Instance & { finished?: string }
       must(
         finished === undefined || ended.finished !== undefined,
@@ -192,6 +202,9 @@ export const stopPlans: readonly Plan[] = [
       const after = await used()
       const share = (after.cpu - before.cpu) / (after.at - before.at)
       must(share < 0.45, `it uses ${share.toFixed(2)} processors, and is to use 0.3`)
+      await runtime.ask(RESTART, id, { query: "grace_ms=0" })
+      await runtime.reaches(id, "running")
+      await used()
     },
   },
 ]

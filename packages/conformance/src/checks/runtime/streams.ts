@@ -8,12 +8,22 @@ import type { Plan } from "./plan.ts"
 
 const STATES = ["starting", "running", "paused", "stopping", "stopped", "failed"]
 
+const TYPES = [
+  ["gauge", "instances"],
+  ["gauge", "instances_limit"],
+  ["gauge", "instance_memory_bytes"],
+  ["gauge", "instance_resident_bytes"],
+  ["counter", "instance_cpu_seconds_total"],
+] as const
+
 export const streamPlans: readonly Plan[] = [
   {
     name: "logs-follow",
     covers: ["OVMS-API-071"],
     async run({ runtime, boot }) {
-      const id = await boot("ticks=10 off=1")
+      const id = await boot("ticks=25 off=1")
+      // More lines than some would take for enough.
+      await runtime.says(id, /TICK 12\r?\n/)
       const text = await runtime.logs(id, "follow=true")
       must(
         text.includes("GUEST-READY") && text.includes("GUEST-OFF"),
@@ -32,8 +42,16 @@ export const streamPlans: readonly Plan[] = [
       const lines = all.split("\n")
       const count = all.endsWith("\n") ? 3 : 2
       const wanted = lines.slice(-count).join("\n")
-      must((await runtime.logs(id, "tail=2")) === wanted, "tail=2 is not the last two lines")
-      for (const headers of [{}, { accept: "text/plain" }])
+      for (const query of ["tail=2", "follow=true&tail=2"])
+        must((await runtime.logs(id, query)) === wanted, `${query} is not the last two lines`)
+      must((await runtime.logs(id, "tail=0")) === "", "tail=0 is something")
+      const reply = await runtime.raw("GET", `/logs/${id}`, {
+        query: "tail=2",
+        headers: { accept: "application/x-ndjson" },
+      })
+      must(reply.text.trim().split("\n").length === 2, `tail=2 by line is ${reply.text.slice(0, 300)}`)
+      const accepted = ["text/plain", "*/*", "application/*", "application/json"]
+      for (const headers of [{}, ...accepted.map((accept) => ({ accept }))])
         isOfType(
           await runtime.raw("GET", `/logs/${id}`, { headers }),
           "application/octet-stream",
@@ -75,8 +93,8 @@ export const streamPlans: readonly Plan[] = [
   },
   {
     name: "input",
-    covers: ["OVMS-API-240", "OVMS-API-241", "OVMS-API-242", "OVMS-API-243", "OVMS-GST-020"],
-    async run({ runtime, boot }) {
+    covers: ["OVMS-API-240", "OVMS-API-241", "OVMS-API-242", "OVMS-API-243", "OVMS-API-502", "OVMS-GST-020"],
+    async run({ runtime, boot, create }) {
       const id = await boot()
       const attachment = randomUUID()
       const path = `/instances/${id}/input`
@@ -99,12 +117,28 @@ export const streamPlans: readonly Plan[] = [
       const typing = async () => {
         const query = `attachment=${randomUUID()}`
         await runtime.refused("GET /instances/{instance_id}/attach", "OVM_STATE_CONFLICT", id, { query })
+        const others = { query, body: utf8("intruder\r") }
+        await runtime.refused(operation, "OVM_STATE_CONFLICT", id, others)
+        const large = { query: `attachment=${attachment}&window=65536x1`, body: utf8("") }
+        await runtime.refused(operation, "OVM_REQUEST_INVALID", id, large)
         const { status } = await runtime.raw("POST", path, typed)
         must(status === 204, `input was answered with ${status}`)
       }
       const { text } = await attached
       await answered
       must(!text.includes("GUEST-READY"), "with tail=1 it is told what the guest said first")
+      must(
+        !(await runtime.logs(id)).includes("intruder"),
+        "the guest has read what nobody who is attached typed",
+      )
+      await runtime.until("nobody is attached any more", async () => {
+        const { status } = await runtime.raw("POST", path, typed)
+        return status === 409
+      })
+      const attach = "GET /instances/{instance_id}/attach"
+      await runtime.refused(attach, "OVM_STATE_CONFLICT", await create(), {
+        query: `attachment=${attachment}`,
+      })
     },
   },
   {
@@ -139,8 +173,10 @@ export const streamPlans: readonly Plan[] = [
           `behind the second there are ${after.join(", ")}`,
         )
       }
-      const [first] = await events(runtime, "after=nothing-like-it")
+      const [first, next] = await events(runtime, "after=nothing-like-it")
       must(first?.type === "lost", "an ID that is not known is not answered with lost")
+      const [lost, then] = [Date.parse(first.time), Date.parse(next?.time ?? "")]
+      must(lost <= then, `what is lost is told as of ${first.time}, behind ${next?.time}`)
     },
   },
   {
@@ -172,15 +208,45 @@ export const streamPlans: readonly Plan[] = [
     },
   },
   {
+    name: "many-events",
+    covers: ["OVMS-API-231"],
+    async run({ runtime, create }) {
+      const id = await create({ network: { mode: "user" } })
+      for (let pair = 0; pair < 130; pair++) {
+        const body = { guest: 80 }
+        const { host } = await runtime.ask<{ host: number }>("POST /instances/{instance_id}/ports", id, {
+          body,
+        })
+        await runtime.ask("DELETE /instances/{instance_id}/ports", id, { query: `host=${host}` })
+      }
+      const own = (await events(runtime)).filter(({ instance_id }) => instance_id === id)
+      must(own.length === 262, `of 262 events of an instance ${own.length} are kept`)
+    },
+  },
+  {
     name: "metrics",
     covers: ["OVMS-API-220"],
-    async run({ runtime, boot }) {
+    async run({ runtime, boot, create }) {
       const id = await boot()
+      await create()
       const reply = await runtime.raw("GET", "/metrics")
       isOfType(reply, "text/plain", "GET /metrics")
       const { text } = reply
       must(/^ovm_instances\{state="running"\} [1-9]/m.test(text), "ovm_instances does not count what runs")
-      must(/^ovm_instances_limit \d+/m.test(text), "there is no ovm_instances_limit")
+      must(
+        /^ovm_instances\{state="stopped"\} [1-9]/m.test(text),
+        "ovm_instances does not count what has ended",
+      )
+      const { instances } = await runtime.ask<{ instances: { limit: number } }>("GET /info")
+      const [, limit] = /^ovm_instances_limit (\S+)$/m.exec(text) ?? []
+      must(
+        Number(limit) === instances.limit,
+        `ovm_instances_limit is ${limit}, and the limit ${instances.limit}`,
+      )
+      for (const [type, name] of TYPES)
+        must(text.includes(`# TYPE ovm_${name} ${type}\n`), `ovm_${name} is not said to be a ${type}`)
+      const labels = `instance_id="${id}",name="${(await runtime.status(id)).name}"`
+      must(text.includes(labels), `no sample has the labels ${labels}`)
       for (const state of STATES)
         must(
           new RegExp(`^ovm_instances\\{state="${state}"\\} \\d+$`, "m").test(text),
