@@ -151,17 +151,17 @@ export class LocalRuntime implements Runtime {
   }
 
   async addPort(instanceId: string, request: PortRequest): Promise<Port> {
-    return await addPortTo(this.#portsOf(instanceId), request)
+    return await this.#reach.talking(instanceId, (instance) => addPortTo(this.#portsOf(instance), request))
   }
 
   async removePort(instanceId: string, port: PortNamed): Promise<PortRemoved> {
-    return await removePortFrom(this.#portsOf(instanceId), port)
+    return await this.#reach.talking(instanceId, (instance) => removePortFrom(this.#portsOf(instance), port))
   }
 
-  #portsOf(instanceId: string): PortsOf {
+  #portsOf(instance: Instance): PortsOf {
     const { chosenPorts: chosen, adoption } = this.#parts
     const follow = (instance: Instance) => adoption.followPorts(instance)
-    return { instance: this.#reach.get(instanceId), all: this.#instances, told: this.#told, chosen, follow }
+    return { instance, all: this.#instances, told: this.#told, chosen, follow }
   }
 
   async startAgain(instanceId: string, call: Call = {}): Promise<StartAnswer> {

@@ -201,6 +201,15 @@ describe.skipIf(guestMissing !== "")(`standby ${guestMissing}`, () => {
     expect(await becomes(id, ({ state }) => state === "running")).toMatchObject({ standby_after: SOON })
   })
 
+  test("whoever changes its ports brings it back (OVMS-STA-060, OVMS-API-265, OVMS-API-267)", async () => {
+    const id = await start({ network: { ports: [{ guest: 80 }] } })
+    await restsIn(id)
+    const port = await runtime.addPort(id, { guest: 81 })
+    expect((await becomes(id, onStandby)).network?.ports).toContainEqual(port)
+    await runtime.removePort(id, port)
+    expect((await runtime.status(id)).network?.ports).toHaveLength(1)
+  })
+
   test("what could not be put aside is refused (OVMS-STA-068)", async () => {
     await runtime.createVolume({ name: "data", size: 1 << 20 })
     const error = await refusal(start({ volumes: [{ name: "data" }] }))
