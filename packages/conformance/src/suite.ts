@@ -69,6 +69,7 @@ import { madePlans } from "./checks/runtime/made.ts"
 import { moreSnapshotPlans } from "./checks/runtime/more-snapshots.ts"
 import { namePlans } from "./checks/runtime/names.ts"
 import { networkPlans } from "./checks/runtime/network.ts"
+import { nextLifePlans } from "./checks/runtime/next-life.ts"
 import { partPlans } from "./checks/runtime/parts.ts"
 import { passedOnPlans } from "./checks/runtime/passed-on.ts"
 import { onRuntime } from "./checks/runtime/plan.ts"
@@ -148,6 +149,7 @@ export async function loadSuite(): Promise<Suite> {
   ]
   const machines = [
     ...lifePlans,
+    ...nextLifePlans,
     ...againPlans,
     ...biosPlans,
     ...bzImagePlans,
