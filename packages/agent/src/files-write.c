@@ -112,6 +112,14 @@ static const char *give_name(int fd, int at) {
   return made;
 }
 
+// A device, pipe or socket is somebody's: no file takes its place.
+static void spare(int at, const char *last) {
+  struct stat found;
+  if (fstatat(at, last, &found, AT_SYMLINK_NOFOLLOW) != 0) return;
+  if (!S_ISREG(found.st_mode) && !S_ISLNK(found.st_mode) && !S_ISDIR(found.st_mode))
+    fail(entry.name, "there is a device, pipe or socket in its place");
+}
+
 static void make_file(int at, const char *last) {
   static uint8_t piece[PIECE];
   const char *made;
@@ -205,6 +213,7 @@ void files_write(const struct request *request) {
     if (entry.name[0] == 0) fail("the archive", "a file in it has no name");
     const char *last;
     int at = parent_of(entry.name, &last);
+    if (entry.type != TAR_FOLDER) spare(at, last);
     if (entry.type == TAR_FILE) make_file(at, last);
     else if (entry.type == TAR_LINK) make_link(at, last);
     else if (entry.type == TAR_HARD) make_hard(at, last);

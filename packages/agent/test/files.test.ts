@@ -2,6 +2,7 @@ import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
 import {
   chmodSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -132,6 +133,13 @@ test("no path leads out, no link is followed, no device is made, and what was th
       err: expect.stringContaining(why),
     })
   expect(readdirSync(outside)).toEqual([])
+  Bun.spawnSync(["mkfifo", join(to, "pipe")])
+  for (const entry of [file("pipe"), link("pipe", outside)])
+    expect(await put(to, whole(entry))).toMatchObject({
+      ending: { status: 1 },
+      err: expect.stringContaining("pipe or socket in its place"),
+    })
+  expect(lstatSync(join(to, "pipe")).isFIFO()).toBe(true)
   // Cut short, and too large for what there is: the old file is as it was, and nothing is left beside.
   writeFileSync(join(to, "kept"), "as it was")
   const cut = Buffer.concat([tarMember("kept", 5000, {}), Buffer.alloc(100)])

@@ -1,3 +1,4 @@
+import { once } from "node:events"
 import {
   chmod,
   chown,
@@ -12,6 +13,7 @@ import {
   utimes,
   writeFile,
 } from "node:fs/promises"
+import { createServer } from "node:net"
 import { join } from "node:path"
 import { TYPE } from "../../agent/frame.ts"
 import { tarOf } from "../../agent/tar.ts"
@@ -151,6 +153,8 @@ export const agentFilePlans: readonly Check<Agent>[] = [
     await write(host, tarOf({ name: "away", content: NEW }), `path=${inside}`)
     must((await readFile(join(folder, "outside"), "utf8")) === "as it was", "it wrote where a link leads")
     await writeFile(join(inside, "old"), "as it was")
+    const socket = createServer().unref().listen(join(inside, "socket"))
+    await once(socket, "listening")
     const whole = tarOf({ name: "old", content: Buffer.alloc(3000, "x") })
     const wrong = {
       "a path that leads out": tarOf({ name: "../escaped", content: NEW }),
@@ -160,6 +164,7 @@ export const agentFilePlans: readonly Check<Agent>[] = [
         { name: "l/escaped", content: NEW },
       ),
       "another name of what is outside": tarOf({ name: "linked", type: "1", link: "../outside" }),
+      "a file in the place of a socket": tarOf({ name: "socket", content: NEW }),
       "a device": tarOf({ name: "device", type: "3" }),
       "an archive that ends before its end": whole.subarray(0, 2048),
       "an archive without its end": tarOf({ name: "new", content: NEW }).subarray(0, 1024),
@@ -175,7 +180,9 @@ export const agentFilePlans: readonly Check<Agent>[] = [
         (await readFile(join(inside, "old"), "utf8")) === "as it was",
         "a file that was not replaced whole is another",
       )
+      must((await lstat(join(inside, "socket"))).isSocket(), "a file has taken the place of a socket")
     }
+    socket.close()
   }),
   hostPlan("write-ended", ["OVMS-AGT-138"], async ({ host, folder }) => {
     if (!(await knowsNameless(folder))) skip("the file system of the suite has no files without a name")
