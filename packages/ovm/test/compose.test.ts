@@ -248,6 +248,17 @@ describe.skipIf(Boolean(skip))("several machines from a file", () => {
     expect(found.get("db")?.instance_id).toBe(db.instance_id)
   })
 
+  test("Ctrl-C before all of it is there leaves what is, and says how to go on", async () => {
+    await write(SHOP.replace("TICK 3", "TICK 600"))
+    const child = box.begin(["up", "-d"])
+    const end = finished(child)
+    const [db] = await until("db runs", () => box.instances(), { is: ([one]) => one?.state === "running" })
+    child.kill("SIGINT")
+    expectFailure(await end, "OVM_INTERRUPTED", ["shop", "ovm up goes on with it", "ovm down"])
+    await write(SHOP)
+    expect((await up()).get("db")).toMatchObject({ instance_id: db.instance_id, action: "kept" })
+  })
+
   test("attached it shows all consoles, and Ctrl-C stops the last one first", async () => {
     await write(SHOP)
     const child = box.begin(["up"])

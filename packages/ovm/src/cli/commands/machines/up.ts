@@ -122,7 +122,14 @@ async function start(project: Project, order: readonly string[], options: StartO
       .catch(madeByOther(() => missingVolumes(project, used, runtime)))
   await orphans(runtime, project, members, options)
   const outcomes = await bringUp(runtime, wanted, { members, tell, signal, ...(wait && { wait }) })
-  signal.throwIfAborted()
+  if (signal.aborted)
+    throw new OvmError(
+      "OVM_INTERRUPTED",
+      `interrupted: what there is of ${project.name} stays as it is now`,
+      {
+        hint: "ovm up goes on with it; ovm down removes it",
+      },
+    )
   return { runtime, outcomes }
 }
 
