@@ -19,3 +19,12 @@ test("every link of the documents leads to a file that is there", async () => {
   expect(pages.length).toBeGreaterThan(20)
   expect(broken).toEqual([])
 })
+
+test("the README says as many seeded faults as there are", () => {
+  const [said, are] = [
+    /(\d+) seeded faults/.exec(readFileSync(join(ROOT, "README.md"), "utf8")),
+    /: (\d+) implementations/.exec(readFileSync(join(ROOT, "docs/conformance/faults.md"), "utf8")),
+  ].map((found) => Number(found?.[1]))
+  expect(are).toBeGreaterThan(300)
+  expect(said).toBe(are)
+})
