@@ -178,7 +178,7 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
     const script = `truncate -s 60M /mnt/big || dd if=/dev/zero of=/mnt/big bs=1 count=1 seek=60M
       agent=$PPID
       works() { grep -qs "^PPid:.$agent$" /proc/[0-9]*/status; }
-      (while works; do :; done; until works; do :; done; kill -STOP $agent) >/dev/null 2>&1 &`
+      (while works; do sleep 0.05; done; until works; do sleep 0.05; done; kill -STOP $agent) >/dev/null 2>&1 &`
     const request = { manifest: SNAPSHOT, command: ["sh", "-c", script], outputs: ["/mnt/big"] }
     const given = runtime.sandbox({ ...request, timeout_ms: 10_000, output_limit: 64 << 20 })
     expect(await given.catch(({ code, message }) => [code, message])).toEqual([

@@ -72,7 +72,10 @@ test.skipIf(Boolean(skip))("a daemon that is killed at any step of a snapshot", 
     const names: { tag: string }[] = await host.json(["images"])
     const stored = names.some((one) => one.tag === tag)
     if (succeeded) expect(stored).toBe(true)
-    const { state } = await host.json(["status", "source"])
+    // A daemon answers while it asks what it has found still, and says so.
+    const { state } = await until("it is reached", () => host.json(["status", "source"]), {
+      is: ({ reachable }) => reachable !== false,
+    })
     if (stored && stop && state !== "running") {
       // It was through.
       await host.ok(["rm", "--force", "source"])
