@@ -16,6 +16,7 @@ test("what others have named is escaped", async () => {
   const runtime = {
     info: async () => ({ version: "1", instances: { total: 1, running: 1, limit: 2 }, warm: [] }),
     list: async () => [web],
+    networks: async () => [],
     status: async () => web,
   } as unknown as Runtime
   const text = await metricsOf(runtime)

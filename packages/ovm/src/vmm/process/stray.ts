@@ -12,7 +12,7 @@ import { KEEPER } from "./keeper-program.ts"
 const LONGEST_MS = 5000
 const PAUSE_MS = 5
 /** What is left of the keeper after that has nobody to wait for. */
-const KEEPERS_MS = 200
+const KEEPERS_MS = 1000
 /** The keeper, and what it consisted of in versions that had a shell in its place, whose machines may run still. */
 const KEEPERS = new Set([KEEPER, "sh", "head", "cat", "dd", "rm", "mv", "wc"])
 /** The name that this shell had in its arguments. */
