@@ -177,8 +177,7 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
     // Once the command is over and its agent has begun to read.
     const script = `truncate -s 60M /mnt/big || dd if=/dev/zero of=/mnt/big bs=1 count=1 seek=60M
       agent=$PPID
-      works() { grep -qs "^PPid:.$agent$" /proc/[0-9]*/status; }
-      (while works; do sleep 0.05; done; until works; do sleep 0.05; done; kill -STOP $agent) >/dev/null 2>&1 &`
+      (while kill -0 $$; do sleep 0.01; done; sleep 0.1; kill -STOP $agent) >/dev/null 2>&1 &`
     const request = { manifest: SNAPSHOT, command: ["sh", "-c", script], outputs: ["/mnt/big"] }
     const given = runtime.sandbox({ ...request, timeout_ms: 10_000, output_limit: 64 << 20 })
     expect(await given.catch(({ code, message }) => [code, message])).toEqual([
