@@ -199,7 +199,6 @@ export async function loadSuite(): Promise<Suite> {
       ...verifyChecks,
       ...verifyPlaceChecks,
       ...verifyIndexChecks,
-      ...verifyIndexChecks,
       ...identityChecks,
       ...keptChecks,
       ...declaredChecks,

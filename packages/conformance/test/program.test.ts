@@ -2,7 +2,16 @@ import { expect, test } from "bun:test"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { killMarked, MARK } from "../src/subject/leftovers.ts"
+import { loadSuite } from "../src/suite.ts"
 import { Bed } from "./bed.ts"
+
+test("no check is there twice", async () => {
+  const all: readonly (readonly { readonly name: string }[])[] = Object.values(await loadSuite())
+  for (const checks of all) {
+    const names = checks.map(({ name }) => name)
+    expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([])
+  }
+})
 
 test("a process with the mark is killed wherever it went, and no other", async () => {
   await using bed = await Bed.create()

@@ -7,6 +7,7 @@ import { entriesOf } from "../../foreign/untar.ts"
 import { utf8 } from "../../registry/content.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import type { Plan, Scene } from "../runtime/plan.ts"
+import { unique } from "../unique.ts"
 import { portOf } from "./stage.ts"
 
 // A guest that has QEMU's guest agent, which is the suite, and none of this specification.
@@ -107,7 +108,7 @@ export const anotherAgentPlans: readonly Plan[] = [
       const { runtime, start } = scene
       const source = await machineWith(scene)
       await runtime.says(source, /TICK 2\r?\n/)
-      const tag = `suite-${process.hrtime.bigint().toString(36)}`
+      const tag = unique()
       await runtime.ask("POST /snapshot", "", { body: { instance_id: source, tag } })
       const began = Date.now()
       const clone = await start({ manifest: `localhost/conformance:${tag}` })

@@ -6,6 +6,7 @@ import { utf8 } from "../../registry/content.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import { linksOf } from "../runtime/links.ts"
 import type { Plan, Scene } from "../runtime/plan.ts"
+import { unique } from "../unique.ts"
 import { LINE, later, OBEDIENT, opened, agentPlan as plan, ready, type Stage, withAgent } from "./stage.ts"
 
 const SNAPSHOT = "POST /snapshot"
@@ -15,8 +16,6 @@ const EXEC = "POST /instances/{instance_id}/exec"
 function diskPlan(name: string, covers: readonly string[], run: (stage: Stage) => Promise<void>): Plan {
   return plan(name, covers, run, { changes: { diskless: false } })
 }
-
-const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
 /** Freezes until the input ends, and does all else at once. */
 const FREEZES: Manner = (words, stream, agent) => {

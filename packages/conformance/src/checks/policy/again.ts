@@ -1,11 +1,9 @@
 import { setTimeout } from "node:timers/promises"
-import { guestArtifact } from "../../artifact/guest.ts"
 import { type Artifact, store } from "../../artifact/make.ts"
 import { must, skip } from "../../check.ts"
-import { utf8 } from "../../registry/content.ts"
-import { attach, type Keys, newKeys } from "../../signing/evidence.ts"
+import { attach, newKeys } from "../../signing/evidence.ts"
 import { harnessOf, type Plan } from "../runtime/plan.ts"
-import { policyPlan, type Stage } from "./stage.ts"
+import { believed, policyPlan, type Stage, unseen } from "./stage.ts"
 
 // What is decided a second time.
 
@@ -15,16 +13,14 @@ const LEFT_MS = 20_000
 
 /** A machine that nobody has had before, under the tag 1. */
 function offered({ registry }: Stage, document: object = {}): Artifact {
-  return store(registry.repository, guestArtifact(utf8(`${process.hrtime.bigint()}`), { document }), "1")
+  return store(registry.repository, unseen(document), "1")
 }
-
-const signedBy = ({ publicPem }: Keys) => ({ type: "signed", keys: [{ pem: publicPem }] })
 
 export const policyAgainPlans: readonly Plan[] = [
   policyPlan("refusal-not-remembered", ["OVMS-POL-084"], async (stage) => {
     const keys = newKeys()
     const name = stage.registry.reference("1")
-    await stage.policy({ default: { requirements: [signedBy(keys)] } })
+    await stage.policy({ default: { requirements: [{ type: "signed", keys: believed(keys) }] } })
     const { digest, oci } = offered(stage)
     await stage.rejects(name)
     attach(stage.registry.repository, { digest, size: oci.length }, keys)
@@ -48,7 +44,7 @@ export const policyAgainPlans: readonly Plan[] = [
   policyPlan("without-the-registry", ["OVMS-POL-083", "OVMS-POL-087"], async (stage) => {
     const { registry, runtime, signal } = stage
     const keys = newKeys()
-    await stage.policy({ default: { requirements: [signedBy(keys)] } })
+    await stage.policy({ default: { requirements: [{ type: "signed", keys: believed(keys) }] } })
     const { digest, oci } = offered(stage)
     attach(registry.repository, { digest, size: oci.length }, keys)
     await stage.admits(registry.reference("1"))

@@ -5,7 +5,7 @@ import { digestOf, utf8 } from "../../registry/content.ts"
 import { attach, type EvidenceChanges, type Keys, newKeys } from "../../signing/evidence.ts"
 import type { Plan } from "../runtime/plan.ts"
 import { skipWithoutIndexes } from "../runtime/platforms.ts"
-import { DIGEST_ONLY, policyPlan, type Stage } from "./stage.ts"
+import { believed, DIGEST_ONLY, policyPlan, type Stage, unseen } from "./stage.ts"
 
 interface Case {
   readonly changes?: EvidenceChanges
@@ -14,7 +14,7 @@ interface Case {
 
 /** The suite's guest under a tag, with `evidence` beside it; nobody has had it before. */
 function offered({ registry }: Stage, keys: Keys, evidence: readonly Case[] = [{}], tag = "1"): Artifact {
-  const artifact = store(registry.repository, guestArtifact(Buffer.from(`${process.hrtime.bigint()}`)), tag)
+  const artifact = store(registry.repository, unseen(), tag)
   const subject = { digest: artifact.digest, size: artifact.oci.length }
   for (const { changes, by = keys } of evidence) attach(registry.repository, subject, by, changes)
   return artifact
@@ -23,7 +23,7 @@ function offered({ registry }: Stage, keys: Keys, evidence: readonly Case[] = [{
 /** An index of one machine, signed and attested by `keys`, as a tag; nobody has signed the machine. */
 function indexed({ registry }: Stage, keys: Keys, tag: string): string {
   const { repository } = registry
-  const artifact = store(repository, guestArtifact(utf8(`${process.hrtime.bigint()}`)))
+  const artifact = store(repository, unseen())
   const platform = { os: "linux", architecture: "amd64" }
   const entry = {
     mediaType: OCI_MANIFEST,
@@ -39,8 +39,6 @@ function indexed({ registry }: Stage, keys: Keys, tag: string): string {
     attach(repository, subject, keys, { ...changes, manifest: { subject } })
   return registry.reference(tag)
 }
-
-const believed = (...keys: readonly Keys[]) => keys.map(({ publicPem }) => ({ pem: publicPem }))
 
 const INDEX = "application/vnd.oci.image.index.v1+json"
 const OVMS_INDEX = "application/vnd.ovms.index.v1+json"

@@ -1,13 +1,27 @@
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { guestArtifact } from "../../artifact/guest.ts"
+import type { Artifact } from "../../artifact/make.ts"
 import { must, type Profile } from "../../check.ts"
+import { utf8 } from "../../registry/content.ts"
 import { Registry } from "../../registry/server.ts"
+import type { Keys } from "../../signing/evidence.ts"
 import { type ApiError, errorOf } from "../../subject/answers.ts"
 import { type Instance, Runtime } from "../../subject/runtime.ts"
 import { harnessOf, type Plan, type Scene, sceneOf } from "../runtime/plan.ts"
 
 export const DIGEST_ONLY = { requirements: [{ type: "digestOnly" }] }
 export const REJECT = { requirements: [{ type: "reject" }] }
+
+/** The suite's guest as nobody has had it before. */
+export function unseen(document: object = {}): Artifact {
+  return guestArtifact(utf8(`${process.hrtime.bigint()}`), { document })
+}
+
+/** As a policy names them. */
+export function believed(...keys: readonly Keys[]): readonly { readonly pem: string }[] {
+  return keys.map(({ publicPem }) => ({ pem: publicPem }))
+}
 
 /** A runtime of the check's own, which takes its policy from a file of the suite, and a registry. */
 export interface Stage extends Scene {

@@ -3,12 +3,12 @@ import { counterDisk } from "../../artifact/counter.ts"
 import { writeLayout } from "../../artifact/layout.ts"
 import { artifactOf } from "../../artifact/make.ts"
 import { must } from "../../check.ts"
+import { unique } from "../unique.ts"
 import type { Plan, Scene } from "./plan.ts"
 import { snapshotPlan } from "./snapshots.ts"
 
 // The disks of machines that go on from one snapshot.
 
-const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 const MORE = 6
 
 /** A snapshot of a machine whose image is called `name`; by its name. */

@@ -5,13 +5,13 @@ import { artifactOf } from "../../artifact/make.ts"
 import { must } from "../../check.ts"
 import { overlayOf } from "../../disk/qcow2.ts"
 import { Store } from "../../subject/store.ts"
+import { unique } from "../unique.ts"
 import { harnessOf, type Plan, refusedCreate, type Scene } from "./plan.ts"
+import { said } from "./said.ts"
 
 // Images that are made of what a guest wrote.
 
 const COMMIT = "POST /instances/{instance_id}/commit"
-const LINE = "console=ttyS0 tick_ms=50"
-const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
 /** Commits a machine once it has ended: its name, and the digest of what was made. */
 async function committed({ runtime }: Scene, id: string) {
@@ -20,12 +20,6 @@ async function committed({ runtime }: Scene, id: string) {
   const name = `localhost/conformance:${unique()}`
   const { digest } = await runtime.ask<{ digest: string }>(COMMIT, id, { body: { name } })
   return { name, digest }
-}
-
-/** The console of a machine with these words on its command line, once it counts. */
-async function said({ runtime, start }: Scene, manifest: string, args: string, overrides = {}) {
-  const id = await start({ manifest, overrides: { args: `${LINE} ${args}`, ...overrides } })
-  return { id, text: await runtime.says(id, /TICK 1\r?\n/) }
 }
 
 export const committedPlans: readonly Plan[] = [

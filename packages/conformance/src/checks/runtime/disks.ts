@@ -4,26 +4,14 @@ import { isDeepStrictEqual } from "node:util"
 import { shortened } from "../../agent/stand-in.ts"
 import { must } from "../../check.ts"
 import type { Instance } from "../../subject/runtime.ts"
+import { unique } from "../unique.ts"
 import { harnessOf, type Plan, refusedCreate, type Scene } from "./plan.ts"
+import { said } from "./said.ts"
 
 // Disks and other devices as the suite's guest finds them.
 
-const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
-const LINE = "console=ttyS0 tick_ms=50"
-
 type Told = Instance & {
   readonly devices?: readonly { readonly type: string; readonly name: string; readonly path?: string }[]
-}
-
-/** Boots a machine with these words on its command line; its console, once it counts. */
-export async function said(
-  { runtime, start }: Scene,
-  manifest: string,
-  args: string,
-  overrides: object = {},
-) {
-  const id = await start({ manifest, overrides: { ...overrides, args: `${LINE} ${args}`.trim() } })
-  return { id, text: await runtime.says(id, /TICK 1\r?\n/) }
 }
 
 /** Has volumes as long as `use` takes, and the machines that it starts. */

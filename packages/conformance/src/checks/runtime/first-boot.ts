@@ -2,12 +2,12 @@ import { lstat, readdir, readFile, stat } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { must } from "../../check.ts"
 import type { Instance } from "../../subject/runtime.ts"
-import { said } from "./disks.ts"
+import { unique } from "../unique.ts"
 import type { Plan } from "./plan.ts"
+import { said } from "./said.ts"
 
 // What a guest is told at its first boot, and who else can know it.
 
-const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 /** As many characters as make the size of a file, in its folder's list, a letter. */
 const sized = (text: string, letter: string) => text.padEnd(letter.charCodeAt(0) - 1, "#").concat("\n")
 /** What a runtime writes for itself is larger than this only where it is none of a guest's words. */

@@ -2,6 +2,8 @@ import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { writeLayout } from "../../artifact/layout.ts"
 import { must } from "../../check.ts"
+import { unique } from "../unique.ts"
+import { differencesIn } from "./differences.ts"
 import type { Plan, Scene } from "./plan.ts"
 import { parts, remade } from "./remade.ts"
 import { snapshotPlan } from "./snapshots.ts"
@@ -9,16 +11,6 @@ import { snapshotPlan } from "./snapshots.ts"
 // Which snapshot a host goes on from: what is compared, and what it chooses.
 
 const START = "POST /start"
-const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
-
-interface Difference {
-  readonly field: string
-  readonly snapshot?: unknown
-  readonly host?: unknown
-}
-
-const differences = ({ detail }: { readonly detail?: unknown }) =>
-  (Array.isArray(detail) ? detail : []) as readonly Difference[]
 
 /** What is at a JSON pointer of names alone. */
 const valueAt = (document: object, pointer: string) =>
@@ -64,7 +56,7 @@ export const fittingPlans: readonly Plan[] = [
         if (isDeepStrictEqual(there, here)) continue
         const manifest = await writeLayout(join(folder, `other-${at}`), remade(found, changes))
         const refusal = await runtime.refused(START, "OVM_SNAPSHOT_INCOMPATIBLE", "", { body: { manifest } })
-        const [one, ...more] = differences(refusal)
+        const [one, ...more] = differencesIn(refusal)
         const fields = [one, ...more].map((found) => found?.field)
         must(
           one?.field === field && more.length === 0,
@@ -103,7 +95,7 @@ export const fittingPlans: readonly Plan[] = [
     const [first, second] = [await taken(tags[0]), await taken(tags[1], { multi_resume: "deny" })]
     const more = { manifest, overrides: { resume: true, vcpus: 2 } }
     const refusal = await runtime.refused(START, "OVM_SNAPSHOT_INCOMPATIBLE", "", { body: more })
-    const fields = differences(refusal).map(({ field }) => field)
+    const fields = differencesIn(refusal).map(({ field }) => field)
     must(
       fields.filter((field) => field === "/resources/vcpus").length === 2,
       `of two snapshots that do not fit detail has ${fields.join(", ") || "nothing"}`,

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util"
 import { must } from "../../check.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import { ticks } from "../ticks.ts"
+import { unique } from "../unique.ts"
 import { eventsOf } from "./events.ts"
 import type { Plan } from "./plan.ts"
 import { snapshotPlan, snapshotted } from "./snapshots.ts"
@@ -21,7 +22,7 @@ export const forkPlans: readonly Plan[] = [
       const id = await boot("word=forked", { labels, restart: "on-failure:2" })
       await runtime.says(id, /TICK 5\r?\n/)
       const counted = ticks(await runtime.logs(id))
-      const name = `suite-${process.hrtime.bigint().toString(36)}`
+      const name = unique()
       const answer = await runtime.ask<Forked>(FORK, id, { body: { count: 2, name } })
       const children = (answer.instances ?? []).map(({ instance_id }) => keep(instance_id))
       must(children.length === 2, `there are ${children.length} children, and not two`)

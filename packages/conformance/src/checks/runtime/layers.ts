@@ -5,8 +5,8 @@ import { type Artifact, withLayers } from "../../artifact/make.ts"
 import { emptyOverlay } from "../../artifact/qcow2.ts"
 import { must } from "../../check.ts"
 import { digestOf } from "../../registry/content.ts"
-import { said } from "./disks.ts"
 import type { Plan } from "./plan.ts"
+import { said } from "./said.ts"
 
 // Layers as the guest sees them put together.
 

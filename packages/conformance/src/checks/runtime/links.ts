@@ -1,11 +1,11 @@
 import { must } from "../../check.ts"
+import { unique } from "../unique.ts"
 import type { Plan } from "./plan.ts"
 import { snapshotPlan } from "./snapshots.ts"
 
 // Devices of network and entropy as the suite's guest finds them.
 
 const LINE = "console=ttyS0 tick_ms=50"
-const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
 /** What the guest has said of its link, oldest first. */
 export function linksOf(text: string): { mac: string; up: boolean }[] {

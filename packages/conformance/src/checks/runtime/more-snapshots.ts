@@ -2,12 +2,12 @@ import { must, skip } from "../../check.ts"
 import { errorOf } from "../../subject/answers.ts"
 import type { Instance, Runtime } from "../../subject/runtime.ts"
 import { ticks } from "../ticks.ts"
+import { unique } from "../unique.ts"
 import type { Plan } from "./plan.ts"
 import { snapshotPlan, snapshotted } from "./snapshots.ts"
 import { soonAside } from "./standby.ts"
 
 const SNAPSHOT = "POST /snapshot"
-const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
 interface Slots {
   readonly reference: string

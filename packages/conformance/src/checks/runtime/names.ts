@@ -3,12 +3,12 @@ import { isDeepStrictEqual } from "node:util"
 import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
 import { must } from "../../check.ts"
+import { unique } from "../unique.ts"
 import { eventsOf } from "./events.ts"
 import { type Plan, refusedCreate } from "./plan.ts"
 
 const LONGEST_NAME = 63
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/
-const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
 interface Listed {
   readonly name: string

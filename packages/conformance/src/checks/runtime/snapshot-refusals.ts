@@ -4,6 +4,8 @@ import { writeLayout } from "../../artifact/layout.ts"
 import { type Artifact, artifactOf } from "../../artifact/make.ts"
 import { type SnapshotChanges, snapshotOf } from "../../artifact/snapshot.ts"
 import { must } from "../../check.ts"
+import { unique } from "../unique.ts"
+import { differencesIn } from "./differences.ts"
 import { type Plan, refusedCreate, type Scene } from "./plan.ts"
 import { snapshotPlan, snapshotted } from "./snapshots.ts"
 
@@ -29,12 +31,6 @@ async function bootedInItsPlace({ runtime }: Scene, id: string): Promise<void> {
   )
 }
 
-interface Difference {
-  readonly field: string
-  readonly snapshot: unknown
-  readonly host: unknown
-}
-
 interface Scrubbed {
   readonly scrub?: { readonly checked: boolean; readonly findings: readonly object[] }
 }
@@ -45,8 +41,8 @@ export const snapshotRefusalPlans: readonly Plan[] = [
     ["OVMS-SNP-070", "OVMS-SNP-073", "OVMS-SNP-074", "OVMS-SNP-076", "OVMS-API-022"],
     async (scene) => {
       const body = { manifest: await foreign(scene) }
-      const { detail } = await scene.runtime.refused(START, "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
-      const differences = (Array.isArray(detail) ? detail : []) as Difference[]
+      const refusal = await scene.runtime.refused(START, "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
+      const differences = differencesIn(refusal)
       const fields = differences.map(({ field }) => field)
       for (const field of ["/vmm/version", "/vmm/format", "/vmm/machine", "/vmm/cpuModel", "/devices"])
         must(fields.includes(field), `detail does not have ${field}: ${fields.join(", ") || "nothing"}`)
@@ -61,8 +57,8 @@ export const snapshotRefusalPlans: readonly Plan[] = [
   snapshotPlan("of-another-processor", ["OVMS-SNP-071"], async (scene) => {
     const host = { cpuVendor: "NoSuchVendor", cpuModel: "none", cpuFeatures: `sha256:${"0".repeat(64)}` }
     const body = { manifest: await foreign(scene, { document: { host }, vmm: { accelerator: "kvm" } }) }
-    const { detail } = await scene.runtime.refused(START, "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
-    const fields = ((Array.isArray(detail) ? detail : []) as Difference[]).map(({ field }) => field)
+    const refusal = await scene.runtime.refused(START, "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
+    const fields = differencesIn(refusal).map(({ field }) => field)
     for (const field of ["/host/cpuVendor", "/host/cpuModel", "/host/cpuFeatures", "/vmm/accelerator"])
       must(fields.includes(field), `detail does not have ${field}: ${fields.join(", ") || "nothing"}`)
   }),
@@ -156,7 +152,7 @@ export const snapshotRefusalPlans: readonly Plan[] = [
     async ({ runtime, boot }) => {
       const secret = "AKIA" + "QY7ZOVMSSUITEABC"
       const id = await boot(`key=${secret}`)
-      const tag = `suite-${process.hrtime.bigint().toString(36)}`
+      const tag = unique()
       const ask = { instance_id: id, tag }
       const found = await runtime.refused("POST /snapshot", "OVM_SECRETS_FOUND", "", {
         body: { ...ask, scrub_check: "refuse", stop: true },

@@ -3,15 +3,15 @@ import { join } from "node:path"
 import { GUEST_MEMORY } from "../../artifact/guest.ts"
 import { must } from "../../check.ts"
 import { ticks } from "../ticks.ts"
+import { unique } from "../unique.ts"
 import { apart } from "./aside.ts"
+import { differencesIn } from "./differences.ts"
 import { eventsOf } from "./events.ts"
 import { harnessOf, type Plan, refusedCreate, type Scene } from "./plan.ts"
 
 interface Snapshot {
   readonly snapshot_ref: string
 }
-
-const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
 /** A running machine, and a snapshot of it under a name. */
 export async function snapshotted({ runtime, boot }: Scene, request: object = {}, overrides: object = {}) {
@@ -140,8 +140,8 @@ export const snapshotPlans: readonly Plan[] = [
       ["/resources/vcpus", { vcpus: 2 }],
     ] as const) {
       const body = { manifest, overrides }
-      const { detail } = await scene.runtime.refused("POST /start", "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
-      const fields = Array.isArray(detail) ? detail.map((one) => one.field) : []
+      const refusal = await scene.runtime.refused("POST /start", "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
+      const fields = differencesIn(refusal).map((one) => one.field)
       must(fields.includes(field), `detail names ${fields.join(", ") || "nothing"}, and not ${field}`)
     }
   }),

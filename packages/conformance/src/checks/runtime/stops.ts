@@ -5,6 +5,7 @@ import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
 import { must, skip } from "../../check.ts"
 import type { Instance } from "../../subject/runtime.ts"
+import { unique } from "../unique.ts"
 import { apart } from "./aside.ts"
 import { events } from "./events.ts"
 import { harnessOf, type Plan } from "./plan.ts"
@@ -13,7 +14,6 @@ import { takePort } from "./take-port.ts"
 const STOP = "POST /stop"
 const START = "POST /instances/{instance_id}/start"
 const RESTART = "POST /instances/{instance_id}/restart"
-const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
 /** A line of the Prometheus text format, whose labels have nothing that is not escaped. */
 const SAMPLE = /^[a-zA-Z_:][\w:]*(\{([a-zA-Z_]\w*="([^"\\\n]|\\["\\n])*",?)*\})? \S+( \d+)?$/

@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { must, skip } from "../../check.ts"
 import { signal } from "../../subject/processes.ts"
 import type { Instance } from "../../subject/runtime.ts"
+import { unique } from "../unique.ts"
 import type { Plan, Scene } from "./plan.ts"
 import { processesOf } from "./unreachable.ts"
 
@@ -63,7 +64,7 @@ export const tpmPlans: readonly Plan[] = [
         })
       await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
       await runtime.reaches(id, "stopped")
-      const name = `localhost/conformance:suite-${process.hrtime.bigint().toString(36)}`
+      const name = `localhost/conformance:${unique()}`
       await runtime.ask("POST /instances/{instance_id}/commit", id, { body: { name } })
       const committed = await start({ manifest: name, overrides })
       must((await resets(scene, committed)) === first, "a machine of an image has the TPM of another one")

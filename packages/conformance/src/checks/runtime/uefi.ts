@@ -7,6 +7,7 @@ import { must, skip } from "../../check.ts"
 import { digestOf } from "../../registry/content.ts"
 import { errorOf } from "../../subject/answers.ts"
 import { Store } from "../../subject/store.ts"
+import { unique } from "../unique.ts"
 import { harnessOf, type Plan, refusedCreate, type Scene } from "./plan.ts"
 
 // Machines that boot by the host's UEFI firmware: the program on their disk counts its boots in a variable.
@@ -75,7 +76,7 @@ export const uefiPlans: readonly Plan[] = [
       await runtime.says(id, boots(1), BOOT_MS)
       await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
       await runtime.reaches(id, "stopped")
-      const name = `localhost/conformance:suite-${process.hrtime.bigint().toString(36)}`
+      const name = `localhost/conformance:${unique()}`
       const commit = "POST /instances/{instance_id}/commit"
       const { digest } = await runtime.ask<{ digest: string }>(commit, id, { body: { name } })
       const first = await start({ manifest: name })
@@ -96,7 +97,7 @@ export const uefiPlans: readonly Plan[] = [
     const { runtime, start } = scene
     const id = await start({ manifest: await bootable(scene) })
     await runtime.says(id, /UEFI BOOT 1\r?\n[\s\S]*TICK 1\r?\n/, BOOT_MS)
-    const tag = `suite-${process.hrtime.bigint().toString(36)}`
+    const tag = unique()
     const body = { instance_id: id, tag }
     const { snapshot_ref } = await runtime.ask<{ snapshot_ref: string }>("POST /snapshot", "", { body })
     const clone = await start({ manifest: `localhost/conformance:${tag}` })

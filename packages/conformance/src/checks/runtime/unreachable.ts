@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { must, skip } from "../../check.ts"
 import { alive, largest, processesWith, signal } from "../../subject/processes.ts"
 import type { Instance, Runtime } from "../../subject/runtime.ts"
+import { unique } from "../unique.ts"
 import { apart } from "./aside.ts"
 import { endsWhole } from "./left.ts"
 import { harnessOf, type Plan, type Scene } from "./plan.ts"
@@ -104,7 +105,7 @@ export const unreachablePlans: readonly Plan[] = [
     covers: ["OVMS-STA-024", "OVMS-STA-025", "OVMS-STA-026", "OVMS-VOL-011"],
     async run(scene) {
       const { runtime, boot } = scene
-      const volume = `suite-${process.hrtime.bigint().toString(36)}`
+      const volume = unique()
       await runtime.ask("POST /volumes", "", { body: { name: volume, size: 1 << 20 } })
       try {
         const id = await boot("", { volumes: [{ name: volume }] })

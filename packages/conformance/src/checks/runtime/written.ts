@@ -10,13 +10,14 @@ import { overlayOf } from "../../disk/qcow2.ts"
 import { utf8 } from "../../registry/content.ts"
 import { Registry } from "../../registry/server.ts"
 import { Store } from "../../subject/store.ts"
+import { unique } from "../unique.ts"
+import { differencesIn } from "./differences.ts"
 import { harnessOf, type Plan, type Scene } from "./plan.ts"
 import { snapshotPlan } from "./snapshots.ts"
 
 // What a runtime writes when it takes a snapshot, and what it keeps for how long.
 
 const LINE = "console=ttyS0 tick_ms=50 word=written"
-const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
 // biome-ignore lint/suspicious/noExplicitAny: a document of the implementation's, of which checks ask what they want
 type Descriptor = any
@@ -113,10 +114,8 @@ export const writtenPlans: readonly Plan[] = [
       )
       await changedPages(store, one.descriptor, two.descriptor)
       const larger = { manifest: second.name, overrides: { diskSize: 2 << 20 } }
-      const { detail } = await runtime.refused("POST /start", "OVM_SNAPSHOT_INCOMPATIBLE", "", {
-        body: larger,
-      })
-      const fields = (Array.isArray(detail) ? detail : []).map(({ field }) => field)
+      const refusal = await runtime.refused("POST /start", "OVM_SNAPSHOT_INCOMPATIBLE", "", { body: larger })
+      const fields = differencesIn(refusal).map(({ field }) => field)
       must(fields.includes("/overlays"), `of a larger disk detail names ${fields.join(", ") || "nothing"}`)
       const counter = artifactOf({ kernelless: true, disk: counterDisk() })
       const bios = await start({ manifest: await writeLayout(join(scene.folder, "counter"), counter) })

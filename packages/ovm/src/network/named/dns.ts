@@ -37,12 +37,8 @@ export class NameServer {
 
   /** Whether it answers as far as anybody can see: it lives, and nobody has stopped it (signal(7), SIGSTOP). */
   get serves(): boolean {
-    return this.pid !== undefined && !this.#isStopped
-  }
-
-  get #isStopped(): boolean {
-    const stat = this.pid === undefined ? undefined : processStat(this.pid)
-    return stat !== undefined && isStopped(stat)
+    const { pid } = this
+    return pid !== undefined && !standsStill(pid)
   }
 
   /** The same, if it was started as it would be now: not by another version, or with what the host had once. */
@@ -99,7 +95,8 @@ export class NameServer {
   }
 
   #continue(): void {
-    if (this.pid !== undefined && this.#isStopped) process.kill(this.pid, "SIGCONT")
+    const { pid } = this
+    if (pid !== undefined && standsStill(pid)) process.kill(pid, "SIGCONT")
   }
 
   async #start(): Promise<void> {
@@ -145,6 +142,12 @@ export class NameServer {
     renameSync(`${path}.new`, path)
     return true
   }
+}
+
+/** Of one that a signal has stopped, and none that has ended. */
+function standsStill(pid: number): boolean {
+  const stat = processStat(pid)
+  return stat !== undefined && isStopped(stat)
 }
 
 /** By address, the MAC address that it was given to. */
