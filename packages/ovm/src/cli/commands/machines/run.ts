@@ -95,23 +95,31 @@ async function run(text: string, words: readonly string[], options: RunOptions):
       id: (await runtime.start(await startRequest(image, options), { signal })).instance_id,
     }
   })
+  const info = await showUntilEnd(runtime, id, options).finally(() => {
+    // What somebody typed at a console is no command, whether the guest got it or not. What is typed once it is said
+    // what became of the machine is one.
+    if (isTerminal("stdin")) dropTyped(0)
+  })
+  if (!info) tellDetached((await runtime.status(id)).name)
+  else if (options.rm) printError(`${info.name} ${endOf(info)}\n`)
+  else tellKept(info.name)
+}
+
+/** Undefined if it was left running. Throws what showConsole throws; removes it if that is asked for. */
+async function showUntilEnd(runtime: Runtime, id: string, { rm }: RunOptions) {
   const left = new AbortController()
   try {
-    const info = await showUntilEnd(runtime, id, left)
-    if (options.rm) printError(`${info.name} ${endOf(info)}\n`)
-    else tellKept(info.name)
+    return await showOnTerminal(runtime, id, left)
   } catch (thrown) {
     if (!left.signal.aborted) throw thrown
-    tellDetached((await runtime.status(id)).name)
+    return undefined
   } finally {
-    // What somebody typed at a console is no command, whether the guest got it or not.
-    if (isTerminal("stdin")) dropTyped(0)
-    if (options.rm && !left.signal.aborted) await removed(runtime, id)
+    if (rm && !left.signal.aborted) await removed(runtime, id)
   }
 }
 
 /** On a terminal both ways. Throws what showConsole throws, and something once `left` was aborted. */
-async function showUntilEnd(runtime: Runtime, id: string, left: AbortController) {
+async function showOnTerminal(runtime: Runtime, id: string, left: AbortController) {
   if (!isTerminal("stdin") || !isTerminal("stdout")) return await showConsole(runtime, id)
   // As Ctrl-C did while nobody could type.
   const stop = () => void process.kill(process.pid, "SIGINT")
@@ -128,7 +136,11 @@ async function showUntilEnd(runtime: Runtime, id: string, left: AbortController)
     })
     left.signal.throwIfAborted()
   }
-  return await showConsole(runtime, id, { show, between: () => keyboard.take(), signal: left.signal })
+  return await showConsole(runtime, id, {
+    show,
+    between: () => keyboard.take(),
+    signal: left.signal,
+  })
 }
 
 function isRefusal(thrown: unknown): boolean {
