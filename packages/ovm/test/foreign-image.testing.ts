@@ -57,8 +57,12 @@ export class ForeignLayout {
 
   /** Makes `target` the one that is there. Gives the folder. */
   only(target: Part): string {
-    const entry = { ...target, annotations: { "org.opencontainers.image.ref.name": "one" } }
-    writeFileSync(join(this.root, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [entry] }))
+    return this.list([{ ...target, annotations: { "org.opencontainers.image.ref.name": "one" } }])
+  }
+
+  /** Makes these the entries of index.json. Gives the folder. */
+  list(manifests: readonly Part[]): string {
+    writeFileSync(join(this.root, "index.json"), JSON.stringify({ schemaVersion: 2, manifests }))
     return this.root
   }
 }

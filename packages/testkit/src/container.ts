@@ -158,3 +158,52 @@ export function dockerArchive(layers: readonly PackedLayer[], config: object): B
     { name: "manifest.json", content: JSON.stringify(manifest) },
   ])
 }
+
+/** An image in an archive of several. */
+export interface ArchivedImage {
+  readonly layers: readonly PackedLayer[]
+  readonly config: object
+  readonly names: readonly string[]
+}
+
+/**
+ * An archive as `docker save` of Docker 1.10 to 24 wrote it: a folder for each layer, called by what identified it in
+ * still older versions, and a link in place of content that another folder has.
+ */
+export function oldDockerArchive(images: readonly ArchivedImage[]): Buffer {
+  const entries: LayerEntry[] = []
+  const there = new Map<string, string>()
+  const ids = new Set<string>()
+  const manifest = images.map(({ layers, config, names: RepoTags }) => {
+    const bytes = configOf(layers, config)
+    const Config = `${digestOf(bytes).slice(7)}.json`
+    let parent = ""
+    const Layers = layers.map(({ tar }, index) => {
+      const diffId = digestOf(tar)
+      const id = digestOf(
+        Buffer.from(`${parent} ${diffId} ${index === layers.length - 1 ? Config : ""}`),
+      ).slice(7)
+      const name = `${id}/layer.tar`
+      parent = id
+      if (ids.has(id)) return name
+      ids.add(id)
+      const shared = there.get(diffId)
+      if (!shared) there.set(diffId, name)
+      const json = { id, created: "1970-01-01T00:00:00Z", os: "linux" }
+      entries.push(
+        { name: `${id}/` },
+        { name: `${id}/VERSION`, content: "1.0" },
+        { name: `${id}/json`, content: JSON.stringify(json) },
+        shared ? { name, type: "2", link: `../${shared}`, mode: 0o777 } : { name, content: tar },
+      )
+      return name
+    })
+    entries.push({ name: Config, content: bytes })
+    return { Config, RepoTags, Layers }
+  })
+  return layerOf([
+    ...entries,
+    { name: "manifest.json", content: JSON.stringify(manifest) },
+    { name: "repositories", content: "{}" },
+  ])
+}

@@ -38,15 +38,34 @@ export function containerIn(
   })
 }
 
+/** Of an archive of Docker's, what is not usual. */
+export interface ArchiveChanges {
+  /** In place of the file of the second layer: a link to this. */
+  readonly link?: string
+  /** Other entries. */
+  readonly more?: readonly TarEntry[]
+  /** How often its manifest names the image. */
+  readonly times?: number
+}
+
 /** The same as `docker save` wrote it once. */
-export function dockerArchiveOf(layers: readonly (readonly TarEntry[])[], config: object): Buffer {
+export function dockerArchiveOf(
+  layers: readonly (readonly TarEntry[])[],
+  config: object,
+  { link, more = [], times = 1 }: ArchiveChanges = {},
+): Buffer {
   const tars = layers.map(archiveOf)
   const rootfs = { type: "layers", diff_ids: tars.map(digestOf) }
   const names = layers.map((_, at) => `layer-${at}/layer.tar`)
-  const manifest = [{ Config: "config.json", RepoTags: ["suite:1"], Layers: names }]
+  const image = { Config: "config.json", RepoTags: ["suite:1"], Layers: names }
+  const manifest = Array.from({ length: times }, (_, at) => ({ ...image, RepoTags: [`suite:${at + 1}`] }))
   const document = { os: "linux", architecture: "amd64", rootfs, config }
   return archiveOf([
-    ...tars.map((content, at) => ({ name: names[at] ?? "", content })),
+    ...tars.map((content, at): TarEntry => {
+      const name = names[at] ?? ""
+      return link !== undefined && at === 1 ? { name, type: "2", link } : { name, content }
+    }),
+    ...more,
     { name: "config.json", content: JSON.stringify(document) },
     { name: "manifest.json", content: JSON.stringify(manifest) },
   ])

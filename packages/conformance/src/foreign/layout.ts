@@ -37,9 +37,9 @@ export class ForeignLayout {
     if (bytes) repository.put(bytes, target.mediaType, tag)
   }
 
-  /** Makes it the only one that is there. The folder. */
-  only(target: Descriptor): string {
-    writeFileSync(join(this.root, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [target] }))
+  /** Makes these all that is there. The folder. */
+  only(...manifests: readonly Descriptor[]): string {
+    writeFileSync(join(this.root, "index.json"), JSON.stringify({ schemaVersion: 2, manifests }))
     return this.root
   }
 }

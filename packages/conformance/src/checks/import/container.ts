@@ -40,17 +40,26 @@ export const containerImports: readonly Check<Wrapper>[] = [
   bench("import/container/of-an-index", ["OVMS-IMP-040"], async (bench) => {
     const layout = new ForeignLayout(newLayout(bench))
     const platform = (os: string, architecture: string) => ({ platform: { os, architecture } })
-    const image = (words: string) => containerIn(layout, [[{ name: "which", content: words }]])
+    const image = (words: string, more = {}) =>
+      containerIn(layout, [[{ name: "which", content: words }]], { more })
     const entries = [
       { ...image("windows"), ...platform("windows", "amd64") },
       { ...image("arm64"), ...platform("linux", "arm64") },
       { ...image("this"), ...platform("linux", "amd64") },
     ]
-    const { files } = await importedContainer(bench, layout.only(layout.index(entries)))
-    const which = files.at("/which").content().toString()
-    must(which === "this", `of the index it took the image for ${which}`)
+    // Their configs say what they are for.
+    const unsaid = [image("unsaid arm64", { architecture: "arm64" }), image("unsaid"), image("a later one")]
+    for (const [wanted, among] of [
+      ["this", entries],
+      ["this", [...unsaid, ...entries]],
+      ["unsaid", [...entries.slice(0, 2), ...unsaid]],
+    ] as const) {
+      const { files } = await importedContainer(bench, layout.only(layout.index(among)))
+      const which = files.at("/which").content().toString()
+      must(which === wanted, `of the index it took the image for ${which}, and not ${wanted}`)
+    }
     const boot = await bootFolder(bench)
-    for (const wrong of [entries.slice(0, 2), [layout.index(entries)]])
+    for (const wrong of [entries.slice(0, 2), [layout.index(entries)], unsaid.slice(0, 1)])
       await refuses(bench, [layout.only(layout.index(wrong)), "OVM_UNSUPPORTED"], { boot })
   }),
   refused("another-platform", ["OVMS-IMP-040", "OVM_UNSUPPORTED"], {
@@ -179,6 +188,36 @@ export const containerImports: readonly Check<Wrapper>[] = [
     const at = bytes.indexOf('{"os":"linux"')
     const config = bytes.subarray(at, bytes.indexOf(0, at))
     must(from === digestOf(config), "the base is not said by the digest of the config")
+  }),
+  bench("import/container/docker-archive-links", ["OVMS-IMP-084"], async (bench) => {
+    const shared = { name: "shared/layer.tar", content: archiveOf(LAYERS[1] ?? []) }
+    const further = { name: "further", type: "2", link: "shared/layer.tar" }
+    const more = [shared, further]
+    for (const link of ["../shared/layer.tar", "../further"]) {
+      const bytes = dockerArchiveOf(LAYERS, CONFIG, { link, more })
+      const { files } = await importedContainer(bench, await file(bench, "linked.tar", bytes))
+      must(`${files.at("/srv/two").content()}` === "two", `the layer behind ${link} is not in the machine`)
+    }
+    const boot = await bootFolder(bench)
+    const round = [{ name: "round", type: "2", link: "layer-1/layer.tar" }]
+    for (const [link, others] of [
+      ["/etc/hostname", more],
+      ["../../shared/layer.tar", more],
+      ["../nothing", more],
+      ["../round", round],
+    ] as const) {
+      const source = await file(bench, "bad.tar", dockerArchiveOf(LAYERS, CONFIG, { link, more: others }))
+      await refuses(bench, [source, "OVM_ARTIFACT_INVALID"], { boot })
+    }
+    const old = archiveOf([{ name: "repositories", content: "{}" }, shared])
+    await refuses(bench, [await file(bench, "old.tar", old), "OVM_UNSUPPORTED"], { boot })
+  }),
+  bench("import/container/of-several", ["OVMS-IMP-085"], async (bench) => {
+    const boot = await bootFolder(bench)
+    const both = await file(bench, "both.tar", dockerArchiveOf(LAYERS, CONFIG, { times: 2 }))
+    const layout = new ForeignLayout(newLayout(bench))
+    layout.only(containerIn(layout, LAYERS), containerIn(layout, LAYERS.slice(1)))
+    for (const source of [both, layout.root]) await refuses(bench, [source, "OVM_ARTIFACT_INVALID"], { boot })
   }),
   bench("import/container/needs-a-type", ["OVMS-IMP-040"], async (bench) => {
     const boot = await bootFolder(bench)

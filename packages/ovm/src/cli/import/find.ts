@@ -1,8 +1,9 @@
 import { existsSync, statSync } from "node:fs"
 import { isArchive } from "../../content/archive/reader.ts"
 import type { Call, Fetcher } from "../../content/interfaces.ts"
-import { splitPlace } from "../../content/place.ts"
-import { isDockerArchive, readDockerArchive, tarMembers } from "../../convert/container/docker-archive.ts"
+import { type ArtifactPlace, splitPlace } from "../../content/place.ts"
+import { type TarMembers, tarMembers } from "../../convert/archive/members.ts"
+import { isDockerArchive, readDockerArchive } from "../../convert/container/docker-archive.ts"
 import { type ContainerImage, readContainer } from "../../convert/container/image.ts"
 import { type OciSource, ociSource } from "../../convert/oci/source.ts"
 import { isPath } from "../../registry/reference.ts"
@@ -41,15 +42,18 @@ export async function findSource(
   options: RegistryOptions & Call,
 ): Promise<FoundSource | undefined> {
   const [, prefix, rest = ""] = /^(docker-archive|oci|oci-archive):(.*)$/s.exec(text) ?? []
-  if (prefix === "docker-archive") return inDockerArchive(rest, await tarMembers(rest, options), options)
+  if (prefix === "docker-archive") {
+    const place = await splitPlace(rest)
+    return inDockerArchive(place, await tarMembers(place.path, options), options)
+  }
   if (prefix !== undefined) return opened(await openPath(rest, options), options)
   if (!text.startsWith("docker://") && (isPath(text) || existsSync(text))) return atPath(text, options)
   const where = whereOf(text)
-  if (where?.kind !== "registry") return undefined
+  if (where?.kind !== "registry") return atPath(text, options)
   return opened(await openInRegistry(where.reference, options), options)
 }
 
-/** Undefined for what is no name either: a file that is not there, then. */
+/** Undefined for what is no name either. */
 function whereOf(text: string): Where | undefined {
   try {
     return parseWhere(text)
@@ -60,20 +64,22 @@ function whereOf(text: string): Where | undefined {
 }
 
 async function atPath(text: string, options: Call): Promise<FoundSource | undefined> {
-  const { path, directory } = await splitPlace(text)
+  const place = await splitPlace(text)
+  const { path, directory } = place
   if (directory) return opened(await openPath(text, options), options)
   if (!statSync(path).isFile() || !(await isArchive(path))) return undefined
-  const members = await tarMembers(path, options).catch(() => new Map())
-  if (isDockerArchive(members)) return inDockerArchive(path, members, options)
-  return members.has("oci-layout") ? opened(await openPath(text, options), options) : undefined
+  const members = await tarMembers(path, options).catch(() => undefined)
+  if (members && isDockerArchive(members)) return inDockerArchive(place, members, options)
+  return members?.files.has("oci-layout") ? opened(await openPath(text, options), options) : undefined
 }
 
 async function inDockerArchive(
-  path: string,
-  members: Awaited<ReturnType<typeof tarMembers>>,
+  { path, tag: which }: ArtifactPlace,
+  members: TarMembers,
   call: Call,
 ): Promise<FoundSource> {
-  const image = await readDockerArchive(path, members, call)
+  const archive = { path, what: path, members, ...(which !== undefined && { which }) }
+  const image = await readDockerArchive(archive, call)
   return { container: { image }, [Symbol.asyncDispose]: async () => {} }
 }
 
@@ -85,7 +91,7 @@ async function opened(place: Opened, call: Call): Promise<FoundSource> {
     if (found.kind === "machine") return { machine: named, [Symbol.asyncDispose]: close }
     if (found.kind !== "container")
       return { artifact: { found, source, named }, [Symbol.asyncDispose]: close }
-    const image = await readContainer(source, target, named, call)
+    const image = await readContainer(source, found.manifest, named, call)
     const container = { image, place, ...(reference?.host !== undefined && { reference: named }) }
     return { container, [Symbol.asyncDispose]: close }
   } catch (thrown) {

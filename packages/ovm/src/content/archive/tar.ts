@@ -29,21 +29,29 @@ export interface TarEntry {
   content(): Bytes
 }
 
+/** What of an archive is taken besides files and folders. */
+export interface TarTaken {
+  /** Files with holes. */
+  readonly sparse?: boolean
+  /** Told of each symbolic link, whose target is as the archive has it. */
+  link?(name: string, target: string): void
+}
+
 const BLOCK = 512
 /** Of a long name or a pax header. */
 const EXTRA_LIMIT = 64 * 1024
 const ENTRY_LIMIT = 200_000
 
 /**
- * The files and folders of an archive, in order. Throws OVM_ARTIFACT_INVALID, naming `what` and the entry: links,
- * devices, sparse files unless they are `taken`, paths that lead out of the archive, and an end before the end. With
+ * The files and folders of an archive, in order. Throws OVM_ARTIFACT_INVALID, naming `what` and the entry: devices,
+ * links and sparse files unless they are `taken`, paths that lead out of the archive, and an end before the end. With
  * `passOver`, what is neither file nor folder is told to that and left out.
  */
 export async function* readTar(
   input: TarInput,
   what: string,
   passOver?: (message: string) => void,
-  { sparse: taken = false }: { readonly sparse?: boolean } = {},
+  taken: TarTaken = {},
 ): AsyncIterable<TarEntry> {
   const fault = (reason: string) => new OvmError("OVM_ARTIFACT_INVALID", `${what}: ${reason}`)
   let given: Extra = {}
@@ -68,7 +76,7 @@ export async function* readTar(
     }
     const directory = header.type === "5"
     const began = input.position
-    const sparse = taken ? await sparseOf(block, given.sparse, input) : undefined
+    const sparse = taken.sparse ? await sparseOf(block, given.sparse, input) : undefined
     // The map is a part of what is stored, but where the header says it.
     const map = input.position - began
     const inside = given.sparse ? map : 0
@@ -76,6 +84,13 @@ export async function* readTar(
     if (sparse === "damaged" || (sparse && storedSize(sparse) !== size - inside))
       throw fault(`${JSON.stringify(named)} has holes that are not where it says`)
     const name = sparse?.name ?? named
+    const clean = cleanPath(name)
+    if (taken.link && header.type === LINK && clean !== undefined) {
+      taken.link(clean, given.link ?? header.link)
+      given = {}
+      if (!(await input.skip(end - input.position))) throw fault("it is cut short")
+      continue
+    }
     if (!sparse && (given.sparse || !(directory || FILES.includes(header.type)))) {
       const message = `${JSON.stringify(name)} is neither a file nor a folder`
       if (!passOver || given.sparse) throw fault(message)
@@ -84,7 +99,6 @@ export async function* readTar(
       if (!(await input.skip(end - input.position))) throw fault("it is cut short")
       continue
     }
-    const clean = cleanPath(name)
     if (clean === undefined) throw fault(`${JSON.stringify(name)} leads out of the archive`)
     given = {}
     const offset = input.position
@@ -98,6 +112,7 @@ export async function* readTar(
 }
 
 const FILES = ["0", "\0", "7"]
+const LINK = "2"
 /** A file with holes, as GNU has it. */
 const SPARSE = "S"
 
@@ -112,11 +127,12 @@ async function sparseOf(
   return (await sparseOfHeader(block, { input, number })) ?? "damaged"
 }
 
-/** Headers that say something about the next entry: pax, pax for all, GNU's long names. */
-const EXTRAS = ["x", "g", "L"]
+/** Headers that say something about the next entry: pax, pax for all, GNU's long names and targets of links. */
+const EXTRAS = ["x", "g", "L", "K"]
 
 interface Extra {
   readonly name?: string
+  readonly link?: string
   readonly size?: number
   readonly sparse?: SparseRecords
 }
@@ -127,6 +143,8 @@ interface TarHeader {
   readonly size: number | undefined
   readonly type: string
   readonly mode: number
+  /** Where a link leads. */
+  readonly link: string
 }
 
 /** An entry's header; undefined if its checksum is not right. */
@@ -137,7 +155,9 @@ export function parseTarHeader(block: Uint8Array): TarHeader | undefined {
   const prefix = text(block.subarray(257, 263)) === "ustar" ? text(block.subarray(345, 500)) : ""
   const name = text(block.subarray(0, 100))
   const mode = (number(block.subarray(100, 108)) ?? 0) & 0o777
-  return { name: prefix ? `${prefix}/${name}` : name, size, type: String.fromCharCode(block[156] ?? 0), mode }
+  const type = String.fromCharCode(block[156] ?? 0)
+  const link = text(block.subarray(157, 257))
+  return { name: prefix ? `${prefix}/${name}` : name, size, type, mode, link }
 }
 
 /** Octal digits, none of them for 0, or GNU's binary form for what they cannot say. */
@@ -157,7 +177,8 @@ function text(field: Uint8Array): string {
 
 function parseExtra(type: string, bytes: Uint8Array): Extra {
   if (type === "L") return { name: text(bytes) }
-  const found: { name?: string; size?: number } = {}
+  if (type === "K") return { link: text(bytes) }
+  const found: { name?: string; link?: string; size?: number } = {}
   const sparse: [string, string][] = []
   for (let at = 0; at < bytes.byteLength; ) {
     const length = Number.parseInt(text(bytes.subarray(at, at + 12)), 10)
@@ -165,6 +186,7 @@ function parseExtra(type: string, bytes: Uint8Array): Extra {
     const record = new TextDecoder().decode(bytes.subarray(at, at + length))
     const [, key = "", value = ""] = /^\d+ ([^=]+)=(.*)\n$/s.exec(record) ?? []
     if (key === "path") found.name = value
+    if (key === "linkpath") found.link = value
     if (key === "size" && /^\d{1,15}$/.test(value)) found.size = Number(value)
     if (key.startsWith(SPARSE_PREFIX)) sparse.push([key, value])
     at += length

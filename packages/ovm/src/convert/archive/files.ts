@@ -21,18 +21,22 @@ const MOST = 256
 /** Of all files with holes, which cost an archive nothing. */
 const MOST_SPARSE = 256 * 2 ** 30
 
-/** The files of the tar archive `path`, in order, with holes too. Of `passOver`, and of what is thrown: see readTar. */
+/**
+ * The files of the tar archive `path`, in order, with holes too; with `link`, of what is neither file nor folder only
+ * symbolic links are told, and without it such an entry is refused. Throws as readTar does.
+ */
 export async function* filesInTar(
   path: string,
   call: Call = {},
-  passOver?: (message: string) => void,
+  link?: (name: string, target: string) => void,
 ): AsyncIterable<ArchivedFile> {
   await using handle = await openRegular(path)
   const input = new FileInput(handle, (await handle.stat()).size, call)
-  for await (const { directory, name, size, offset, sparse } of readTar(input, path, passOver, {
-    sparse: true,
-  }))
+  const taken = { sparse: true, ...(link && { link }) }
+  for await (const entry of readTar(input, path, link && (() => {}), taken)) {
+    const { directory, name, size, offset, sparse } = entry
     if (!directory) yield { name, size, offset, ...(sparse && { sparse }) }
+  }
 }
 
 /** The same, all of them. Throws OVM_DISK_INVALID for two of one name, for too many, and for too much in holes. */

@@ -1,7 +1,7 @@
 import type { Descriptor } from "../../content/descriptor.ts"
 import type { Digest } from "../../content/digest.ts"
 import type { Bytes, Call, Fetcher } from "../../content/interfaces.ts"
-import { MANIFEST_TYPES, parseLinks } from "../../content/manifest.ts"
+import { parseLinks } from "../../content/manifest.ts"
 import { fetchAll } from "../../content/read.ts"
 import { OvmError } from "../../errors.ts"
 import { type ContainerConfig, readConfig } from "./config.ts"
@@ -20,9 +20,14 @@ export interface ContainerImage {
 
 const CONFIGS = ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"]
 const LAYER =
-  /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.gzip)?)$/
+  /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.gzip|\.zstd)?)$/
 /** What machines are for, so far. */
-const PLATFORM = { os: "linux", architecture: "amd64" }
+export const PLATFORM = { os: "linux", architecture: "amd64" }
+
+/** Whether a config is that of an image for the machines here. */
+export function isForMachines({ os, architecture }: Pick<ContainerConfig, "os" | "architecture">): boolean {
+  return os === PLATFORM.os && architecture === PLATFORM.architecture
+}
 
 /** Whether a manifest with these links is that of a container image. */
 export function isContainerImage(types: readonly string[]): boolean {
@@ -30,16 +35,16 @@ export function isContainerImage(types: readonly string[]): boolean {
 }
 
 /**
- * The container image that `target` is, or that an index has for this platform. `what` is its name in messages. Throws
- * OVM_ARTIFACT_INVALID for what is none, OVM_UNSUPPORTED for one that cannot be a machine, and what `source` throws.
+ * The container image of a manifest. `what` is its name in messages. Throws OVM_ARTIFACT_INVALID for what is none,
+ * OVM_UNSUPPORTED for one that cannot be a machine, and what `source` throws.
  */
 export async function readContainer(
   source: Fetcher,
-  target: Descriptor,
+  manifest: Descriptor,
   what: string,
   call: Call = {},
 ): Promise<ContainerImage> {
-  const { descriptor, links } = await resolved(source, target, what, call)
+  const links = parseLinks(await fetchAll(source, manifest, undefined, call), what)
   const [configAt, ...layers] = links.children
   if (!configAt || !isContainerImage(links.types)) throw fault(what, "it is no container image")
   const config = readConfig(await fetchAll(source, configAt, CONTAINER_LIMITS.configBytes, call), what)
@@ -51,7 +56,7 @@ export async function readContainer(
       )
   return checkImage({
     what,
-    digest: descriptor.digest,
+    digest: manifest.digest,
     config,
     layers: layers.map((layer) => ({ digest: layer.digest, open: (call) => source.fetch(layer, call) })),
   })
@@ -61,27 +66,11 @@ export async function readContainer(
 export function checkImage(image: ContainerImage): ContainerImage {
   const { what, config, layers } = image
   const { os, architecture, diffIds } = config
-  if (os !== PLATFORM.os || architecture !== PLATFORM.architecture)
+  if (!isForMachines(config))
     throw new OvmError("OVM_UNSUPPORTED", `${what}: it is for ${os}/${architecture}, not for linux/amd64`)
   if (layers.length !== diffIds.length)
     throw fault(what, `it has ${layers.length} layers, and its config the digests of ${diffIds.length}`)
   if (layers.length > CONTAINER_LIMITS.layers)
     throw new OvmError("OVM_TOO_LARGE", `${what}: it has more than ${CONTAINER_LIMITS.layers} layers`)
   return image
-}
-
-async function resolved(source: Fetcher, target: Descriptor, what: string, call: Call) {
-  const links = parseLinks(await fetchAll(source, target, undefined, call), what)
-  if (!isIndex(links.mediaType)) return { descriptor: target, links }
-  const wanted = ({ platform }: Descriptor) =>
-    platform?.os === PLATFORM.os && platform.architecture === PLATFORM.architecture
-  const found = links.children.find((child) => MANIFEST_TYPES.includes(child.mediaType) && wanted(child))
-  if (!found) throw new OvmError("OVM_UNSUPPORTED", `${what}: its index has nothing for linux/amd64`)
-  const inner = parseLinks(await fetchAll(source, found, undefined, call), what)
-  if (isIndex(inner.mediaType)) throw new OvmError("OVM_UNSUPPORTED", `${what}: its index has another index`)
-  return { descriptor: found, links: inner }
-}
-
-function isIndex(mediaType: string): boolean {
-  return /index|manifest\.list/.test(mediaType)
 }

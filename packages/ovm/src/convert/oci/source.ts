@@ -1,6 +1,11 @@
 import type { Descriptor } from "../../content/descriptor.ts"
 import type { Call, Fetcher } from "../../content/interfaces.ts"
+import { isManifest } from "../../content/manifest.ts"
+import { fetchAll } from "../../content/read.ts"
 import { OvmError } from "../../errors.ts"
+import { readConfig } from "../container/config.ts"
+import { isContainerImage, isForMachines, PLATFORM } from "../container/image.ts"
+import { CONTAINER_LIMITS } from "../container/limits.ts"
 import { diskLayerOf } from "./container-disk.ts"
 import { type OciDocument, readOciDocument } from "./documents.ts"
 
@@ -17,12 +22,8 @@ export type OciSource =
 
 export const KUBEVIRT = /^application\/vnd\.kubevirt\.virtualmachine(?:template)?\.v1$/
 const OURS = /^application\/vnd\.(?:[a-z0-9-]+\.)?ovms\./
-const CONTAINER_CONFIGS = [
-  "application/vnd.oci.image.config.v1+json",
-  "application/vnd.docker.container.image.v1+json",
-]
-/** What machines are for, so far. */
-const PLATFORM = { os: "linux", architecture: "amd64" }
+/** Of an index: entries that do not say what they are for, of each of which its config has to be read. */
+const MOST_UNSAID = 32
 /** Of Podman's, which has a disk for each hypervisor. */
 const DISK_TYPE = "disktype"
 
@@ -38,13 +39,12 @@ export async function ociSource(
   call: Call = {},
 ): Promise<OciSource> {
   const top = await readOciDocument(source, target, what, call)
-  const manifest = top.index ? await readOciDocument(source, chosen(top, what), what, call) : top
-  if (manifest.index) throw new OvmError("OVM_UNSUPPORTED", `${what}: its index has another index`)
-  const types = [manifest.artifactType, manifest.config?.mediaType]
-  if (types.some((type) => type !== undefined && OURS.test(type))) return { kind: "machine" }
-  if (types.some((type) => type !== undefined && KUBEVIRT.test(type)))
+  const manifest = top.index ? await chosen(source, top, what, call) : top
+  const types = typesOf(manifest)
+  if (types.some((type) => OURS.test(type))) return { kind: "machine" }
+  if (types.some((type) => KUBEVIRT.test(type)))
     return { kind: "kubevirt", manifest, ...(top.index && { index: top }) }
-  if (types.some((type) => type !== undefined && CONTAINER_CONFIGS.includes(type))) {
+  if (isContainerImage(types)) {
     const layer = await diskLayerOf(source, manifest, what, call)
     return layer ? { kind: "disk", layer } : { kind: "container", manifest: manifest.target }
   }
@@ -57,16 +57,38 @@ export async function ociSource(
   )
 }
 
-function chosen({ parts }: OciDocument, what: string): Descriptor {
+function typesOf({ artifactType, config }: OciDocument): readonly string[] {
+  return [artifactType, config?.mediaType].filter((type) => type !== undefined)
+}
+
+/** Of an index the manifest that is for the machines here: by its entry, and where that says nothing, by its config. */
+async function chosen(
+  source: Fetcher,
+  { parts }: OciDocument,
+  what: string,
+  call: Call,
+): Promise<OciDocument> {
   const fitting = parts.filter(
     ({ platform }) =>
-      !platform || (platform.os === PLATFORM.os && ARCHITECTURES.includes(platform.architecture)),
+      platform && platform.os === PLATFORM.os && ARCHITECTURES.includes(platform.architecture),
   )
   const kinds = fitting.filter(({ annotations }) => annotations?.[DISK_TYPE] !== undefined)
-  const found =
+  const said =
     kinds.length > 0 ? kinds.find(({ annotations }) => annotations?.[DISK_TYPE] === "qemu") : fitting[0]
-  if (found) return found
+  const unsaid = said || kinds.length > 0 ? [] : parts.filter((entry) => !entry.platform && isManifest(entry))
+  for (const entry of said ? [said] : unsaid.slice(0, MOST_UNSAID)) {
+    const manifest = await readOciDocument(source, entry, what, call)
+    if (manifest.index) throw new OvmError("OVM_UNSUPPORTED", `${what}: its index has another index`)
+    if (said || (await isForHere(source, manifest, what, call))) return manifest
+  }
   throw new OvmError("OVM_UNSUPPORTED", `${what}: its index has nothing for linux/amd64 and QEMU`)
+}
+
+/** What is no container image does not say it. */
+async function isForHere(source: Fetcher, manifest: OciDocument, what: string, call: Call): Promise<boolean> {
+  const { config } = manifest
+  if (!config || !isContainerImage(typesOf(manifest))) return true
+  return isForMachines(readConfig(await fetchAll(source, config, CONTAINER_LIMITS.configBytes, call), what))
 }
 
 /** Podman says it as the kernel does. */
