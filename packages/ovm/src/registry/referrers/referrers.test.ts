@@ -17,7 +17,9 @@ import { HttpStore } from "../http-store.ts"
 import { Transport } from "../transport/transport.ts"
 import { fallbackTag } from "./referrers.ts"
 
-const LIMITS = { attempts: 2, backoffMs: 1, responseMs: 5_000, stallMs: 2_000 }
+// Debian's docker-registry answers 400 for as long as another push has a note of its open (put-manifest.ts): on a busy
+// host that outlasts a pause of a millisecond.
+const LIMITS = { attempts: 5, backoffMs: 50, responseMs: 5_000, stallMs: 2_000 }
 const SUBJECT: Descriptor = { mediaType: OCI_MANIFEST, digest: digestOf("subject"), size: 7 }
 const storeAt = (host: string) => new HttpStore(new Transport(host, { limits: LIMITS }), "a/b")
 const listAt = (host: string, artifactType?: string) =>
