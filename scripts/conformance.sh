@@ -1,7 +1,8 @@
 #!/bin/sh
 # Holds ovm against the conformance suite, as a reader and writer and as a runtime, its agent, the example adapter, and
 # the registries that there are. Reports are written into .cache/conformance; arguments are the suite's options, and
-# leave the registries out. The exit status is the worst of them.
+# leave the registries out. The exit status is the worst of them. What is no runtime is judged beside the runtime, and
+# told behind it: each of the two leaves a processor something to do.
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 export OVM="$root/dist/ovm"
@@ -9,7 +10,19 @@ version=$("$OVM" --version)
 program=$root/packages/conformance/dist/ovms-conformance.js
 status=0
 chosen=$#
-some=
+folder=$(mktemp -d)
+child=
+beside=
+# Whoever is cut off has the suites end what they have begun.
+stop() {
+  for one in $child $beside; do kill "$one" 2>/dev/null || true; done
+  wait
+}
+trap 'stop; rm -rf "$folder"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+worst() { [ "$1" -lt "$status" ] || status=$1; }
 
 # Of some checks alone, the subjects that none of them is for are left out; it is a mistake if none is left.
 suite() {
@@ -19,26 +32,36 @@ suite() {
     list=$(node "$program" "$kind" "$@" --list) || exit 2
     [ -n "$list" ] || { say "$kind: no check has this profile and name"; return; }
   fi
-  some=yes
-  node "$program" "$kind" "$@" --name "${named:-$version}" \
-    --report "$cache/conformance/$kind" || { ended=$?; [ $ended -lt $status ] || status=$ended; }
+  : >"$folder/some"
+  node "$program" "$kind" "$@" --name "${named:-$version}" --report "$cache/conformance/$kind" &
+  child=$!
+  wait "$child" || worst $?
+  child=
 }
 
 # A Linux for what takes a guest with a shell: the demo machine, with its kernel unpacked.
-linux=$(mktemp -d)
-trap 'rm -rf "$linux"' EXIT
 scripts/machine.sh
-OVM_HOME=$linux/home "$OVM" pack --file "$cache/machine/unpacked.json" --tag linux >/dev/null
-OVM_HOME=$linux/home "$OVM" copy linux "$linux/layout" >/dev/null
+OVM_HOME=$folder/home "$OVM" pack --file "$cache/machine/unpacked.json" --tag linux >/dev/null
+OVM_HOME=$folder/home "$OVM" copy linux "$folder/layout" >/dev/null
 export VIRTIOFSD="${VIRTIOFSD:-$(PATH=$cache/peers/bin:$PATH command -v virtiofsd)}"
-suite wrapper "$root/examples/conformance/ovm-wrapper" --linux "$linux/layout" "$@"
-suite runtime --start "$root/examples/conformance/ovm-runtime" --linux "$linux/layout" \
-  --wrapper "$root/examples/conformance/ovm-wrapper" "$@"
-named="ovm-vmm-pyqemu of $version"
-suite adapter "$root/examples/adapters/python/ovm-vmm-pyqemu" "$@"
-named=
-suite agent "$root/examples/conformance/ovm-agent" "$@"
-[ -n "$some" ] || exit 2
+wrapper=$root/examples/conformance/ovm-wrapper
+others() {
+  trap stop EXIT
+  trap 'exit 143' TERM
+  suite wrapper "$wrapper" --linux "$folder/layout" "$@"
+  named="ovm-vmm-pyqemu of $version"
+  suite adapter "$root/examples/adapters/python/ovm-vmm-pyqemu" "$@"
+  named=
+  suite agent "$root/examples/conformance/ovm-agent" "$@"
+  exit "$status"
+}
+(others "$@") >"$folder/others" 2>&1 &
+beside=$!
+suite runtime --start "$root/examples/conformance/ovm-runtime" --linux "$folder/layout" --wrapper "$wrapper" "$@"
+wait "$beside" || worst $?
+beside=
+cat "$folder/others"
+[ -e "$folder/some" ] || exit 2
 if [ $# = 0 ]; then
   bun "$root/scripts/conformance-registries.ts" ${PUBLISH:+--write} || [ $status != 0 ] || status=1
 fi
