@@ -29,7 +29,7 @@ describe.skipIf(Boolean(skip))("a host with machines", () => {
 
   beforeAll(async () => {
     box = await Sandbox.create()
-    await packGuest(join(box.home, "store"), "busy:1", "tick_ms=50")
+    await packGuest(join(box.home, "store"), "busy:1", "hlt=0 tick_ms=50")
     await packGuest(join(box.home, "store"), "idle:1", "hlt=1 tick_ms=50")
     busy = (await box.json(["run", "--detach", "--name", "busy", "busy:1"])).instance_id
     await box.json(["run", "--detach", "--name", "idle", "idle:1"])
