@@ -293,6 +293,16 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
     expect(await vmmsBelow(box.home)).toEqual([])
   })
 
+  test("slots that nobody asked for end by --slots 0 too [OVMS-API-101]", async () => {
+    const { reference } = await box.json(["tag", SNAPSHOT, "spare:only"])
+    await runtime.sandbox({ manifest: "spare:only", command: ["true"] })
+    const of = async () => (await runtime.info()).warm.find((one) => one.reference === reference)
+    await until("there is a slot", of, { is: (one) => one?.ready === 1 })
+    expect(await box.json(["warm", "spare:only", "--slots", "0"])).toMatchObject({ slots: 0, ready: 0 })
+    expect(await of()).toBeUndefined()
+    await box.ok(["rmi", "spare:only"])
+  })
+
   test("the examples print what their page says", async () => {
     const page = await readFile(join(EXAMPLES, "README.md"), "utf8")
     const [, printed = "no block"] = /```text\n([\s\S]*?)```/.exec(page) ?? []

@@ -98,6 +98,34 @@ describe.skipIf(Boolean(skip))("snapshots", () => {
     expect((await host.blobs()).includes(third.slice(7))).toBe(true)
   })
 
+  // OVMS-SNP-151
+  test("a snapshot whose last name is given away by tag, load, copy or pull is freed", async () => {
+    await using registry = await startRegistry()
+    await using host = await Sandbox.create()
+    await packed(host)
+    await host.ok(["run", "-d", "--name", "source", "demo:1"])
+    const of = async (tag: string): Promise<string> =>
+      (await host.json(["snapshot", "source", "--tag", tag])).snapshot_ref.slice(7)
+    const last = `${registry.host}/demo:last`
+    await of("kept")
+    await host.ok(["save", "demo:kept", "-o", "kept.tar"], { cwd: host.directory })
+    await host.ok(["copy", "demo:kept", `docker://${last}`])
+    await host.ok(["tag", "demo:kept", "other:1"])
+    for (const [words, name] of [
+      [["tag", "other:1", "demo:s1"], "demo:s1"],
+      [["load", "-i", host.path("kept.tar")], "demo:kept"],
+      [["copy", "other:1", "store:demo:s2"], "demo:s2"],
+      [["pull", last], last],
+    ] as const) {
+      const taken = await of("taken")
+      await host.ok(["tag", "demo:taken", name])
+      await host.ok(["rmi", "demo:taken"])
+      expect(await host.blobs()).toContain(taken)
+      await host.ok(words)
+      expect(await host.blobs(), words.join(" ")).not.toContain(taken)
+    }
+  })
+
   // OVMS-SNP-154
   test("a base goes with its snapshots only by force, and these are named", async () => {
     await using host = await Sandbox.create()

@@ -30,7 +30,7 @@ import {
 import type { PreparedImage, PreparedSnapshot } from "./prepared.ts"
 import type { Registries } from "./pull.ts"
 import { contentOf, type Root, readRoot } from "./root.ts"
-import { refuseOther, storeSnapshot, type TakenSnapshot, targetOf } from "./snapshot.ts"
+import { refuseOther, storeSnapshot, type TakenSnapshot } from "./snapshot.ts"
 import { collectInVain } from "./take-in.ts"
 
 /** What an instance needs as long as it is on record. */
@@ -262,14 +262,18 @@ export class Images {
    */
   async storeSnapshot(taken: TakenSnapshot, name: string, call: Call = {}): Promise<Snapshot> {
     const { snapshot, replaced } = await this.#store(taken, name, call)
-    // What the name stood for goes, unless something else holds it (OVMS-SNP-151). It is no reason to have failed.
-    if (replaced) await collectImages(this.place, call).catch(() => {})
+    if (replaced) await this.collect(call)
     return snapshot
+  }
+
+  /** Frees what nothing holds any more (OVMS-SNP-151). That it cannot be done now is nobody's failure. */
+  async collect(call: Call = {}): Promise<void> {
+    await collectImages(this.place, call).catch(() => {})
   }
 
   async #store(taken: TakenSnapshot, name: string, call: Call) {
     await using store = await openLayout(this.place.store)
-    const before = await refuseOther(store, name, call)
+    await refuseOther(store, name, call)
     const descriptor = await storeSnapshot(store, this.cache, taken, call)
     // Until it has its name the open store holds it, as all that came in by it.
     const snapshot = await readSnapshot(store, descriptor, call)
@@ -277,7 +281,7 @@ export class Images {
     const overlays = chains.flat().map((overlay) => overlay.descriptor)
     if (overlays.length > 0) await store.lease(leaseOf(taken.lease)).add(...overlays)
     await store.tag(descriptor, name, call)
-    return { snapshot, replaced: before !== undefined && before.digest !== descriptor.digest }
+    return { snapshot, replaced: store.displaced.length > 0 }
   }
 
   /** commitMachine into this host's store; the instance of that lease holds it until dropCommit. */
@@ -297,15 +301,14 @@ export class Images {
 
   /** Gives a machine that writeCommit stored its name; what had it goes, unless something else holds it. */
   async nameCommit(descriptor: Descriptor, name: string, call: Call = {}): Promise<void> {
-    if (await this.#named(descriptor, name, call)) await collectImages(this.place, call).catch(() => {})
+    if (await this.#named(descriptor, name, call)) await this.collect(call)
   }
 
   /** True if it was another's name before. */
   async #named(descriptor: Descriptor, name: string, call: Call): Promise<boolean> {
     await using store = await openLayout(this.place.store)
-    const before = await targetOf(store, name, call)
     await store.tag(descriptor, name, call)
-    return before !== undefined && before.digest !== descriptor.digest
+    return store.displaced.length > 0
   }
 
   /** Looks for secrets in the sparse RAM file `path` and in the text `beside` it, as scanRam does. */

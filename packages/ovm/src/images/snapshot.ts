@@ -124,16 +124,12 @@ export async function storeSnapshot(
 }
 
 /**
- * The snapshot that `name` stands for, if any. Throws OVM_STATE_CONFLICT for anything else: a name that stands for a
- * machine is not taken away from it (spec/runtime-api.md).
+ * Throws OVM_STATE_CONFLICT where `name` stands for anything but a snapshot: a name that stands for a machine is not
+ * taken away from it (spec/runtime-api.md).
  */
-export async function refuseOther(
-  store: LayoutStore,
-  name: string,
-  call: Call,
-): Promise<Descriptor | undefined> {
+export async function refuseOther(store: LayoutStore, name: string, call: Call): Promise<void> {
   const target = await targetOf(store, name, call)
-  if (target === undefined || (await isSnapshot(store, target, call))) return target
+  if (target === undefined || (await isSnapshot(store, target, call))) return
   throw new OvmError("OVM_STATE_CONFLICT", `${name} is not a snapshot, and is not overwritten by one`, {
     detail: { reference: name },
     hint: "take another tag",
@@ -141,11 +137,7 @@ export async function refuseOther(
 }
 
 /** What the name stands for here, if for anything. */
-export async function targetOf(
-  store: LayoutStore,
-  name: string,
-  call: Call,
-): Promise<Descriptor | undefined> {
+async function targetOf(store: LayoutStore, name: string, call: Call): Promise<Descriptor | undefined> {
   return await store.resolve(name, call).catch((thrown: unknown) => {
     if (thrown instanceof OvmError && thrown.code === "OVM_NAME_UNKNOWN") return undefined
     throw thrown

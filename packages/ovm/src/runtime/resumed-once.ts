@@ -32,6 +32,11 @@ export async function wasResumed(folder: string, snapshot: Digest): Promise<bool
   )
 }
 
+/** Throws OVM_RESUME_DENIED if `resumeOnce` would. */
+export async function assertNotResumed(folder: string, snapshot: Digest): Promise<void> {
+  if (await wasResumed(folder, snapshot)) throw denied(snapshot, "and was")
+}
+
 /**
  * Snapshots that may be resumed once, and that a start of this runtime is just going on from: between its plan and the
  * resume itself another one would be taken on in vain.
@@ -56,12 +61,17 @@ export class Claims {
   /** Claims it as `hold` does, and throws OVM_RESUME_DENIED also if `folder` says that it has been resumed before. */
   async take(folder: string, snapshot: Digest): Promise<() => void> {
     const release = this.hold(snapshot)
-    if (!(await wasResumed(folder, snapshot))) return release
-    release()
-    throw denied(snapshot, "and was")
+    try {
+      await assertNotResumed(folder, snapshot)
+      return release
+    } catch (error) {
+      release()
+      throw error
+    }
   }
 }
 
-function denied(snapshot: Digest, why: string, cause?: unknown): OvmError {
+/** What a second resume of it is refused with. */
+export function denied(snapshot: Digest, why: string, cause?: unknown): OvmError {
   return new OvmError("OVM_RESUME_DENIED", `the snapshot ${snapshot} may be resumed once, ${why}`, { cause })
 }

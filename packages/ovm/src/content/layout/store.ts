@@ -23,7 +23,16 @@ import { hashFile, missing } from "./blobs.ts"
 import { LayoutFiles } from "./files.ts"
 import { Ingest, type Intake, settleBlobs } from "./ingest.ts"
 import { type LongLease, NamedLease, namedLeases, SessionLease } from "./leases.ts"
-import { EMPTY_INDEX, type Index, readIndex, withName, withoutName, withRoot, writeIndex } from "./names.ts"
+import {
+  EMPTY_INDEX,
+  findName,
+  type Index,
+  readIndex,
+  withName,
+  withoutName,
+  withRoot,
+  writeIndex,
+} from "./names.ts"
 import { PartialBlob } from "./partial.ts"
 import { checkMarker, LayoutReaderStore } from "./reader.ts"
 import { keepReserve, withReserve } from "./reserve.ts"
@@ -74,6 +83,7 @@ export class LayoutStore
 {
   readonly #session: SessionLease
   readonly #into: Intake
+  readonly #displaced: Descriptor[] = []
 
   constructor(
     files: LayoutFiles,
@@ -213,8 +223,17 @@ export class LayoutStore
   tag(target: Descriptor, reference: string, call: Call = {}): Promise<void> {
     return guarded(async () => {
       if (!(await this.exists(target, call))) throw missing(target.digest, this.root)
-      await this.#update((index) => withName(index, reference, target), call)
+      await this.#update((index) => {
+        const before = findName(index, reference)
+        if (before && before.digest !== target.digest) this.#displaced.push(before)
+        return withName(index, reference, target)
+      }, call)
     })
+  }
+
+  /** What names stood for that this store gave to something else. */
+  get displaced(): readonly Descriptor[] {
+    return this.#displaced
   }
 
   /**

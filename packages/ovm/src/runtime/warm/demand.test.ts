@@ -21,3 +21,14 @@ test("one after the other needs one, however many", () => {
   for (let at = 0; at < 1000; at++) demand.begin("a:1", at)()
   expect(demand.of("a:1", 1000)).toBe(1)
 })
+
+test("what is forgotten is not needed any more, though it is used still", () => {
+  const demand = new Demand()
+  const ends = [0, 1].map((at) => demand.begin("a:1", at))
+  demand.forget("a:1")
+  expect(demand.of("a:1", 2)).toBe(0)
+  expect(demand.of("a:1", 60_000)).toBe(0)
+  demand.begin("a:1", 60_001)
+  for (const end of ends) end()
+  expect(demand.of("a:1", 60_002)).toBe(1)
+})

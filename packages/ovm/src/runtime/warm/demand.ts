@@ -26,6 +26,11 @@ export class Demand {
     }
   }
 
+  /** Those that are used now are not counted any more, nor is what was needed before. */
+  forget(reference: string): void {
+    this.#uses.delete(reference)
+  }
+
   /** The most at once within a while before `at`; what is not needed any more is forgotten by that. */
   of(reference: string, at = performance.now()): number {
     const use = this.#uses.get(reference)

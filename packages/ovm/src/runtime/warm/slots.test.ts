@@ -370,6 +370,42 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     await runtime.warm({ manifest: once, slots: 0 })
   })
 
+  test("a snapshot that may be resumed once has one slot, whatever its names are (OVMS-API-109)", async () => {
+    const [one, other] = ["localhost/tests/guest:only", "localhost/tests/guest:same"]
+    for (const name of [one, other]) await allowOnce(name, { made: "names" })
+    await runtime.warm({ manifest: one, slots: 1 })
+    const refused = await refusal(runtime.warm({ manifest: other, slots: 1 }))
+    expect([refused.code, refused.message]).toEqual(["OVM_RESUME_DENIED", expect.stringContaining(one)])
+    expect(await slots()).toHaveLength(1)
+    expect(await warmInfo(other)).toBeUndefined()
+    await runtime.warm({ manifest: one, slots: 0 })
+    expect(await runtime.warm({ manifest: other, slots: 1 })).toMatchObject({ ready: 1 })
+    await runtime.warm({ manifest: other, slots: 0 })
+  })
+
+  test("a name that was moved and given back has slots again, and nothing is left of what went (OVMS-API-107, OVMS-SNP-151)", async () => {
+    const moved = "localhost/tests/guest:moved"
+    const first = await allowOnce(moved, { made: "moved" })
+    expect(await runtime.warm({ manifest: moved, slots: 1 })).toMatchObject({ snapshot: first, ready: 1 })
+    const [old = ""] = await slots()
+    const blob = join(root, "store/blobs/sha256", first.slice(7))
+    {
+      await using store = await openLayout(join(root, "store"))
+      await store.tag(await store.resolve(WARM), moved)
+    }
+    expect(existsSync(blob)).toBe(true)
+    expect(await runtime.warm({ manifest: moved, slots: 1 })).toMatchObject({ snapshot: digest, ready: 1 })
+    expect(await slots()).not.toContain(old)
+    expect(existsSync(blob)).toBe(false)
+    // As by a pull.
+    expect(await allowOnce(moved, { made: "moved" })).toBe(first)
+    await until("its slots are of the first one again", () => warmInfo(moved), {
+      is: (info) => info?.snapshot === first && info.ready === 1,
+    })
+    expect(await slots()).toHaveLength(1)
+    await runtime.warm({ manifest: moved, slots: 0 })
+  })
+
   test("only snapshots can be kept warm, and nothing is kept of a refusal", async () => {
     const machine = await refusal(runtime.warm({ manifest: BASE, slots: 1 }))
     expect([machine.code, machine.message]).toEqual(["OVM_UNSUPPORTED", expect.stringContaining(BASE)])
@@ -381,7 +417,7 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
 })
 
 /** Gives the name `name` to a copy of the snapshot WARM that may be resumed once. */
-async function allowOnce(name: string): Promise<void> {
+async function allowOnce(name: string, annotations?: Record<string, string>): Promise<string> {
   await using store = await openLayout(join(root, "store"))
   const read = async (target: Descriptor) =>
     JSON.parse(Buffer.from(await fetchAll(store, target, target.size)).toString())
@@ -398,5 +434,7 @@ async function allowOnce(name: string): Promise<void> {
     { ...rest, uniqueness: { ...uniqueness, multiResume: "deny" } },
     manifest.config.mediaType,
   )
-  await store.tag(await push({ ...manifest, config }, target.mediaType), name)
+  const copy = await push({ ...manifest, config, ...(annotations && { annotations }) }, target.mediaType)
+  await store.tag(copy, name)
+  return copy.digest
 }

@@ -3,7 +3,7 @@ import { OvmError, toOvmError } from "../../errors.ts"
 import { parseReference } from "../../registry/reference.ts"
 import { entryOf } from "../instance.ts"
 import type { WarmAnswer, WarmInfo, WarmRequest } from "../interfaces.ts"
-import { resumedIn, wasResumed } from "../resumed-once.ts"
+import { assertNotResumed, denied, resumedIn } from "../resumed-once.ts"
 import { assertAvailable } from "./available.ts"
 import { Demand } from "./demand.ts"
 import { makeSlot, type Slot, type SlotContext } from "./slot.ts"
@@ -94,6 +94,7 @@ export class Slots {
     const wish = this.#wishes.get(reference)
     const snapshot = wish?.digest ?? (await this.#options.images.resolve(reference))?.digest
     if (wish) wish.wanted = 0
+    this.#demand.forget(reference)
     await this.#settle()
     this.#keepSometime()
     return { ...(snapshot && { snapshot }), slots: 0, ready: 0 }
@@ -249,9 +250,13 @@ export class Slots {
       delete wish.digest
       return this.#failed(wish, toOvmError(thrown))
     })
+    const others = [...slots].filter((slot) => slot.planned.image.digest !== wish.digest)
+    await this.#drop(slots, others)
+    // The last that held what its name does not stand for any more.
+    if (others.length > 0) await this.#options.images.collect({ signal })
     await this.#drop(
       slots,
-      [...slots].filter((slot) => slot.planned.image.digest !== wish.digest || !slot.current()),
+      [...slots].filter((slot) => !slot.current()),
     )
     await this.#drop(slots, [...slots].slice(wanted))
     while (
@@ -278,16 +283,16 @@ export class Slots {
     wish.digest = descriptor.digest
     if (snapshot.uniqueness.multiResume !== "deny") return target
     if (wish.wanted === 0) return 0
-    if (await wasResumed(resumedIn(root), descriptor.digest))
-      throw new OvmError(
-        "OVM_RESUME_DENIED",
-        `the snapshot ${descriptor.digest} may be resumed once, and was`,
+    await assertNotResumed(resumedIn(root), descriptor.digest)
+    const holder = this.#wishes
+      .values()
+      .find(
+        (one) =>
+          one !== wish &&
+          one.slots.values().some(({ planned }) => planned.image.digest === descriptor.digest),
       )
-    if (wish.wanted > 1)
-      wish.failure = new OvmError(
-        "OVM_RESUME_DENIED",
-        `the snapshot ${descriptor.digest} may be resumed once`,
-      )
+    if (holder) throw denied(descriptor.digest, `and waits in the slot of ${holder.reference}`)
+    if (wish.wanted > 1) wish.failure = denied(descriptor.digest, "so it has one slot")
     return 1
   }
 
@@ -322,8 +327,9 @@ export class Slots {
   /** Tried again with the next review, not at once: what fails now fails in a millisecond too. */
   #failed(wish: Wish, error: OvmError): number {
     if (this.#closing.signal.aborted) return 0
+    const known = wish.failure?.message === error.message
     wish.failure = error
-    this.#options.log?.("slot failed", { reference: wish.reference, error: entryOf(error) })
+    if (!known) this.#options.log?.("slot failed", { reference: wish.reference, error: entryOf(error) })
     return 0
   }
 

@@ -1,8 +1,9 @@
 import type { Command } from "commander"
+import { paths } from "../../../host/paths.ts"
+import { giveNames } from "../../../images/take-in.ts"
 import { digested } from "../../digits.ts"
 import { explainUnknown, storeName } from "../../names.ts"
 import { printJson } from "../../output.ts"
-import { openStore } from "../../store.ts"
 import { examples } from "../../terminal/examples.ts"
 
 interface TagOptions {
@@ -26,11 +27,13 @@ export function define(command: Command): void {
 async function run(image: string, name: string, options: TagOptions): Promise<void> {
   const to = storeName(name)
   const known = await digested(image)
-  await using store = await openStore()
   try {
-    const target = await store.resolve(known?.digest ?? storeName(image))
-    await store.tag(target, to)
-    if (options.json) printJson({ reference: to, digest: target.digest })
+    const { digest } = await giveNames(paths(), { durable: true }, async (store) => {
+      const target = await store.resolve(known?.digest ?? storeName(image))
+      await store.tag(target, to)
+      return target
+    })
+    if (options.json) printJson({ reference: to, digest })
   } catch (thrown) {
     throw explainUnknown(thrown, image)
   }
