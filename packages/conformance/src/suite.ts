@@ -34,6 +34,7 @@ import { networkLiarPlans } from "./checks/networks/liars.ts"
 import { networkMachinePlans } from "./checks/networks/machine.ts"
 import { networkLifePlans } from "./checks/networks/made.ts"
 import { namesAnewPlans } from "./checks/networks/names-anew.ts"
+import { noWayOutPlans } from "./checks/networks/no-way-out.ts"
 import { networkOutsidePlans } from "./checks/networks/outside.ts"
 import { packChecks } from "./checks/pack.ts"
 import { packRefusals } from "./checks/pack-refusals.ts"
@@ -169,6 +170,7 @@ export async function loadSuite(): Promise<Suite> {
     ...runtimeAdapterPlans,
     ...networkLifePlans,
     ...networkMachinePlans,
+    ...noWayOutPlans,
   ]
   const snapshots = [
     ...snapshotPlans,

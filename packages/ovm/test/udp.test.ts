@@ -4,6 +4,7 @@ import { machineMissing } from "@ovms/testkit/machines.ts"
 import { PORT, World, worldMissing } from "@ovms/testkit/world.ts"
 import { packNetGuest } from "./net-guest.ts"
 import { finished, PROGRAM, Sandbox } from "./sandbox.ts"
+import { ASK, sayAgain } from "./udp-words.ts"
 
 // A Linux takes tens of seconds where there is no KVM.
 setDefaultTimeout(600_000)
@@ -11,47 +12,6 @@ setDefaultTimeout(600_000)
 const skip =
   (await machineMissing()) || worldMissing() || (Bun.which("passt") ? "" : "passt is not installed")
 if (skip) console.log(`SKIP packages/ovm/test/udp.test.ts: ${skip}`)
-
-/** Says again by UDP what it hears at port 53; with an address, it first says a word to that address and port. */
-const SAYS_AGAIN = `
-#include <arpa/inet.h>
-#include <stdlib.h>
-int main(int count, char **words) {
-  int fd = socket(AF_INET6, SOCK_DGRAM, 0), on = 1, off = 0;
-  struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons(53)}, peer = at;
-  char bytes[2000];
-  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-  setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-  bind(fd, (void *)&at, sizeof at);
-  if (count > 2) {
-    inet_pton(AF_INET6, words[1], &peer.sin6_addr);
-    peer.sin6_port = htons(atoi(words[2]));
-    return sendto(fd, "?", 1, 0, (void *)&peer, sizeof peer) < 0;
-  }
-  for (;;) {
-    socklen_t size = sizeof peer;
-    ssize_t got = recvfrom(fd, bytes, sizeof bytes, 0, (void *)&peer, &size);
-    if (got > 0) sendto(fd, bytes, got, 0, (void *)&peer, size);
-  }
-}
-`
-/** Asks by a socket of its own each, until it is answered: by whom. */
-const ASK = `
-import socket, sys
-for word in sys.argv[1:]:
-  address, port = word.rsplit(" ", 1)
-  s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-  s.settimeout(1)
-  for _ in range(10):
-    s.sendto(b"hello", (address, int(port)))
-    try:
-      said, who = s.recvfrom(100)
-      print(said.decode(), *who[:2])
-      break
-    except TimeoutError:
-      pass
-  else: print("lost", word)
-`
 
 // OVMS-API-254, OVMS-MAN-110, OVMS-NET-040
 test.skipIf(Boolean(skip))(
@@ -65,16 +25,13 @@ test.skipIf(Boolean(skip))(
     }
     onHost(...PROGRAM, "daemon", "--detach")
     await packNetGuest(box, "net:1", "true\n")
-    const program = box.path("says-again")
-    execFileSync("musl-gcc", ["-static", "-xc", "-o", program, "-"], { input: SAYS_AGAIN })
     const ports = ["5353:53/udp", "0.0.0.0:5354:53/udp", "[::]:5354:53/udp", "80"].flatMap((one) => [
       "-p",
       one,
     ])
     await box.ok(["run", "-d", "--agent", "--name", "web", ...ports, "net:1"])
     await box.ok(["exec", "--wait", "300", "web", "true"])
-    await box.ok(["cp", program, "web:/bin/says-again"])
-    await box.ok(["exec", "web", "sh", "-c", "setsid says-again </dev/null >/dev/null 2>&1 &"])
+    await sayAgain(box, "web")
     const heard = (...places: readonly string[]) => places.map((place) => `hello ${place}\n`).join("")
     // The second address of each family is not the one that the guest has as well.
     for (const more of ["198.18.0.1/32", "fd00:17::1/128"]) onHost("ip", "addr", "add", more, "dev", "near")

@@ -381,6 +381,7 @@ export const NEIGHBOURS: readonly Mutant[] = of([
   ["says nothing of ports that close", "API-275", "runtime/networks/port-that-closes"],
   ["is late to serve again", "NET-016", "runtime/networks/served-again"],
   ["has children in a network", "API-451", "runtime/networks/fork"],
+  ["says nothing of a host without a way out", "MAN-112", "runtime/networks/no-way-out"],
 ])
 
 /** The example adapter, but something is between (adapter.ts). */

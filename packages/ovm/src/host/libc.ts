@@ -34,7 +34,10 @@ const EVERY_SEAL = 0xf
 /** Of a descriptor that no other process gets which is started meanwhile (open(2), socket(2)). */
 export const O_CLOEXEC = 0o2000000
 const AF_UNIX = 1
+const AF_INET = 2
+const AF_INET6 = 10
 const SOCK_STREAM = 1
+const SOCK_DGRAM = 2
 const SOCK_NONBLOCK = 0o4000
 /** The same on every architecture. */
 const SYS_PIDFD_OPEN = 434
@@ -92,6 +95,24 @@ export function unixConnection(path: string): number | undefined {
 
 function addressOf(path: string): Buffer {
   return Buffer.concat([new Uint8Array(new Uint16Array([AF_UNIX]).buffer), Buffer.from(`${path}\0`)])
+}
+
+/**
+ * Whether this host has a route to the address, of 4 or 16 bytes, and something to send from (connect(2) of UDP);
+ * nothing is sent.
+ */
+export function hasRoute(address: readonly number[]): boolean {
+  library ??= open()
+  const v6 = address.length > 4
+  const [family, before, after] = v6 ? [AF_INET6, 4, 4] : [AF_INET, 0, 8]
+  const fd = library.socket(family, SOCK_DGRAM | O_CLOEXEC, 0)
+  if (fd < 0) return false
+  const port = [0, 53]
+  const to = [...port, ...Array(before).fill(0), ...address, ...Array(after).fill(0)]
+  const bytes = Buffer.concat([new Uint8Array(new Uint16Array([family]).buffer), Buffer.from(to)])
+  const found = library.connect(fd, bytes, bytes.length) === 0
+  closeSync(fd)
+  return found
 }
 
 /**

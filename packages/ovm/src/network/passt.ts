@@ -1,8 +1,10 @@
+import { isIPv6 } from "node:net"
 import { OvmError } from "../errors.ts"
 import { programOnPath } from "../host/program.ts"
 import { type Background, type NotStarted, startBackground } from "./background.ts"
 import { isEveryFamily, portInUse } from "./clash.ts"
-import type { PortForward } from "./forward.ts"
+import { hostSide, type PortForward } from "./forward.ts"
+import { leadsOut } from "./way-out.ts"
 
 /** Of its descriptors: its end of the connection. */
 const CONNECTION = 3
@@ -42,6 +44,23 @@ export function isAnsweredApart({ protocol }: Pick<PortForward, "protocol">): bo
 const HOST_IS = ["--gateway", "192.0.0.8", "--gateway", "fe80::1"]
 const OTHER = { tcp: "--no-udp", udp: "--no-tcp" } as const
 
+/**
+ * What its guest has where this host has no route that passt would take its own addresses from: ones that are nobody's
+ * (RFC 7335), which the filter lets nobody send to. What is sent elsewhere goes by the routes that there are all the
+ * same. The loopback has no MAC address.
+ */
+const ADDRESS = ["--address", "192.0.0.2", "--netmask", "29", "--mac-addr", "9a:55:9a:55:9a:55"]
+const GATEWAY = ["--gateway", "192.0.0.1"]
+const UNUSABLE = /No external routable interface for IPv4|External interface not usable/
+
+/** How passt gets its addresses, one way after the other until it starts by one. */
+function addressings(gateway: readonly string[]): readonly (readonly string[])[] {
+  const given = ["--interface", "lo", ...ADDRESS, ...gateway]
+  if (leadsOut(4)) return [[], given]
+  // Those of IPv6 by itself.
+  return [leadsOut(6) ? ["--outbound-if4", "lo", ...ADDRESS, ...gateway] : given]
+}
+
 /** Every address of both families is said without one, and once: twice it would be refused as overlapping. */
 function specifier(forward: PortForward, all: readonly PortForward[]): readonly [string, string] | undefined {
   const { protocol, address, host, guest } = forward
@@ -63,19 +82,18 @@ export async function startPortPasst(
   { connection, onStay }: PasstEnds,
 ): Promise<void> {
   const usual = passtArguments([forward])
-  const own = isAnsweredApart(forward) ? [...usual.filter((one) => one !== NO_GATEWAY), ...HOST_IS] : usual
+  const apart = isAnsweredApart(forward)
+  const own = apart ? [...usual.filter((one) => one !== NO_GATEWAY), ...HOST_IS] : usual
   const args = [OTHER[forward.protocol], ...PORT_ALONE, ...own]
-  const fault = await startBackground(
-    { program, args, descriptors: [connection], onStay },
-    new AbortController().signal,
-  )
-  if (fault) throw failure(fault, [forward])
+  const background = { program, args, descriptors: [connection], onStay }
+  await start(background, apart ? [] : GATEWAY, [forward], new AbortController().signal)
 }
 
 /**
  * Starts `program`; returns when `forwards` are open. It ends by itself as
- * soon as nobody holds the connection's other end. Throws OVM_PORT_IN_USE, or OVM_HOST_FAILED with passt's own words,
- * also once `signal` comes or 10 s are over; then nothing of it is left.
+ * soon as nobody holds the connection's other end. Throws OVM_PORT_IN_USE, OVM_UNSUPPORTED for an address of IPv6 on a
+ * host that does not lead out by that, or OVM_HOST_FAILED with passt's own words, also once `signal` comes or 10 s are
+ * over; then nothing of it is left.
  */
 export async function startPasst(
   program: string,
@@ -83,29 +101,44 @@ export async function startPasst(
   { connection, onStay }: PasstEnds,
   signal: AbortSignal,
 ): Promise<void> {
-  const args = passtArguments(forwards)
-  const fault = await startBackground({ program, args, descriptors: [connection], onStay }, signal)
-  if (fault) throw failure(fault, forwards)
+  const background = { program, args: passtArguments(forwards), descriptors: [connection], onStay }
+  await start(background, GATEWAY, forwards, signal)
 }
 
-const OFFLINE =
-  "the machine's network could not be made: this host has no way out (a default route), which passt needs; " +
-  "--network none starts the machine without one"
+async function start(
+  passt: Background,
+  gateway: readonly string[],
+  forwards: readonly PortForward[],
+  signal: AbortSignal,
+): Promise<void> {
+  let fault: NotStarted | undefined
+  for (const addresses of addressings(gateway)) {
+    fault = await startBackground({ ...passt, args: [...addresses, ...passt.args] }, signal)
+    if (!fault) return
+    if (!UNUSABLE.test(fault.words)) break
+  }
+  if (fault) throw failure(fault, forwards)
+}
 
 function failure({ how, words, cause }: NotStarted, forwards: readonly PortForward[]): OvmError {
   // What it cannot tell the system's log, it says of that.
   const said = words.replace(/^Failed to send \d+ bytes to syslog\n/gm, "").trim()
   const message = `the machine's network could not be made: passt did not start (${how})${said && `: ${said}`}`
-  // Its words are of several lines, and none says what to do.
-  if (/No external routable interface|External interface not usable/.test(said))
-    return new OvmError("OVM_HOST_FAILED", OFFLINE, { cause: cause ?? new Error(message) })
   if (!/address (already )?in use|failed to bind/i.test(said))
     return new OvmError("OVM_HOST_FAILED", message, {
       cause,
       hint: "--network none starts the machine without one",
     })
   const refused = forwards.find((forward) => said.includes(`${specifier(forward, forwards)?.join(" ")}'`))
-  return refused
-    ? portInUse(refused, "", new Error(message))
-    : new OvmError("OVM_PORT_IN_USE", message, { cause })
+  if (!refused) return new OvmError("OVM_PORT_IN_USE", message, { cause })
+  const error = new Error(message)
+  return isIPv6(refused.address) && !leadsOut(6) ? withoutIPv6(refused, error) : portInUse(refused, "", error)
+}
+
+function withoutIPv6(forward: PortForward, cause: Error): OvmError {
+  const reason = "passt opens ports of IPv6 addresses on a host that has a way out by IPv6 alone"
+  return new OvmError("OVM_UNSUPPORTED", `port ${hostSide(forward)} cannot be opened: ${reason}`, {
+    cause,
+    detail: [{ pointer: "/network/ports", reason }],
+  })
 }

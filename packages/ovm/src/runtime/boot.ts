@@ -8,7 +8,7 @@ import { agentBoot, comesByInitrd } from "./agent-boot.ts"
 import { checkedBy, guestOf } from "./architecture.ts"
 import { firstBootFile } from "./first-boot.ts"
 import type { Overrides } from "./interfaces.ts"
-import { honoured } from "./network.ts"
+import { honoured, stranded } from "./network.ts"
 import { type LaunchRequest, type Planned, planOf } from "./plan.ts"
 import { crowded } from "./share.ts"
 import { refusalOf, sentence } from "./unsupported.ts"
@@ -41,7 +41,7 @@ export async function planBoot(
           ? await vmm.capabilities({ ...call, ...guestOf(plan) })
           : capabilities,
         plan: possible,
-        warnings: [...image.warnings, ...crowded(possible), ...findings.map(sentence)],
+        warnings: [...image.warnings, ...crowded(possible), ...stranded(possible), ...findings.map(sentence)],
         go: async (call) => {
           await make()
           return await vmm.launch(possible, call)

@@ -8,6 +8,7 @@ import { assertApart, overlap, portInUse } from "../network/clash.ts"
 import { LOOPBACK, MOST_FORWARDS, type PortForward, type WantedForward } from "../network/forward.ts"
 import { randomMac } from "../network/mac.ts"
 import { openPorts } from "../network/open-ports.ts"
+import { leadsOut } from "../network/way-out.ts"
 import type { LaunchPlan, NetworkPlan, Unsupported } from "../vmm/plan.ts"
 import type { Instance } from "./instance.ts"
 import type { InstanceInfo, Overrides, PortRequest } from "./interfaces.ts"
@@ -165,6 +166,16 @@ export async function sameNetwork(
 export function honoured<Plan extends LaunchPlan>(plan: Plan, findings: readonly Unsupported[]): Plan {
   const closed = findings.some(({ pointer }) => pointer === OUTBOUND)
   return closed && plan.network ? { ...plan, network: { ...plan.network, outbound: false } } : plan
+}
+
+/** What is to be told of a guest that is let out, on a host that has no way out just now. */
+export function stranded({ network }: LaunchPlan): readonly string[] {
+  const out = network?.mode === "user" && network.outbound
+  if (!out || leadsOut(4) || leadsOut(6)) return []
+  return [
+    "this host has no way out (a default route): ports lead into the guest, and it connects to nobody but by the " +
+      "routes that there are",
+  ]
 }
 
 /** What a status says of it. */

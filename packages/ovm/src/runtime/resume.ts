@@ -9,7 +9,7 @@ import type { Machine } from "../vmm/machine.ts"
 import type { ResumePlan, SnapshotOrigin } from "../vmm/plan.ts"
 import { agentBoot } from "./agent-boot.ts"
 import type { Fit } from "./fit.ts"
-import { honoured } from "./network.ts"
+import { honoured, stranded } from "./network.ts"
 import type { PlanContext, Planned } from "./plan.ts"
 import { resumedIn, resumeOnce } from "./resumed-once.ts"
 import { crowded } from "./share.ts"
@@ -77,7 +77,7 @@ export async function resumable(
   const refused = refusalOf(`${vmm.name} cannot resume ${what}`, findings)
   if (refused) throw refused
   const plan = honoured(wanted, findings)
-  return { plan, warnings: [...crowded(plan), ...findings.map(sentence)] }
+  return { plan, warnings: [...crowded(plan), ...stranded(plan), ...findings.map(sentence)] }
 }
 
 /** Has a machine that is being loaded run. What is not let go is ended. */

@@ -1,5 +1,6 @@
 import { missingPrograms } from "../../network/named/programs.ts"
 import { findPasst } from "../../network/passt.ts"
+import { leadsOut } from "../../network/way-out.ts"
 import type { Network } from "../../runtime/interfaces.ts"
 import { findDaemon } from "../daemon.ts"
 import type { Finding } from "./finding.ts"
@@ -17,7 +18,14 @@ export function checkPasst(): Finding[] {
           fix: "apt-get install passt",
         },
       ]
-    : [{ check, state: "ok", message: `passt (${found})` }]
+    : [{ check, state: "ok", message: `passt (${found})` }, ...wayOut()]
+}
+
+function wayOut(): Finding[] {
+  if (leadsOut(4) || leadsOut(6)) return []
+  const message =
+    "this host has no way out (a default route): ports lead into guests, which connect to nobody"
+  return [{ check: "network", state: "warning", message }]
 }
 
 /** Whether root can make networks that machines share (docs/network.md), nobody else can; and whether those work. */

@@ -1,8 +1,8 @@
 import { nameservers } from "../resolvers.ts"
+import { leadsOut } from "../way-out.ts"
 import type { NamedNetwork } from "./named-network.ts"
 import { gatewayOf, netmaskOf, subnetText } from "./subnet.ts"
 import { gateway6Of, type Subnet6 } from "./subnet6.ts"
-import { leadsOut6 } from "./way6.ts"
 
 /** Where the names of machines are, besides by themselves: a domain that is nobody's (RFC 9476, ICANN's .internal). */
 const DOMAIN = "ovm.internal"
@@ -28,7 +28,7 @@ export function serverArguments(
     ...(internal ? ["--dhcp-option=option:router"] : [`--dhcp-option=option:router,${gatewayOf(subnet)}`]),
     ...[`--addn-hosts=${names}`, `--domain=${DOMAIN}`, `--local=/${DOMAIN}/`],
     ...["--expand-hosts", "--domain-needed", "--bogus-priv", ...upstream],
-    ...(subnet6 ? arguments6(name, subnet6, !internal && leadsOut6()) : []),
+    ...(subnet6 ? arguments6(name, subnet6, !internal && leadsOut(6)) : []),
   ]
 }
 

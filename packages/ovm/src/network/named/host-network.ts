@@ -1,9 +1,9 @@
 import { isThere, letForward, makeBridge, portsOf, removeBridge } from "./bridge.ts"
 import { NameServer } from "./dns.ts"
 import { hasRules, makeRules, removeRules, rulesText } from "./firewall.ts"
+import { letForward6 } from "./forward6.ts"
 import type { NamedNetwork, NetworkMember } from "./named-network.ts"
 import { hasIpv6 } from "./subnet6.ts"
-import { letForward6 } from "./way6.ts"
 
 /** What the host has of a network: rules, a bridge, and who serves its machines. */
 export class HostNetwork {
