@@ -45,8 +45,16 @@ test.skipIf(Boolean(skip))(
     expect(await resets(host, "one")).toBe(first + 1)
 
     const pid = Number(readFileSync(join(state, "pid"), "latin1"))
-    process.kill(pid, "SIGKILL")
     const status = () => host.json(["status", "one"])
+    process.kill(pid, "SIGSTOP")
+    const still = await until("it is said that its TPM was stopped", status, {
+      is: ({ degraded }) => degraded,
+    })
+    expect([still.degraded, still.warnings.join()]).toEqual([["tpm"], expect.stringContaining(`${pid}`)])
+    expect(await host.ok(["ps"])).toContain("running (degraded: tpm)")
+    process.kill(pid, "SIGCONT")
+    await until("it goes on", status, { is: ({ degraded }) => degraded === undefined })
+    process.kill(pid, "SIGKILL")
     const lost = await until("it is said that its TPM has ended", status, { is: ({ degraded }) => degraded })
     expect(lost.degraded).toEqual(["tpm"])
 

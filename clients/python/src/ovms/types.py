@@ -1131,7 +1131,7 @@ class RuntimeInfo(TypedDict):
     # What may run here (policy.md).
     policy: RuntimeInfoPolicy
 
-# What of a machine has ended while its VMM lives. Only while something has.
+# What of a machine has ended, or was stopped by a signal, while its VMM lives. Only while something has.
 Degraded = List[Literal["network", "keeper", "share", "tpm"]]
 
 

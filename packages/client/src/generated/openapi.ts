@@ -1464,7 +1464,7 @@ export interface components {
                 readonly error?: components["schemas"]["ErrorEntry"];
             };
         };
-        /** @description What of a machine has ended while its VMM lives. Only while something has. */
+        /** @description What of a machine has ended, or was stopped by a signal, while its VMM lives. Only while something has. */
         readonly Degraded: readonly ("network" | "keeper" | "share" | "tpm")[];
         /** @description One thing that happened. Members that go with the type may stand beside these. */
         readonly Event: {

@@ -206,6 +206,11 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "calls a whole machine degraded": inAnswer(STATUS, (info) => {
     info.degraded = ["network"]
   }),
+  "says nothing of what is stopped": inAnswer(STATUS, (info) => {
+    if (!info.warnings?.some((words: string) => words.includes("a signal has stopped"))) return
+    info.warnings = []
+    delete info.degraded
+  }),
   "has the link up at once": {
     answer: (answer, { url }) => {
       if (url.startsWith("/logs/")) answer.body = answer.body.replace(/NIC [0-9a-f:]+ down\r?\n/g, "")

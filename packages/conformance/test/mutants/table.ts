@@ -262,6 +262,7 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["gives children no ports", "API-448", "runtime/snapshot/fork-with-ports"],
   ["says not whose agent answers", "API-510", "runtime/agent/whose-agent-it-is"],
   ["calls a whole machine degraded", "STA-037", "runtime/degraded"],
+  ["says nothing of what is stopped", "STA-039", "runtime/stopped-parts"],
   ["has the link up at once", "SNP-161", "runtime/snapshot/link"],
   ["says nothing of emulation", "IDX-005", "runtime/platforms/of-another-architecture"],
   ["commits onto anything", "BLD-003", "runtime/commit-onto-what-it-has-not-written"],

@@ -9,7 +9,7 @@ const SHORTEST_PREFIX = 4
 
 /**
  * The state for people: with what is being done while it starts, why it stands still, whether it can be asked and
- * read, and whether all of it is there, as in `running (unreachable)` and `failed (unreadable)`.
+ * read, and whether all of it is there, as in `running (degraded: network)` and `failed (unreadable)`.
  */
 export function stateOf({
   state,
@@ -28,7 +28,9 @@ export function stateOf({
   const leaving = auto_remove && hasEnded(state) ? "removing" : undefined
   const ended = restarting_at ? "restarting" : (made ?? leaving)
   const asked = unread ?? (reachable === false ? "unreachable" : undefined)
-  const more = [phase ?? reason ?? ended, asked, degraded && "degraded"].filter(Boolean)
+  const more = [phase ?? reason ?? ended, asked, degraded && `degraded: ${degraded.join(" and ")}`].filter(
+    Boolean,
+  )
   return more.length > 0 ? `${state} (${more.join(", ")})` : state
 }
 

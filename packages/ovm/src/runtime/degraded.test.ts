@@ -52,7 +52,8 @@ function runs(pid: number): boolean {
   }
 }
 
-function signalPasst(port: number | undefined, signal: "SIGKILL" | "SIGSTOP"): void {
+/** Gives its pid. */
+function signalPasst(port: number | undefined, signal: "SIGKILL" | "SIGSTOP" | "SIGCONT"): number {
   const pids = readdirSync("/proc").filter((pid) => {
     try {
       const line = /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/cmdline`, "latin1") : ""
@@ -63,6 +64,15 @@ function signalPasst(port: number | undefined, signal: "SIGKILL" | "SIGSTOP"): v
   })
   expect(pids).toHaveLength(1)
   for (const pid of pids) process.kill(Number(pid), signal)
+  return Number(pids[0])
+}
+
+/** Those that are noted beside its VMM. */
+function helpersOf(id: string): number[] {
+  const noted = readFileSync(join(root, "instances", id, "helpers"), "utf8")
+    .trim()
+    .split("\n")
+  return noted.map((line) => Number(JSON.parse(line).pid))
 }
 
 describe.skipIf(guestMissing !== "")(`what is beside a VMM ${guestMissing}`, () => {
@@ -123,6 +133,55 @@ describe.skipIf(guestMissing !== "")(`what is beside a VMM ${guestMissing}`, () 
     await once(id, isWhole)
   })
 
+  // OVMS-STA-039, OVMS-API-230
+  test.skipIf(!findPasst())(
+    "what a signal has stopped is told, and by the next daemon; so is that it goes on",
+    async () => {
+      const id = await started([{ guest: 80 }])
+      const port = (await runtime.status(id)).network?.ports?.[0]?.host
+      const passt = signalPasst(port, "SIGCONT")
+      const filter = helpersOf(id).filter((pid) => pid !== passt)
+      const keeper = pidsIn(join(root, "instances", id), "ovm-keeper")
+      const before = (await told()).length
+      for (const [pids, part] of [
+        [[passt], "network"],
+        [filter, "network"],
+        [keeper, "keeper"],
+      ] as const) {
+        expect(pids).toHaveLength(1)
+        for (const pid of pids) process.kill(pid, "SIGSTOP")
+        const info = await once(id, ({ degraded }) => degraded !== undefined)
+        expect([info.state, info.degraded]).toEqual(["running", [part]])
+        expect(info.warnings.join()).toMatch(
+          new RegExp(`${part}: a signal has stopped \\S+ \\(process ${pids[0]}\\)`),
+        )
+        for (const pid of pids) process.kill(pid, "SIGCONT")
+        expect((await once(id, isWhole)).warnings.join()).not.toContain("stopped")
+      }
+      expect((await told()).slice(before)).toEqual([
+        ["network"],
+        undefined,
+        ["network"],
+        undefined,
+        ["keeper"],
+        undefined,
+      ])
+
+      // Two of one part are told once, and by the next daemon.
+      const both = [...filter, passt]
+      for (const pid of both) process.kill(pid, "SIGSTOP")
+      await once(id, ({ degraded }) => degraded !== undefined)
+      await runtime.close()
+      await open()
+      const info = await once(id, ({ degraded }) => degraded !== undefined)
+      expect(info.degraded).toEqual(["network"])
+      for (const pid of both) expect(info.warnings.join()).toContain(`kill -CONT ${pid} `)
+      await runtime.restart(id, { graceMs: 0 })
+      await once(id, isWhole)
+      await runtime.remove(id, { force: true })
+    },
+  )
+
   test("one that ends has lost nothing", async () => {
     const id = await started([{ guest: 80 }])
     const before = await told()
@@ -135,10 +194,7 @@ describe.skipIf(guestMissing !== "")(`what is beside a VMM ${guestMissing}`, () 
   test.skipIf(!findPasst())("what was stopped beside a VMM has gone before it is told to have", async () => {
     const id = await started([{ guest: 80 }])
     const port = (await runtime.status(id)).network?.ports?.[0]?.host
-    const noted = readFileSync(join(root, "instances", id, "helpers"), "utf8")
-      .trim()
-      .split("\n")
-    const helpers = noted.map((line) => Number(JSON.parse(line).pid))
+    const helpers = helpersOf(id)
     expect(helpers).toHaveLength(2)
     signalPasst(port, "SIGSTOP")
     for (const pid of helpers) process.kill(pid, "SIGSTOP")

@@ -5,7 +5,6 @@ import { unreachable } from "../vmm/process/machine.ts"
 import { endTpm } from "../vmm/tpm/process.ts"
 import { entryOfExit, inState, isEnd, isOrderly } from "./ends.ts"
 import type {
-  Degraded,
   ErrorEntry,
   InstanceInfo,
   StartRequest,
@@ -15,6 +14,7 @@ import type {
   WindowSize,
 } from "./interfaces.ts"
 import { MOST_GRACE_MS } from "./limits.ts"
+import { LostParts } from "./lost-parts.ts"
 import type { Mounts } from "./mounts.ts"
 import { type Patch, patched } from "./patch.ts"
 import {
@@ -70,8 +70,7 @@ export class Instance {
   machine: Machine | undefined
   /** Set while there is a machine whose VMM cannot be asked. */
   silence: Silence | undefined
-  /** What of its machine has ended while the VMM lives: of no use to a later daemon, which looks itself. */
-  readonly degraded = new Set<Degraded>()
+  readonly degraded = new LostParts()
   keeperWatched = false
   /** Its record cannot be read, and so is not written either. */
   unreadable: OvmError | undefined

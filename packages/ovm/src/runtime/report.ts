@@ -29,8 +29,13 @@ export async function shown(instance: Instance): Promise<InstanceInfo> {
     ...devicesOf(instance),
     ...(info.shares && machine && mounts && { shares: [...mounts.shares] }),
     ...(agent && { agent }),
-    warnings: [...info.warnings, ...shareWarnings(instance), ...agentWarnings(instance)],
-    ...(machine && degraded.size > 0 && { degraded: [...degraded] }),
+    warnings: [
+      ...info.warnings,
+      ...shareWarnings(instance),
+      ...agentWarnings(instance),
+      ...(machine ? degraded.warnings : []),
+    ],
+    ...(machine && degraded.all.length > 0 && { degraded: [...degraded.all] }),
     ...(error && { error: entryOf(error) }),
   })
 }

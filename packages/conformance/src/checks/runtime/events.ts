@@ -14,6 +14,7 @@ export interface Event {
   readonly exit?: { readonly reason: string }
   readonly error?: { readonly code: string }
   readonly snapshot_ref?: string
+  readonly degraded?: readonly string[]
   readonly ports?: readonly { readonly host: number; readonly guest: number }[]
 }
 

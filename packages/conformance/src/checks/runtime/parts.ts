@@ -3,8 +3,10 @@ import { readdir, readFile, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { must, skip } from "../../check.ts"
 import { alive, largest, processesWith, signal } from "../../subject/processes.ts"
+import type { Instance } from "../../subject/runtime.ts"
 import { ticks } from "../ticks.ts"
 import { aside } from "./aside.ts"
+import { eventsOf } from "./events.ts"
 import { endsWhole } from "./left.ts"
 import { harnessOf, type Plan } from "./plan.ts"
 import { snapshotPlan, snapshotted } from "./snapshots.ts"
@@ -12,6 +14,8 @@ import { processesOf } from "./unreachable.ts"
 
 // What there is of a machine, or of a runtime, beside its VMM, and what becomes of the rest without it.
 
+/** Within which a part that has ended, or stands still, is told. */
+const WITHIN_MS = 5000
 const DELETE = "DELETE /instances/{instance_id}"
 
 /** The folders of the control groups (cgroups(7), of either version) that these processes are in. */
@@ -119,6 +123,47 @@ export const partPlans: readonly Plan[] = [
         return state === "running" && (await degraded()).length === 0
       })
       await runtime.says(id, /TICK 2\r?\n/)
+    },
+  },
+  {
+    name: "stopped-parts",
+    covers: ["OVMS-STA-039", "OVMS-API-230"],
+    async run({ runtime, boot }) {
+      const id = await boot("", { network: { mode: "user" } })
+      const pids = await processesOf(id)
+      const vmm = largest(pids)
+      const others = pids.filter((pid) => pid !== vmm)
+      if (others.length === 0) return skip("the machine has no process but its VMM")
+      const told = async () => {
+        const { degraded = [], warnings } = (await runtime.status(id)) as Instance & {
+          degraded?: readonly string[]
+        }
+        const named = warnings.some((words) => others.some((pid) => new RegExp(`\\b${pid}\\b`).test(words)))
+        return { some: degraded.length > 0, named }
+      }
+      signal(others, "SIGSTOP")
+      try {
+        await runtime.within(
+          "what a signal has stopped is told, and named in a warning",
+          WITHIN_MS,
+          async () => {
+            const { some, named } = await told()
+            return some && named
+          },
+        )
+      } finally {
+        signal(others, "SIGCONT")
+      }
+      await runtime.within("what goes on is not said to be stopped any more", WITHIN_MS, async () => {
+        const { some, named } = await told()
+        return !some && !named
+      })
+      const events = (await eventsOf(runtime, id)).filter(({ type }) => type === "degraded")
+      const [last, before] = [events.at(-1), events.at(-2)]
+      must(
+        before?.degraded !== undefined && last?.degraded === undefined,
+        "no event says what was stopped, or went on",
+      )
     },
   },
   {

@@ -55,7 +55,7 @@ export function addedPortsOf(directory: string, carried?: Promise<void>): OpenPo
 export async function startLink(link: MachineLink, directory: string, whom: Connected): Promise<void> {
   const apart = link instanceof NetworkLink ? whom.forwards.filter(isAnsweredApart) : []
   const together = whom.forwards.filter((forward) => !apart.includes(forward))
-  await link.start({ ...whom, forwards: together, onStay: (pid) => noteHelper(directory, pid) })
+  await link.start({ ...whom, forwards: together, onStay: (pid) => noteHelper(directory, pid, "network") })
   // One after the other: the filter hears only so many at a time.
   for (const forward of apart) await openBy(directory, forward)
 }
@@ -72,7 +72,10 @@ async function openBy(directory: string, forward: PortForward): Promise<void> {
     if (said === "held\nok") return
     if (said !== "ok") throw notAdded(forward, said)
     waits(connection)
-    await startPortPasst(passt, forward, { connection, onStay: (pid) => noteHelper(directory, pid) })
+    await startPortPasst(passt, forward, {
+      connection,
+      onStay: (pid) => noteHelper(directory, pid, "network"),
+    })
   } finally {
     closeSync(connection)
   }

@@ -8,6 +8,14 @@ import { type Identity, identityOf, lives } from "./identity.ts"
 /** In the machine's directory: what runs beside its VMM, and whose directory it was when that began, a line each. */
 const HELPERS_FILE = "helpers"
 
+/** What of its machine one does. */
+export type HelperPart = "network" | "share" | "tpm"
+
+interface Helper extends Identity {
+  /** Absent in notes of earlier versions. */
+  readonly part?: HelperPart
+}
+
 /** How long one may take to see its VMM's end, and to have gone after SIGKILL. */
 const END_MS = 1000
 const KILLED_MS = 2000
@@ -17,11 +25,11 @@ const LOOK_MS = 2
  * Notes a process that is there for the machine in `directory` and ends by itself with its VMM. One that cannot be
  * noted does so all the same.
  */
-export function noteHelper(directory: string, pid: number | undefined): void {
+export function noteHelper(directory: string, pid: number | undefined, part: HelperPart): void {
   try {
     const identity = identityOf(directory, pid)
     if (!identity) return
-    const line = JSON.stringify({ ...identity, directory: placeOf(directory) })
+    const line = JSON.stringify({ ...identity, part, directory: placeOf(directory) })
     appendFileSync(join(directory, HELPERS_FILE), `${line}\n`, { mode: 0o600 })
   } catch {}
 }
@@ -46,23 +54,27 @@ export async function endHelpers(directory: string): Promise<void> {
 }
 
 async function runningIn(directory: string): Promise<Identity[]> {
+  return await filtered(helpersIn(directory))
+}
+
+/** All that were noted and may run still; none where that cannot be read. */
+export function helpersIn(directory: string): readonly Helper[] {
   try {
     const here = placeOf(directory)
     const lines = (textIfPresent(join(directory, HELPERS_FILE)) ?? "").trim().split("\n")
-    const all = lines.flatMap((line) => identityIn(line) ?? [])
     // Of a copy of the directory none of them is.
-    return await filtered(all.filter((one) => one.directory === here))
+    return lines.flatMap((line) => helperIn(line) ?? []).filter((one) => one.directory === here)
   } catch {
     return []
   }
 }
 
 /** Undefined for a line that is not whole. */
-function identityIn(line: string): Identity | undefined {
+function helperIn(line: string): Helper | undefined {
   try {
-    const { pid, startTime, bootId, directory, pidNamespace } = JSON.parse(line)
-    const whole = Number.isSafeInteger(pid) && pid > 1
-    return whole ? { pid, startTime, bootId, directory, ...(pidNamespace && { pidNamespace }) } : undefined
+    const { pid, startTime, bootId, directory, pidNamespace, part } = JSON.parse(line)
+    if (!Number.isSafeInteger(pid) || pid <= 1) return undefined
+    return { pid, startTime, bootId, directory, ...(pidNamespace && { pidNamespace }), ...(part && { part }) }
   } catch {
     return undefined
   }

@@ -1,18 +1,6 @@
 import { isDefunct, processStat } from "../../host/process-stat.ts"
 import { type Identity, isAlive, keeperOf } from "./identity.ts"
-
-/** Keepers hardly ever end before their VMM: so often is looked. */
-const LOOK_MS = 2000
-
-interface Watch {
-  readonly keeper: number
-  readonly signal: AbortSignal
-  readonly settle: () => void
-}
-
-/** One look is at all of them: two hundred timers cost more than what they look at. */
-const watches = new Set<Watch>()
-let timer: NodeJS.Timeout | undefined
+import { lookOften } from "./looks.ts"
 
 /**
  * Settles once the keeper of a VMM has ended: with true if the VMM lives on, whose console and exit status nobody keeps
@@ -24,21 +12,13 @@ export async function losesKeeper(vmm: Identity, signal: AbortSignal): Promise<b
   const keeper = await keeperOf(vmm)
   if (keeper === undefined) return false
   await new Promise<void>((settle) => {
-    watches.add({ keeper, signal, settle })
-    timer ??= setInterval(look, LOOK_MS).unref()
+    lookOften(() => {
+      const goesOn = !signal.aborted && isThere(keeper)
+      if (!goesOn) settle()
+      return goesOn
+    })
   })
   return !signal.aborted && (await isAlive(vmm))
-}
-
-function look(): void {
-  for (const watch of watches) {
-    if (!watch.signal.aborted && isThere(watch.keeper)) continue
-    watches.delete(watch)
-    watch.settle()
-  }
-  if (watches.size > 0) return
-  clearInterval(timer)
-  timer = undefined
 }
 
 /** What cannot be looked at just now may be there. */

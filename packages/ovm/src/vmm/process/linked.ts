@@ -17,7 +17,7 @@ export async function spawnLinked(
 ): Promise<Kept> {
   try {
     using tpm = plan.tpm && (await connectTpm(plan.tpm))
-    if (plan.tpm) noteHelper(plan.directory, tpmPid(plan.tpm.state))
+    if (plan.tpm) noteHelper(plan.directory, tpmPid(plan.tpm.state), "tpm")
     const inherited = link && { inherited: link.vmmEnd }
     return await spawnKept(argv, { ...plan, ...inherited, shareEnds, ...(tpm && { tpmEnd: tpm.vmmEnd }) })
   } catch (thrown) {

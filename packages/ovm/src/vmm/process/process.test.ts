@@ -298,7 +298,7 @@ test("what ran beside a VMM and does not end by itself is killed, and not a copy
   const directory = mkdtempSync(join(root, "vmm-"))
   const copy = mkdtempSync(join(root, "vmm-"))
   const helper = Bun.spawn(["sleep", "60"])
-  noteHelper(directory, helper.pid)
+  noteHelper(directory, helper.pid, "network")
   cpSync(join(directory, "helpers"), join(copy, "helpers"))
   helper.kill("SIGSTOP")
   await endHelpers(copy)

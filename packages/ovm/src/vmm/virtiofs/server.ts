@@ -78,7 +78,7 @@ async function started(
     await promise
     const identity = identityOf(directory, child.pid)
     if (!identity) throw new Error("it has ended")
-    noteHelper(directory, child.pid)
+    noteHelper(directory, child.pid, "share")
     return identity
   } catch (cause) {
     child.kill("SIGKILL")

@@ -111,10 +111,10 @@ function describeDevice({ type, name, size, path }: NonNullable<InstanceInfo["de
 }
 
 const LOST: Readonly<Record<Degraded, string>> = {
-  network: "what carried its network has ended, and nothing gets in or out",
-  keeper: "its keeper was killed: its console is not kept any more, nor is its exit status going to be",
-  share: "a folder of this host is not where it was, or could not be mounted",
-  tpm: "what emulates its TPM has ended: its guest gets no answer from it until it is started again",
+  network: "what carries its network has ended or was stopped, and nothing gets in or out",
+  keeper: "its keeper has ended or was stopped: its console is not kept, nor is its exit status going to be",
+  share: "a folder of this host is not where it was, could not be mounted, or is not served",
+  tpm: "what emulates its TPM has ended or was stopped: its guest gets no answer from it until it is started again",
 }
 
 function describeNetwork(network: NonNullable<InstanceInfo["network"]>): string {
