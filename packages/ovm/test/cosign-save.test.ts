@@ -75,6 +75,37 @@ describe.skipIf(Boolean(skip))("cosign", () => {
     expect(await box.ok(["discover", `./${layout}`], at)).toContain("signature")
   })
 
+  test("the older form goes with an image that is given another repository's name [OVMS-SIG-067]", async () => {
+    const image = await pushed("moved")
+    const old = "--new-bundle-format=false"
+    await run("sign", ...SIGN, "theirs.key", old, image)
+    await run("attest", ...SIGN, "theirs.key", old, "--type", TYPE, "--predicate", "predicate.json", image)
+    const from = image.replace(/@.*/, ":1")
+    await using host = await Sandbox.create()
+    await host.ok(["pull", from])
+    const key = ["verify", "--key", box.path("theirs.pub"), "--any-reference"]
+    const to = `${registry.host}/moved/there:1`
+    const again = `${registry.host}/moved/again:1`
+    const { digest } = await host.json(["tag", from, to])
+    await host.ok(["tag", digest, again])
+    await host.ok(["rmi", from])
+    for (const name of [to, again]) {
+      await host.ok(["push", "--include-referrers", name])
+      for (const at of [`store:${name}`, name])
+        for (const type of [[], ["--type", TYPE]])
+          expect(await host.ok([...key, ...type, at])).toContain("valid")
+    }
+    const there = `${to.replace(/:1$/, "")}@${digest}`
+    await run("verify", "--key", "theirs.pub", "--insecure-ignore-tlog", "--allow-http-registry", old, there)
+    // What is there already stays.
+    await host.ok(["sign", "--legacy", "--key", box.path("others.key"), `store:${to}`], { env: password })
+    await host.ok(["tag", again, to])
+    for (const by of ["theirs.pub", "others.pub"])
+      await host.ok(["verify", "--key", box.path(by), "--any-reference", `store:${to}`])
+    await host.ok(["rmi", to, again])
+    expect(await host.blobs()).toEqual([])
+  })
+
   test("a saved signature that is another artifact's is told as that", async () => {
     const image = await pushed("mixed")
     await run("sign", ...SIGN, "theirs.key", "--new-bundle-format=false", image)

@@ -27,6 +27,27 @@ export function legacyNames(repository: string, subject: Digest): string[] {
   return KINDS.map((kind) => `${repository}:${legacyTag(subject, kind)}`)
 }
 
+/**
+ * Has the legacy forms of evidence for `subjects` stand beside the names of `repository` too, where they stand beside
+ * others of this host: `first` is asked before the rest. What is there already stays.
+ */
+export async function nameEvidence(
+  store: LayoutStore,
+  subjects: readonly Digest[],
+  repository: string,
+  first?: string,
+): Promise<void> {
+  const names = new Map<string, Descriptor>()
+  for await (const { reference, target } of store.list()) names.set(reference, target)
+  for (const subject of subjects)
+    for (const name of legacyNames(repository, subject)) {
+      const tag = name.slice(repository.length)
+      const other = [`${first}${tag}`, ...names.keys()].find((one) => names.has(one) && one.endsWith(tag))
+      const target = other !== undefined && names.get(other)
+      if (target && !names.has(name)) await store.tag(target, name)
+    }
+}
+
 /** The evidence that either of two places has. */
 export function evidenceOfBoth(first: EvidenceSource, second: EvidenceSource): EvidenceSource {
   return {

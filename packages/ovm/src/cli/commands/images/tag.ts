@@ -1,6 +1,9 @@
 import type { Command } from "commander"
 import { paths } from "../../../host/paths.ts"
+import { subjectsOf } from "../../../images/along.ts"
+import { nameEvidence } from "../../../images/evidence.ts"
 import { giveNames } from "../../../images/take-in.ts"
+import { parseReference } from "../../../registry/reference.ts"
 import { digested } from "../../digits.ts"
 import { explainUnknown, storeName } from "../../names.ts"
 import { printJson } from "../../output.ts"
@@ -29,8 +32,11 @@ async function run(image: string, name: string, options: TagOptions): Promise<vo
   const known = await digested(image)
   try {
     const { digest } = await giveNames(paths(), { durable: true }, async (store) => {
-      const target = await store.resolve(known?.digest ?? storeName(image))
+      const from = known?.digest ?? storeName(image)
+      const target = await store.resolve(from)
       await store.tag(target, to)
+      const first = known ? undefined : parseReference(from).name
+      await nameEvidence(store, await subjectsOf(store, target, {}), parseReference(to).name, first)
       return target
     })
     if (options.json) printJson({ reference: to, digest })
