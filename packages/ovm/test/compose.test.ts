@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
+import type { InstanceInfo } from "@ovms/client"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
@@ -250,10 +251,21 @@ describe.skipIf(Boolean(skip))("several machines from a file", () => {
 
   test("Ctrl-C before all of it is there leaves what is, and says how to go on", async () => {
     await write(SHOP.replace("TICK 3", "TICK 600"))
+    await box.ovm(["daemon", "--detach"])
+    const { paths } = await box.json(["info"])
+    const launching = async () => {
+      const answer = await fetch("http://ovm/instances", { unix: paths.socket })
+      const { instances } = (await answer.json()) as { instances: InstanceInfo[] }
+      return instances.some(({ phase, state }) => phase === "launching" || state === "running")
+    }
     const child = box.begin(["up", "-d"])
     const end = finished(child)
+    // It has not seen yet that what it has started runs when it is told to end.
+    while (!(await launching())) await Bun.sleep(1)
+    child.kill("SIGSTOP")
     const [db] = await until("db runs", () => box.instances(), { is: ([one]) => one?.state === "running" })
     child.kill("SIGINT")
+    child.kill("SIGCONT")
     expectFailure(await end, "OVM_INTERRUPTED", ["shop", "ovm up goes on with it", "ovm down"])
     await write(SHOP)
     expect((await up()).get("db")).toMatchObject({ instance_id: db.instance_id, action: "kept" })

@@ -51,12 +51,17 @@ export async function relaunch(
 /** Returns when the start of an instance that was asked for is over, as `launch` does. */
 export async function upOf(runtime: Runtime, instance_id: string, call: Call): Promise<Up> {
   try {
-    const info = await waitFor(runtime, instance_id, ({ state }) => state !== "starting", call)
-    if (!isRestarting(info)) refuseBadEnd(info)
-    warnOfPorts(info)
-    return { instance_id, status: info.state }
+    return await untilUp(runtime, instance_id, call)
   } catch (thrown) {
     if (call.signal?.aborted) await runtime.stop({ instance_id })
     throw thrown
   }
+}
+
+/** As `upOf`, and the machine goes on if `call` is aborted. */
+export async function untilUp(runtime: Runtime, instance_id: string, call: Call): Promise<Up> {
+  const info = await waitFor(runtime, instance_id, ({ state }) => state !== "starting", call)
+  if (!isRestarting(info)) refuseBadEnd(info)
+  warnOfPorts(info)
+  return { instance_id, status: info.state }
 }

@@ -5,7 +5,7 @@ import type { InstanceInfo, Runtime } from "../../runtime/interfaces.ts"
 import { hasEnded } from "../../runtime/states.ts"
 import { endOf, refuseBadEnd } from "../end.ts"
 import { isRestarting, waitFor } from "../instances.ts"
-import { launchAgain, upOf } from "../launch.ts"
+import { untilUp } from "../launch.ts"
 import { stopped } from "../stop.ts"
 import { untilHealthy } from "./health.ts"
 import { LABELS, type Member, membersOf } from "./labels.ts"
@@ -38,7 +38,8 @@ class Unfinished extends Error {}
 
 /**
  * Has each of `wanted` run, which are in the order of their dependencies and whole as to those: each as soon as what it
- * waits for is there, whatever becomes of the others. Settles when all has been tried. Aborting leaves what runs.
+ * waits for is there, whatever becomes of the others. Settles when all has been tried. Aborting leaves what runs, and
+ * what is on its way.
  */
 export async function bringUp(
   runtime: Runtime,
@@ -121,7 +122,7 @@ async function carryOut(
   const { machine } = one
   const status = async (id: string) => {
     try {
-      await upOf(runtime, id, call)
+      await untilUp(runtime, id, call)
       return await runtime.status(id, call)
     } catch (thrown) {
       throw ofMachine(thrown, { machine, id })
@@ -136,7 +137,7 @@ async function carryOut(
   }
   if (action.kind === "start") {
     await waitFor(runtime, id, ({ state }) => state !== "stopping", call)
-    return await status((await launchAgain(runtime, id, call)).instance_id)
+    return await status((await runtime.startAgain(id, call)).instance_id)
   }
   tell(machine, "is defined otherwise now: it is made anew, with a new disk; its volumes are kept")
   if (!hasEnded(found.state)) await stopped(runtime, found, undefined)
