@@ -67,6 +67,7 @@ import { layerPlans } from "./checks/runtime/layers.ts"
 import { lifePlans } from "./checks/runtime/life.ts"
 import { linkPlans } from "./checks/runtime/links.ts"
 import { madePlans } from "./checks/runtime/made.ts"
+import { mislabelledPlans } from "./checks/runtime/mislabelled.ts"
 import { moreSnapshotPlans } from "./checks/runtime/more-snapshots.ts"
 import { namePlans } from "./checks/runtime/names.ts"
 import { networkPlans } from "./checks/runtime/network.ts"
@@ -182,6 +183,7 @@ export async function loadSuite(): Promise<Suite> {
     ...moreSnapshotPlans,
     ...writtenPlans,
     ...remadePlans,
+    ...mislabelledPlans,
     ...endedWhileTakenPlans,
   ]
   return {

@@ -1,4 +1,5 @@
 import { request } from "node:http"
+import { StringDecoder } from "node:string_decoder"
 import { Failure } from "../check.ts"
 
 export interface Question {
@@ -15,6 +16,8 @@ export interface Reply {
   readonly status: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly text: string
+  /** The same as it came: `text` has no bytes that are not UTF-8. */
+  readonly bytes: Buffer
 }
 
 const ANSWER_LIMIT = 16 << 20
@@ -57,13 +60,17 @@ export function exchange(socketPath: string, question: Question): Promise<Reply>
     outgoing.on("error", (error) => refuse(error.message))
     outgoing.on("response", (incoming) => {
       let text = ""
+      const pieces: Buffer[] = []
+      const decoder = new StringDecoder("utf8")
       const done = () => {
         settle()
-        resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, text })
+        text += decoder.end()
+        const bytes = Buffer.concat(pieces)
+        resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, text, bytes })
       }
-      incoming.setEncoding("utf8")
-      incoming.on("data", (piece: string) => {
-        text += piece
+      incoming.on("data", (piece: Buffer) => {
+        pieces.push(piece)
+        text += decoder.write(piece)
         if (text.length > ANSWER_LIMIT) refuse(`an answer of more than ${ANSWER_LIMIT >> 20} MiB`)
         else if (onData?.(text)) {
           done()

@@ -1,8 +1,10 @@
-// ovm as the suite starts it, but it takes its policy otherwise: FAULT says how, MUTANT_REAL is what starts ovm.
+// ovm as the suite starts it, but it takes its policy otherwise, or is wrong in what own.ts has: FAULT says how,
+// MUTANT_REAL is what starts ovm.
 import { spawn } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Answer, type Asked, type Fault, reply, STATUS } from "./fault.ts"
+import { OWN, serveForEver } from "./own.ts"
 import { serveFault } from "./proxy.ts"
 
 // biome-ignore lint/suspicious/noExplicitAny: a document that is changed at will
@@ -14,6 +16,9 @@ const inner = join(home, "inner")
 if (fault === "has no bounds") delete process.env.OVMS_CONFORMANCE_LIMITS
 mkdirSync(inner, { mode: 0o700 })
 symlinkSync("../keys", join(inner, "keys"))
+mkdirSync(join(home, "store"))
+for (const name of ["oci-layout", "blobs"])
+  symlinkSync(join("../inner/store", name), join(home, "store", name))
 spawn(process.env.MUTANT_REAL ?? "", [], {
   env: { ...process.env, OVMS_CONFORMANCE_HOME: inner },
   stdio: "ignore",
@@ -122,4 +127,6 @@ const lax: Fault = {
       answer.body = answer.body.replace('"rules"', '"judged"')
   },
 }
-await serveFault(join(inner, "ovm.sock"), join(home, "ovm.sock"), lax)
+const [real, socket] = [join(inner, "ovm.sock"), join(home, "ovm.sock")]
+if (fault === "waits for bodies for ever") serveForEver(real, socket)
+else await serveFault(real, socket, OWN[fault] ?? lax)

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { join } from "node:path"
 import { Bed, OVM, report, WRAPPER } from "../bed.ts"
-import { OPERATORS } from "./table.ts"
+import { OPERATORS, OWN_RUNTIMES } from "./table.ts"
 
-// ovm behind something that changes the policy before ovm reads it.
+// ovm behind something that changes the policy before ovm reads it, or what it answers of what is its own.
 
 let bed: Bed
 beforeAll(async () => {
@@ -19,10 +19,24 @@ async function verdicts(fault: string, only: string) {
   return results
 }
 
-test.each(OPERATORS.map((one) => [one.fault, one] as const))(
+/** It is seen after a minute: it is begun before the others. */
+const SLOW = OWN_RUNTIMES.filter(({ check }) => check === "runtime/bounds/time-of-a-request")
+const begun = new Map<string, ReturnType<typeof verdicts>>()
+beforeAll(() => {
+  for (const { fault, check } of SLOW) {
+    const found = verdicts(fault, check)
+    // Its own test is told.
+    found.catch(() => {})
+    begun.set(fault, found)
+  }
+})
+
+test.each([...OPERATORS, ...OWN_RUNTIMES].map((one) => [one.fault, one] as const))(
   "a runtime that %s is caught",
   async (fault, one) => {
-    const results = (await verdicts(fault, one.check)).filter(({ name }) => name === one.check)
+    const results = (await (begun.get(fault) ?? verdicts(fault, one.check))).filter(
+      ({ name }) => name === one.check,
+    )
     expect(results.map(({ verdict }) => verdict)).toEqual(["fail"])
     expect(results[0]?.covers).toContain(one.requirement)
   },

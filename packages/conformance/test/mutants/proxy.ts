@@ -15,6 +15,7 @@ import {
   reply,
   STATUS,
 } from "./fault.ts"
+import { FURTHER } from "./further.ts"
 import { GIVEN } from "./given.ts"
 import { SMALL } from "./small.ts"
 
@@ -28,6 +29,7 @@ const PORT = { guest: 80, host: 8080, address: "127.0.0.1", protocol: "tcp" }
 export const FAULTS: Readonly<Record<string, Fault>> = {
   ...SMALL,
   ...GIVEN,
+  ...FURTHER,
   "takes commas for ends": inStart(({ overrides }) => {
     if (overrides?.args) overrides.args = overrides.args.split(",")[0]
   }),
@@ -331,16 +333,30 @@ async function relay(real: string, fault: Fault, incoming: IncomingMessage, outg
     body: await textOf(incoming),
   }
   fault.ask?.(asked)
+  if (/\/attach\b/.test(asked.url)) return streamed(real, asked, outgoing)
   const answer = fault.instead?.(asked) ?? (await passed(real, asked, incoming.headers.accept))
   fault.answer?.(answer, asked)
   const { "content-length": _, "transfer-encoding": __, connection: ___, ...headers } = answer.headers
   outgoing.writeHead(answer.status, headers)
-  outgoing.end(answer.body)
+  outgoing.end(answer.body, "latin1")
+}
+
+/** A stream that somebody answers to while it goes on. */
+function streamed(socketPath: string, { method, url }: Asked, outgoing: ServerResponse): void {
+  const sent = request(
+    { socketPath, method, path: url, agent: false, headers: { host: "ovm" } },
+    (response) => {
+      outgoing.writeHead(response.statusCode ?? 0, response.headers)
+      response.pipe(outgoing)
+    },
+  )
+  sent.on("error", () => outgoing.destroy()).end()
+  outgoing.on("close", () => sent.destroy())
 }
 
 function passed(socketPath: string, { method, url, body }: Asked, accept = "*/*"): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const length = body === "" ? {} : { "content-length": Buffer.byteLength(body) }
+    const length = body === "" ? {} : { "content-length": body.length }
     const options = {
       socketPath,
       method,
@@ -354,10 +370,11 @@ function passed(socketPath: string, { method, url, body }: Asked, accept = "*/*"
         reject,
       )
     })
-    sent.on("error", reject).end(body)
+    sent.on("error", reject).end(body, "latin1")
   })
 }
 
+/** A byte a character: a console is no text. */
 async function textOf(stream: AsyncIterable<Buffer>): Promise<string> {
-  return Buffer.concat(await Array.fromAsync(stream)).toString()
+  return Buffer.concat(await Array.fromAsync(stream)).toString("latin1")
 }

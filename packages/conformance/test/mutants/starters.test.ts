@@ -1,19 +1,25 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { join } from "node:path"
+import { machineMissing, UNPACKED } from "@ovms/testkit/machines.ts"
 import { Bed, OVM, report, WRAPPER } from "../bed.ts"
 import { STARTERS } from "./table.ts"
 
 // ovm by a command that starts it in another way than it should.
 
-/** A QEMU that is told to use KVM wherever there is its device. */
-const EAGER = `#!/bin/sh
-real=$(PATH=$REST command -v qemu-system-x86_64)
+/** Has a QEMU that is told something else than what it is told: `change` is done for each word, and may drop it. */
+const qemu = (change: string) => `
+    mkdir -p "$0.bin" && cat >"$0.bin/qemu-system-x86_64" <<'END' && chmod +x "$0.bin/qemu-system-x86_64"
+#!/bin/sh
+all=" $* " drop=
 for word; do
   shift
-  case $word in tcg | tcg,*) word=kvm ;; esac
+  if [ "$drop" ]; then drop=; continue; fi
+  ${change}
   set -- "$@" "$word"
 done
-exec "$real" "$@"`
+exec '${Bun.which("qemu-system-x86_64")}' "$@"
+END
+    export PATH="$0.bin:$PATH"`
 
 const BEFORE: Readonly<Record<string, string>> = {
   "leaves its socket to others": "sleep 60 &",
@@ -24,11 +30,13 @@ const BEFORE: Readonly<Record<string, string>> = {
       pid=$(sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p' "$record" 2>/dev/null | head -n 1)
       [ -z "$pid" ] || kill -9 "$pid"
     done`,
-  "believes a device file": `
-    mkdir -p "$0.bin" && cat >"$0.bin/qemu-system-x86_64" <<'END' && chmod +x "$0.bin/qemu-system-x86_64"
-${EAGER}
-END
-    export REST="$PATH" PATH="$0.bin:$PATH"`,
+  "believes a device file": qemu("case $word in tcg | tcg,*) word=kvm ;; esac"),
+  "gives no initrd to what goes on": qemu(
+    'case "$word$all" in -initrd*" -incoming "*) drop=1; continue ;; esac',
+  ),
+  "shares all to be written to": qemu(
+    "case $word in *,readonly=on*) word=${word%%,readonly=on*}${word#*,readonly=on} ;; esac",
+  ),
 }
 
 let bed: Bed
@@ -37,12 +45,28 @@ beforeAll(async () => {
 })
 afterAll(() => bed[Symbol.asyncDispose]())
 
-test.each(STARTERS.map((one) => [one.fault, one] as const))(
+/** What a guest with a shell alone can do. */
+const INSIDE = "shares all to be written to"
+const missing = await machineMissing()
+if (missing) console.log(`SKIP packages/conformance/test/mutants/starters.test.ts: ${INSIDE}: ${missing}`)
+const seen = STARTERS.filter(({ fault }) => fault !== INSIDE || !missing)
+
+test.each(seen.map((one) => [one.fault, one] as const))(
   "a runtime that %s is caught",
   async (fault, { check, requirement }) => {
     const line = `OVM='${OVM}' exec '${join(WRAPPER, "../ovm-runtime")}'`
     const script = await bed.script(fault.replaceAll(" ", "-"), `${BEFORE[fault]}\n${line}`)
-    const { results } = await report(["runtime", "--start", script, "--only", check, "--limit", "60"])
+    const linux = fault === INSIDE ? ["--linux", await bed.packed(UNPACKED)] : []
+    const { results } = await report([
+      "runtime",
+      "--start",
+      script,
+      "--only",
+      check,
+      "--limit",
+      "60",
+      ...linux,
+    ])
     expect(results.map(({ verdict, reason }) => [verdict, reason])).toEqual([["fail", expect.any(String)]])
     expect(results[0]?.covers).toContain(requirement)
   },

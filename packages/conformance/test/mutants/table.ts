@@ -339,6 +339,10 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["counts what has not ended", "API-220", "runtime/metrics"],
   ["chooses what cannot run it", "API-472", "runtime/explain"],
   ["gives children no policy", "API-447", "runtime/snapshot/fork"],
+  ["takes consoles for text", "API-070", "runtime/boots-from-its-disk"],
+  ["keeps lines until they end", "API-070", "runtime/boots-from-its-disk"],
+  ["types what is no text otherwise", "API-241", "runtime/input"],
+  ["runs hooks for a link that is down", "AGT-053", "runtime/agent/link-after-a-resume"],
 ])
 
 /** ovm, but it takes its policy otherwise (lax.ts). */
@@ -365,12 +369,28 @@ export const OPERATORS: readonly Mutant[] = of([
   ["knows no Secure Boot", "UEF-022", "runtime/adapter/secure-boot-that-it-has-not"],
 ])
 
+/** ovm in a runtime of the suite's own, but what it is asked, answers or has made is changed (own.ts, lax.ts). */
+export const OWN_RUNTIMES: readonly Mutant[] = of([
+  ["counts what has ended as running", "API-534", "runtime/bounds/machines"],
+  ["counts what is made as nothing", "API-534", "runtime/bounds/machines"],
+  ["forgets that RAM is wanted at once", "API-122", "runtime/snapshot/as-it-is-written"],
+  ["forgets that RAM is to be locked", "SNP-025", "runtime/snapshot/as-it-is-written"],
+  ["forgets how its snapshot is to be locked", "API-122", "runtime/snapshot/memory-that-is-locked"],
+  ["hands on files that are others", "SNP-066", "runtime/snapshot/files-that-are-others"],
+  ["looks for secrets in memory alone", "SNP-134", "runtime/snapshot/secrets"],
+  ["marks pages beside those that differ", "SNP-122", "runtime/snapshot/as-it-is-written"],
+  ["counts another number of pages", "SNP-122", "runtime/snapshot/as-it-is-written"],
+  ["waits for bodies for ever", "LIM-021", "runtime/bounds/time-of-a-request"],
+])
+
 /** ovm, but it is started otherwise (starters.test.ts). */
 export const STARTERS: readonly Mutant[] = of([
   ["leaves its socket to others", "API-492", "runtime/socket-that-is-nobody-elses"],
   ["knows no folder of configuration", "POL-007", "runtime/defaults/places-of-a-user"],
   ["keeps no evidence", "POL-083", "runtime/policy/without-the-registry"],
   ["knows processes by their numbers", "STA-012", "runtime/another-process-of-its-number"],
+  ["gives no initrd to what goes on", "SNP-132", "runtime/snapshot/goes-on-booting"],
+  ["shares all to be written to", "SHR-011", "runtime/linux/inside"],
   ["believes a device file", "SEC-032", "runtime/device-that-does-not-work"],
 ])
 
@@ -383,6 +403,7 @@ export const NEIGHBOURS: readonly Mutant[] = of([
   ["is late to serve again", "NET-016", "runtime/networks/served-again"],
   ["has children in a network", "API-451", "runtime/networks/fork"],
   ["says nothing of a host without a way out", "MAN-112", "runtime/networks/no-way-out"],
+  ["lets clones into a network", "NET-011", "runtime/networks/fork"],
 ])
 
 /** The example adapter, but something is between (adapter.ts). */
@@ -428,6 +449,9 @@ export const DECIDERS: readonly Mutant[] = of([
   ["decides by one requirement", "POL-021", "vector/invalid/decision-one-of-two"],
   ["decides by no platform", "POL-024", "vector/invalid/decision-platforms"],
   ["decides by no age", "POL-025", "vector/invalid/decision-age-created"],
+  ["counts from the first signature", "POL-060", "vector/valid/decision-age-latest"],
+  ["counts from what is said of it", "POL-060", "vector/valid/decision-age-signed-lately"],
+  ["counts from what is said of it", "POL-060", "vector/invalid/decision-age-signed-long-ago"],
   ["decides by one piece of evidence", "POL-031", "vector/valid/decision-signed-beside-useless"],
   ["counts what is not said", "POL-043", "vector/invalid/decision-identity-unsaid"],
   ["compares no tags", "POL-041", "vector/invalid/decision-identity-reference-with-another-tag"],

@@ -358,14 +358,17 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect((await runtime.snapshot({ instance_id: other, tag: "taken" })).snapshot_ref).toBeString()
   })
 
-  test("limits are kept (OVMS-LIM-011)", async () => {
+  test("limits are kept, and what there is of them is counted (OVMS-LIM-011, OVMS-API-534)", async () => {
     await runtime.close()
     runtime = await open({ running: 1, instances: 2 })
     const id = await start("long")
     expect((await refusal(runtime.start({ manifest: "long" }))).code).toBe("OVM_TOO_MANY")
     await runtime.stop({ instance_id: id, grace_ms: 0 })
     await reach(id)
-    await reach(await start("short"))
+    const second = await start("short")
+    expect((await runtime.info()).instances).toEqual({ total: 2, running: 1, limit: 1 })
+    await reach(second)
+    expect((await runtime.info()).instances).toEqual({ total: 2, running: 0, limit: 1 })
     expect((await refusal(runtime.start({ manifest: "long" }))).code).toBe("OVM_TOO_MANY")
     await runtime.close()
     runtime = await open()

@@ -325,6 +325,7 @@ export class LocalRuntime implements Runtime {
     this.#log("removed", instance, {})
   }
 
+  /** OVMS-API-534 */
   async info(): Promise<RuntimeInfo> {
     const { size: total } = this.#instances
     const instances = { total, running: countRunning(this.#instances), limit: this.#limits.running }

@@ -164,7 +164,7 @@ export const agentSnapshotPlans: readonly Plan[] = [
   ),
   plan(
     "link-after-a-resume",
-    ["OVMS-SNP-170"],
+    ["OVMS-SNP-170", "OVMS-AGT-053"],
     async (stage) => {
       const hooks: Manner = (words, stream, agent) => {
         if (!words.includes("event=post-resume")) agent.exit(stream)
@@ -175,6 +175,8 @@ export const agentSnapshotPlans: readonly Plan[] = [
         await new Promise((resolve) => setTimeout(resolve, 1000))
         const held = linksOf(await runtime.logs(id))
         must(held.at(-1)?.up === false, "the link is up, and the hooks for post-resume are not over")
+        const early = asked(clone, 0)
+        must(!early.includes("link-up"), `hooks are run for a link that is not up: ${early.join(", ")}`)
         agent.exit(stream, 1)
         await runtime.says(id, /NIC [0-9a-f:]* up\r?\n/)
       })

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto"
 import type { Plan } from "../runtime/plan.ts"
 import { endsInOrder, rootOfItsDisk } from "./ends.ts"
 import { hasAnAddress, PORT, reachesNothing, speaksForItself } from "./network.ts"
-import { bothSeeTheSame, folders, mountedAsTold, nothingLeadsOut } from "./shares.ts"
+import { bothSeeTheSame, folders, mountedAsTold, nothingLeadsOut, staysAsItIs } from "./shares.ts"
 import { type Linux, output, withLinux } from "./stage.ts"
 
 /** What is said by the client of a console comes to the program that has the guest's first serial port. */
@@ -43,6 +43,7 @@ export const linuxInsidePlans: readonly Plan[] = [
       "OVMS-MAN-110",
       "OVMS-MAN-111",
       "OVMS-SHR-010",
+      "OVMS-SHR-011",
       "OVMS-SHR-012",
       "OVMS-SHR-035",
       "OVMS-SHR-036",
@@ -63,6 +64,7 @@ export const linuxInsidePlans: readonly Plan[] = [
         await mountedAsTold(linux)
         await nothingLeadsOut(linux, given)
         await bothSeeTheSame(linux, given)
+        await staysAsItIs(linux, given)
         await sizeOfTheConsole(linux)
         const { nic, gateway } = await hasAnAddress(linux)
         await reachesNothing(linux, gateway)

@@ -1,4 +1,4 @@
-import { mkdir, readFile, stat, symlink, writeFile } from "node:fs/promises"
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { must } from "../../check.ts"
 import type { Instance } from "../../subject/runtime.ts"
@@ -76,4 +76,25 @@ export async function bothSeeTheSame(linux: Linux, { work, given }: Folders): Pr
   await later()
   const found = await output(linux, "cat /srv/suite/own/both /srv/suite/given/file")
   must(found === "from outside, and longer\nof the host, changed", `the guest finds ${JSON.stringify(found)}`)
+}
+
+/** What is shared to be read only is as it was, whatever the guest mounts it as. */
+export async function staysAsItIs(linux: Linux, { given }: Pick<Folders, "given">): Promise<void> {
+  const state = async () => {
+    const { mode, mtimeMs } = await stat(join(given, "file"))
+    const names = (await readdir(given)).sort().join()
+    return `${names}, ${mode.toString(8)}, ${mtimeMs}, ${await readFile(join(given, "file"), "utf8")}`
+  }
+  const before = await state()
+  const writes = "echo changed >file; echo new >more; mkdir made; chmod 600 file; touch file; rm -f link"
+  await inside(
+    linux,
+    `line=$(grep ' /srv/suite/given ' /proc/mounts) && set -- $line && tag=$1 type=$3
+    options=$(echo "$4" | sed 's/^ro,/rw,/')
+    mount -o remount,rw /srv/suite/given; (cd /srv/suite/given && ${writes})
+    umount /srv/suite/given; mount -t "$type" -o "$options" "$tag" /srv/suite/given
+    (cd /srv/suite/given && ${writes}); mount -o remount,ro /srv/suite/given`,
+  )
+  const now = await state()
+  must(now === before, `a guest changed what it may only read: ${before} became ${now}`)
 }

@@ -63,6 +63,19 @@ async function leavesNothing({ runtime, world, boot, signal }: Hosted): Promise<
   await runtime.ask("DELETE /instances/{instance_id}", id, { query: "force=true" })
 }
 
+/** A clone is in no network, whoever asks for that. */
+async function noCloneIn({ runtime }: Hosted, id: string): Promise<void> {
+  await runtime.ask("POST /snapshot", "", { body: { instance_id: id, tag: "suite-joined" } })
+  const overrides = { network: { name: NAME } }
+  const body = { manifest: "localhost/conformance:suite-joined", overrides }
+  const { detail } = await runtime.refused("POST /start", "OVM_UNSUPPORTED", "", { body })
+  const pointers = (Array.isArray(detail) ? detail : []).map(({ pointer }) => String(pointer))
+  must(
+    pointers.some((one) => /^\/?network\b/.test(one)),
+    `detail does not name network: ${pointers.join(", ") || "nothing"}`,
+  )
+}
+
 export const networkMachinePlans: readonly Plan[] = [
   {
     name: "networks/machine",
@@ -77,7 +90,7 @@ export const networkMachinePlans: readonly Plan[] = [
   {
     name: "networks/fork",
     profile: "snapshot",
-    covers: ["OVMS-API-451"],
+    covers: ["OVMS-API-451", "OVMS-NET-011"],
     run: (scene) =>
       onItsHost(scene, async (hosted) => {
         const { runtime, boot, world } = hosted
@@ -99,6 +112,7 @@ export const networkMachinePlans: readonly Plan[] = [
           "a network has a child of its machine",
         )
         mustBeAsBefore(world, before, "a child has a connection to a network of the host")
+        await noCloneIn(hosted, id)
       }),
   },
 ]

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises"
 import { must } from "../../check.ts"
 import { errorOf } from "../../subject/answers.ts"
 import { processesWith } from "../../subject/processes.ts"
+import type { Runtime } from "../../subject/runtime.ts"
 import { ticks } from "../ticks.ts"
 import { aside } from "./aside.ts"
 import { type Plan, refusedCreate, type Scene } from "./plan.ts"
@@ -27,10 +28,19 @@ async function tooMuch({ runtime }: Scene, manifest: string, overrides: object, 
   must(message.includes(what), `the refusal does not name ${what}: ${message}`)
 }
 
+/** Fails unless GET /info counts so. */
+async function counts(runtime: Runtime, wanted: object) {
+  const { instances } = await runtime.ask<{ instances: object }>("GET /info")
+  for (const [name, count] of Object.entries(wanted)) {
+    const found = (instances as Record<string, number>)[name]
+    must(found === count, `${name} of instances is ${found} in GET /info, and not ${count}`)
+  }
+}
+
 export const boundPlans: readonly Plan[] = [
   {
     name: "bounds/machines",
-    covers: ["OVMS-CNF-039", "OVMS-LIM-011"],
+    covers: ["OVMS-CNF-039", "OVMS-LIM-011", "OVMS-API-534"],
     run: (whole) =>
       limited(whole, { running: 1, instances: 3 }, async ({ runtime, boot }) => {
         const body = { manifest: runtime.guest }
@@ -41,7 +51,9 @@ export const boundPlans: readonly Plan[] = [
         await runtime.refused(start, "OVM_TOO_MANY", made.instance_id)
         await runtime.ask("POST /instances", "", { body })
         await refusedCreate(runtime, "OVM_TOO_MANY", body)
+        await counts(runtime, { total: 3, running: 1, limit: 1 })
         await runtime.ask("DELETE /instances/{instance_id}", id, { query: "force=true" })
+        await counts(runtime, { total: 2, running: 0, limit: 1 })
         await runtime.ask("POST /instances", "", { body })
       }),
   },

@@ -42,5 +42,5 @@ hang:
   hlt
   jmp hang
 boot: .ascii "BOOT "
-digit: .ascii "0\n\0"
+digit: .ascii "0\n\xff\xfe\xc3(\x80 no end\0"
 fixed: .ascii "FIXED\n\0"

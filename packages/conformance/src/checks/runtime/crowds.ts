@@ -43,6 +43,18 @@ function following(runtime: Runtime, id: string, stop: AbortSignal): Promise<num
   })
 }
 
+/** What is sent on a connection at first, and each second. */
+const SLOWLY: Readonly<Record<string, { readonly begin?: string; readonly more?: string }>> = {
+  nothing: {},
+  "headers without an end": { begin: "GET /health HTTP/1.1\r\nhost: ovm\r\n", more: "x-more: slowly\r\n" },
+  "a path, byte by byte": { begin: "GET /", more: "a" },
+  "a body, byte by byte": {
+    begin:
+      "POST /stop HTTP/1.1\r\nhost: ovm\r\ncontent-type: application/json\r\ncontent-length: 4096\r\n\r\n",
+    more: " ",
+  },
+}
+
 export const crowdPlans: readonly Plan[] = [
   {
     name: "bounds/streams",
@@ -104,13 +116,18 @@ export const crowdPlans: readonly Plan[] = [
     covers: ["OVMS-LIM-021"],
     waits: true,
     async run({ runtime, boot }) {
-      const [silent, slow] = [await connected(runtime.socket), await connected(runtime.socket)]
-      const closed = { silent: false, slow: false }
-      silent.once("close", () => (closed.silent = true))
-      slow.once("close", () => (closed.slow = true))
-      for (const socket of [silent, slow]) socket.resume()
-      slow.write("GET /health HTTP/1.1\r\nhost: ovm\r\n")
-      const drip = setInterval(() => slow.write("x-more: slowly\r\n"), 1000)
+      const sockets: Socket[] = []
+      const open = new Set<string>()
+      for (const [what, { begin }] of Object.entries(SLOWLY)) {
+        const socket = await connected(runtime.socket)
+        sockets.push(socket)
+        open.add(what)
+        socket.once("close", () => open.delete(what)).resume()
+        if (begin) socket.write(begin)
+      }
+      const drip = setInterval(() => {
+        for (const [at, { more }] of Object.values(SLOWLY).entries()) if (more) sockets[at]?.write(more)
+      }, 1000)
       const id = await boot("tick_ms=60000")
       const stop = new AbortController()
       let over = false
@@ -121,15 +138,15 @@ export const crowdPlans: readonly Plan[] = [
       )
       try {
         await runtime.until(
-          "connections without a whole request are closed",
-          async () => closed.silent && closed.slow,
+          async () => `what is no whole request for long is cut off: ${[...open].join(", ")}`,
+          async () => open.size === 0,
           CLOSED_MS,
         )
         must(!over, "a stream that says nothing is closed as well")
       } finally {
         clearInterval(drip)
         stop.abort()
-        for (const socket of [silent, slow]) socket.destroy()
+        for (const socket of sockets) socket.destroy()
       }
     },
   },

@@ -118,19 +118,23 @@ function secretsInPages(): Buffer {
   return bytes
 }
 
-function withInitrd(initrd: Buffer): Artifact {
+/** The suite's guest with an initrd. */
+export function withInitrd(initrd: Buffer): Artifact {
   const made = guestArtifact(undefined, { document: { initrd: { ref: digestOf(initrd) } } })
   return withLayers(made, [["application/vnd.ovms.initrd.v1", initrd]])
 }
 
+const BESIDE = ["OVMS-SNP-080", "OVMS-SNP-083", "OVMS-MAN-042", "OVMS-MAN-043"]
+
 export const remadePlans: readonly Plan[] = [
-  snapshotPlan("ram-beside-the-machine", ["OVMS-SNP-080", "OVMS-SNP-083", "OVMS-MAN-042"], async (scene) => {
+  snapshotPlan("ram-beside-the-machine", BESIDE, async (scene) => {
     const { runtime, start, folder } = scene
     const found = await parts(scene)
     const whole = await writeLayout(join(folder, "whole"), machineWithRam(found))
     const id = await start({ manifest: whole })
     const text = await runtime.says(id, /TICK \d+\r?\n/)
     must(!text.includes("GUEST-READY"), "the machine was booted, and did not go on from its RAM")
+    must((await lockedBytes(id)) < GUEST_MEMORY, "its memory is locked, and nobody asked for that")
     const { memory } = (await runtime.status(id)).resources
     must(
       memory === found.descriptor.resources.memory,
@@ -244,7 +248,7 @@ export const remadePlans: readonly Plan[] = [
       locksLittle(),
     )
   }),
-  snapshotPlan("memory-that-is-locked", ["OVMS-SNP-101"], async (scene) => {
+  snapshotPlan("memory-that-is-locked", ["OVMS-SNP-101", "OVMS-API-122"], async (scene) => {
     const { runtime, start } = scene
     const { manifest } = await snapshotted(scene, { mlock_required: true })
     const id = await start({ manifest })
@@ -256,6 +260,12 @@ export const remadePlans: readonly Plan[] = [
       warnings.some((words) => /\b(lock(s|ed)?|shares?)\b/.test(words)),
       `no warning says that it shares no memory: ${warnings.join("; ")}`,
     )
+    if (!runtime.harness) return
+    const body = { instance_id: id, tag: "suite-locked", preload_hint: true }
+    const { snapshot_ref } = await runtime.ask<Reported>("POST /snapshot", "", { body })
+    const { ram } = (await partsOf(scene, snapshot_ref)).descriptor
+    must(ram.mlock_required === true, "a snapshot of a clone does not have the mlock_required of its own")
+    must(ram.preload_hint === true, "a snapshot of a clone does not have the preload_hint that was asked for")
   }),
 ]
 

@@ -3,7 +3,7 @@ import { writeLayout } from "../../artifact/layout.ts"
 import { must, skip } from "../../check.ts"
 import { errorOf } from "../../subject/answers.ts"
 import type { Plan, Scene } from "./plan.ts"
-import { partsOf, remade } from "./remade.ts"
+import { partsOf, remade, withInitrd } from "./remade.ts"
 import { snapshotPlan } from "./snapshots.ts"
 
 // What firmware finds of what a machine was started with, when it boots and when it goes on.
@@ -59,8 +59,10 @@ async function stoppedAtOnce({ runtime }: Scene, id: string): Promise<boolean> {
 async function goesOnBooting(scene: Scene): Promise<void> {
   const { runtime, start } = scene
   const args = "console=ttyS0 tick_ms=50 word=early"
+  const initrd = Buffer.alloc(100_000, "an initrd of the suite")
+  const manifest = await writeLayout(join(scene.folder, "with-initrd"), withInitrd(initrd))
   for (let left = TRIES; left > 0; left--) {
-    const id = await start({ manifest: runtime.guest, overrides: { args } })
+    const id = await start({ manifest, overrides: { args } })
     const tag = `suite-early-${left}`
     const body = { instance_id: id, tag }
     const early = (await stoppedAtOnce(scene, id)) && (await runtime.raw("POST", "/snapshot", { body }))
@@ -76,6 +78,9 @@ async function goesOnBooting(scene: Scene): Promise<void> {
     const clone = await start({ manifest: `localhost/conformance:${tag}` })
     const text = await runtime.says(clone, /TICK \d+\r?\n/)
     must(text.includes(`CMDLINE [${args}]`), `a guest that went on booting says ${text.slice(0, 300)}`)
+    const found = /INITRD .*/.exec(text)?.[0] ?? "nothing of its initrd"
+    const wanted = `size=${initrd.length} head=${initrd.subarray(0, 16).toString("hex")}`
+    must(found.includes(wanted), `a guest that went on booting says ${found}, and not ${wanted}`)
     return
   }
   skip("on this host no machine could be stopped before it had booted")

@@ -1,10 +1,13 @@
 import { randomUUID } from "node:crypto"
 import { GUEST_MEMORY } from "../../artifact/guest.ts"
 import { must } from "../../check.ts"
-import { utf8 } from "../../registry/content.ts"
+import { hex, utf8 } from "../../registry/content.ts"
 import { isOfType, satisfies } from "../../subject/answers.ts"
 import { events } from "./events.ts"
 import type { Plan } from "./plan.ts"
+
+/** A line of which some is no UTF-8. */
+const TYPED = Buffer.concat([utf8("hello-suite "), hex("80fffec328"), utf8("\r")])
 
 const STATES = ["starting", "running", "paused", "stopping", "stopped", "failed"]
 
@@ -98,7 +101,7 @@ export const streamPlans: readonly Plan[] = [
       const id = await boot()
       const attachment = randomUUID()
       const path = `/instances/${id}/input`
-      const typed = { query: `attachment=${attachment}`, body: utf8("hello-suite\r") }
+      const typed = { query: `attachment=${attachment}`, body: TYPED }
       const operation = "POST /instances/{instance_id}/input"
       await runtime.refused(operation, "OVM_STATE_CONFLICT", id, typed)
       let sent = false
@@ -126,6 +129,12 @@ export const streamPlans: readonly Plan[] = [
       }
       const { text } = await attached
       await answered
+      const echo = Buffer.concat([utf8("ECHO ["), TYPED.subarray(0, -1), utf8("]")])
+      await runtime.until(
+        "the guest says again the very bytes that were typed",
+        async () => (await runtime.raw("GET", `/logs/${id}`)).bytes.includes(echo),
+        10_000,
+      )
       must(!text.includes("GUEST-READY"), "with tail=1 it is told what the guest said first")
       must(
         !(await runtime.logs(id)).includes("intruder"),
