@@ -96,6 +96,46 @@ describe.skipIf(Boolean(skip))("machines of other programs", () => {
     await box.fails(["import", "link.tar", "-t", "bad:1"], "OVM_ARTIFACT_INVALID", ["../out.raw"])
   })
 
+  test("a box of Vagrant's for libvirt is its disks, in the order of its metadata [OVMS-IMP-086]", async () => {
+    const boxed = async (name: string, metadata: object | string, ...disks: readonly string[]) => {
+      for (const disk of disks) await box.file(disk, await readFile(box.path("disk.qcow2")))
+      await box.file("metadata.json", metadata)
+      await box.file("Vagrantfile", 'Vagrant.configure("2") { |config| }\n')
+      run("tar", "czf", name, "./metadata.json", "./Vagrantfile", ...disks)
+      return name
+    }
+    const one = { provider: "libvirt", format: "qcow2", virtual_size: 1 }
+    expect((await imported(await boxed("one.box", one, "box.img"))).digest).toBe(digest)
+    await box.file("second.raw", Buffer.alloc(DISK_BYTES, "second"))
+    const disks = [{ path: "box_0.img", format: "qcow2" }, { path: "second.raw" }]
+    await boxed("both.box", { provider: "libvirt", disks }, "box_0.img")
+    run("tar", "czf", "both.box", "second.raw", "box_0.img", "Vagrantfile", "metadata.json")
+    const { manifest } = await box.json(["inspect", (await imported("both.box")).digest])
+    expect([manifest.disks[0].name, manifest.disks.length]).toEqual(["disk1", 1])
+    const bad = (name: string, metadata: object | string, ...words: readonly string[]) =>
+      boxed(name, metadata, "box.img").then((file) =>
+        box.fails(["import", file, "-t", "bad:1"], "OVM_DISK_INVALID", [file, "metadata.json", ...words]),
+      )
+    await bad("vmware.box", { provider: "vmware_desktop" }, "/provider", "libvirt and VirtualBox")
+    await bad("text.box", "provider: libvirt", "is not JSON")
+    await bad("list.box", [one], "is no object")
+    await bad("disks.box", { ...one, disks: {} }, "/disks: ")
+    const pathed = (...paths: readonly unknown[]) => ({ ...one, disks: paths.map((path) => ({ path })) })
+    await bad("out.box", pathed("box.img", "/etc/passwd"), '/disks/1/path: "/etc/passwd"')
+    await bad("twice.box", pathed("box.img", "box.img"), "/disks/1/path")
+    await bad("unnamed.box", pathed(1), "/disks/0/path: 1 ")
+    await bad("lost.box", { ...one, disks: [{}] }, "/disks/0/path: nothing")
+    await box.fails(
+      ["import", await boxed("none.box", pathed(), "box.img"), "-t", "bad:1"],
+      "OVM_DISK_INVALID",
+      ["without disks"],
+    )
+    await box.fails(["import", await boxed("other.tgz", {}, "box.img"), "-t", "bad:1"], "OVM_DISK_INVALID", [
+      "3 files",
+      "hint: tar xf",
+    ])
+  })
+
   test("the image of a CD-ROM that boots as a disk is one; another is refused [OVMS-IMP-061]", async () => {
     const iso = Buffer.alloc(DISK_BYTES)
     iso.write("\x01CD001\x01", 32768, "latin1")

@@ -1,14 +1,15 @@
 import { invalid } from "../disk/file.ts"
 import { OvmError } from "../errors.ts"
-import { archivedFiles, contentIn } from "./archive/files.ts"
+import { type ArchivedFile, archivedFiles, contentIn } from "./archive/files.ts"
 import { takeDisk } from "./disk.ts"
 import { fillBounded } from "./fill.ts"
 import { firmwareOf } from "./firmware.ts"
 import type { UnfinishedMachine } from "./found.ts"
 import { type ArchiveKind, sourceKind } from "./source.ts"
-import type { TakenMachine } from "./taken.ts"
+import type { FurtherTaken, TakenDisk, TakenMachine } from "./taken.ts"
 import { MOST_BYTES } from "./to-qcow2.ts"
 import { unpack } from "./unpack.ts"
+import { disksOfBox } from "./vagrant.ts"
 import { type TakeCall, Work } from "./work.ts"
 import type { Workplace } from "./workplace.ts"
 
@@ -49,22 +50,44 @@ interface Opening {
 }
 
 async function fromArchive(path: string, kind: ArchiveKind, opening: Opening): Promise<UnfinishedMachine> {
-  const { label, unpacked, work } = opening
+  const { unpacked, work } = opening
   const alone = kind === "ovf"
   if (alone && unpacked) throw invalid(path, "is the descriptor of an OVF package, and not beside its files")
   if (alone || kind === "ova")
     return await (await import("./ovf/take.ts")).takeOvf(path, { ...opening, alone })
   if (kind === "oci") throw invalid(path, "is the archive of an OCI layout: oci-archive:FILE, not compressed")
   const files = await archivedFiles(path, work.call)
+  const [first, ...others] = (await disksOfBox(path, files, work.call)) ?? [onlyOf(path, files)]
+  if (!first) throw invalid(path, "is a box without disks")
+  const disk = await diskIn(path, first, opening)
+  const further: FurtherTaken[] = []
+  for (const [at, file] of others.entries())
+    further.push({ name: `disk${at + 1}`, disk: await diskIn(path, file, opening) })
+  return { disk, further }
+}
+
+/** The only file, which is the disk (OVMS-IMP-060). */
+function onlyOf(path: string, files: readonly ArchivedFile[]): ArchivedFile {
   const [only, ...others] = files
-  if (!only || others.length > 0) {
-    const names = files.slice(0, 5).map(({ name }) => name)
-    throw invalid(path, `has ${files.length} files, and not one that is a disk: ${names.join(", ")}`)
-  }
-  const inside = work.file(`${label}: ${only.name}`)
-  const tooMuch = () => invalid(path, `${only.name} is of more than ${MOST_BYTES} bytes`)
-  await fillBounded(contentIn(path, only, work.call), { path: inside, most: MOST_BYTES }, tooMuch)
-  return { disk: await takeDisk(inside, { label: `${label}: ${only.name}`, unpacked }, work) }
+  if (only && others.length === 0) return only
+  const names = files.slice(0, 5).map(({ name }) => name)
+  throw invalid(
+    path,
+    `has ${files.length} files, where the disk has to be the only one: ${names.join(", ")}`,
+    "tar xf takes them out; ovm import of the one that is the disk",
+  )
+}
+
+async function diskIn(
+  path: string,
+  file: ArchivedFile,
+  { label, unpacked, work }: Opening,
+): Promise<TakenDisk> {
+  const named = `${label}: ${file.name}`
+  const inside = work.file(named)
+  const tooMuch = () => invalid(path, `${file.name} is of more than ${MOST_BYTES} bytes`)
+  await fillBounded(contentIn(path, file, work.call), { path: inside, most: MOST_BYTES }, tooMuch)
+  return await takeDisk(inside, { label: named, unpacked }, work)
 }
 
 /** Knows what boots it, and says all that is to be said. */

@@ -18,8 +18,11 @@ export interface DiskReader {
 }
 
 /** The one way to refuse a disk: OVM_DISK_INVALID, naming the file and the reason (spec/disk.md). */
-export function invalid(path: string, reason: string): OvmError {
-  return new OvmError("OVM_DISK_INVALID", `${path}: ${reason}`, { detail: { path, reason } })
+export function invalid(path: string, reason: string, hint?: string): OvmError {
+  return new OvmError("OVM_DISK_INVALID", `${path}: ${reason}`, {
+    detail: { path, reason },
+    ...(hint !== undefined && { hint }),
+  })
 }
 
 /**

@@ -149,6 +149,23 @@ export const diskImports: readonly Check<Wrapper>[] = [
     for (const [name, bytes] of Object.entries({ "two.tar": two, "twice.tar.gz": gzipSync(inner) }))
       await refuses(bench, [await file(bench, name, bytes), "OVM_DISK_INVALID"])
   }),
+  bench("import/box-of-vagrant", ["OVMS-IMP-086"], async (bench) => {
+    const boxed = (metadata: object, name = "box.img") =>
+      archiveOf([
+        { name: "metadata.json", content: Buffer.from(JSON.stringify(metadata)) },
+        { name: "Vagrantfile", content: Buffer.from("#") },
+        { name, content: qcow2Of(DISK) },
+      ])
+    const libvirt = { provider: "libvirt", format: "qcow2" }
+    const named = boxed({ ...libvirt, disks: [{ path: "first.img" }] }, "first.img")
+    await alike(bench, { disk: DISK, box: boxed(libvirt), "box.gz": gzipSync(boxed(libvirt)), named })
+    for (const [name, metadata] of Object.entries({
+      "provider.box": { provider: "vmware_desktop" },
+      "lost.box": { ...libvirt, disks: [{ path: "other.img" }] },
+      "list.box": [libvirt],
+    }))
+      await refuses(bench, [await file(bench, name, boxed(metadata)), "OVM_DISK_INVALID"])
+  }),
   bench("import/cd-rom", ["OVMS-IMP-061"], async (bench) => {
     await alike(bench, { boots: isoOf(true) }, isoOf(true))
     await refuses(bench, [await file(bench, "data.iso", isoOf(false)), "OVM_UNSUPPORTED"])
