@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync } from "node:fs"
+import { cp, readFile, rename, rm } from "node:fs/promises"
 import { gzipSync, zstdCompressSync } from "node:zlib"
 import { type LayerEntry, layerOf, oldDockerArchive, writeContainer } from "@ovms/testkit/container.ts"
 import { UNPACKED } from "@ovms/testkit/machines.ts"
@@ -62,6 +63,34 @@ describe.skipIf(Boolean(skip))("container images in archives and indexes", () =>
       await box.fails(args(`both.tar:${name}`), "OVM_NAME_UNKNOWN", [`${name} is not in both.tar`])
     await box.file("alone.tar", oldDockerArchive([{ layers: TWO, config: {}, names: [] }]))
     expect(await diskOf("alone.tar")).toBe(disks.two)
+  })
+
+  test("a folder as skopeo's dir: and podman's docker-dir is taken, and what an engine keeps is not [OVMS-IMP-087]", async () => {
+    const { manifests } = JSON.parse(await readFile(box.path("one/index.json"), "utf8"))
+    const hex = manifests[0].digest.slice(7)
+    const flat = async (name: string) => {
+      await cp(box.path("one/blobs/sha256"), box.path(name), { recursive: true })
+      await rename(box.path(`${name}/${hex}`), box.path(`${name}/manifest.json`))
+      await box.file(`${name}/version`, "Directory Transport Version: 1.1\n")
+      return name
+    }
+    for (const source of [`./${await flat("flat")}`, "dir:flat"])
+      expect([source, await diskOf(source)]).toEqual([source, disks.one])
+    const { config, layers } = JSON.parse(await readFile(box.path("flat/manifest.json"), "utf8"))
+    await rm(box.path(`${await flat("lost")}/${layers[1].digest.slice(7)}`))
+    await box.fails(args("dir:lost"), "OVM_CONTENT_MISSING", [layers[1].digest, "lost"])
+    await box.file(`${await flat("changed")}/${config.digest.slice(7)}`, "{}")
+    await box.fails(args("dir:changed"), "OVM_SIZE_MISMATCH", [config.digest.slice(7)])
+    await box.file(`${await flat("text")}/manifest.json`, "{")
+    await box.fails(args("./text"), "OVM_ARTIFACT_INVALID", ["text/manifest.json"])
+    await rm(box.path(`${await flat("none")}/manifest.json`))
+    await box.fails(args("./none"), "OVM_FILE_UNREADABLE", ["none/manifest.json"])
+    await box.file(`${await flat("later")}/version`, "Directory Transport Version: 2.0\n")
+    await box.fails(args("./later"), "OVM_FILE_UNREADABLE", ["later"])
+    await box.fails(args("docker-daemon:web:1"), "OVM_UNSUPPORTED", ["hint: docker save -o image.tar web:1;"])
+    await box.fails(args("containers-storage:web"), "OVM_UNSUPPORTED", [
+      "hint: podman save -o image.tar web;",
+    ])
   })
 
   test("links in an archive stay in it, and end [OVMS-IMP-084]", async () => {

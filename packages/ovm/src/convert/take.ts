@@ -9,7 +9,7 @@ import { type ArchiveKind, sourceKind } from "./source.ts"
 import type { FurtherTaken, TakenDisk, TakenMachine } from "./taken.ts"
 import { MOST_BYTES } from "./to-qcow2.ts"
 import { unpack } from "./unpack.ts"
-import { disksOfBox } from "./vagrant.ts"
+import { disksOfBox, TAKE_OUT } from "./vagrant.ts"
 import { type TakeCall, Work } from "./work.ts"
 import type { Workplace } from "./workplace.ts"
 
@@ -74,7 +74,7 @@ function onlyOf(path: string, files: readonly ArchivedFile[]): ArchivedFile {
   throw invalid(
     path,
     `has ${files.length} files, where the disk has to be the only one: ${names.join(", ")}`,
-    "tar xf takes them out; ovm import of the one that is the disk",
+    TAKE_OUT,
   )
 }
 

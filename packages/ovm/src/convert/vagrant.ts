@@ -6,6 +6,8 @@ import { type ArchivedFile, contentIn } from "./archive/files.ts"
 
 const METADATA = "metadata.json"
 const LIMIT = 256 * 1024
+/** What helps where it is not told which file of an archive is the disk. */
+export const TAKE_OUT = "tar xf takes the files out; ovm import of the one that is the disk"
 
 /**
  * The disks of a box of Vagrant's for libvirt among the `files` of the tar archive `path`, the first one first
@@ -25,6 +27,7 @@ export async function disksOfBox(
     throw invalid(
       path,
       `${METADATA}: /provider: ${JSON.stringify(provider)}: of Vagrant's boxes those for libvirt and VirtualBox are taken`,
+      TAKE_OUT,
     )
   const left = new Map(files.map((file) => [file.name, file]))
   return namesOf(path, disks).map(([pointer, name]) => {

@@ -1,3 +1,5 @@
+import { rename, writeFile } from "node:fs/promises"
+import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { gzipSync } from "node:zlib"
 import { type Check, must } from "../../check.ts"
@@ -218,6 +220,22 @@ export const containerImports: readonly Check<Wrapper>[] = [
     const layout = new ForeignLayout(newLayout(bench))
     layout.only(containerIn(layout, LAYERS), containerIn(layout, LAYERS.slice(1)))
     for (const source of [both, layout.root]) await refuses(bench, [source, "OVM_ARTIFACT_INVALID"], { boot })
+  }),
+  bench("import/container/in-a-folder", ["OVMS-IMP-087"], async (bench) => {
+    const flat = async (change: (folder: string) => Promise<unknown> = async () => {}) => {
+      const layout = new ForeignLayout(newLayout(bench))
+      const { digest } = containerIn(layout, LAYERS)
+      const folder = join(layout.root, "blobs/sha256")
+      await rename(join(folder, digest.slice(7)), join(folder, "manifest.json"))
+      await writeFile(join(folder, "version"), "Directory Transport Version: 1.1\n")
+      await change(folder)
+      return folder
+    }
+    const { files } = await importedContainer(bench, await flat())
+    must(`${files.at("/srv/two").content()}` === "two", "a layer of the folder is not in the machine")
+    const boot = await bootFolder(bench)
+    const bad = await flat((folder) => writeFile(join(folder, "manifest.json"), "{"))
+    await refuses(bench, [bad, "OVM_ARTIFACT_INVALID"], { boot })
   }),
   bench("import/container/needs-a-type", ["OVMS-IMP-040"], async (bench) => {
     const boot = await bootFolder(bench)

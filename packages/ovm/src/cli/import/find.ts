@@ -1,11 +1,14 @@
 import { existsSync, statSync } from "node:fs"
 import { isArchive } from "../../content/archive/reader.ts"
+import type { Descriptor } from "../../content/descriptor.ts"
 import type { Call, Fetcher } from "../../content/interfaces.ts"
 import { type ArtifactPlace, splitPlace } from "../../content/place.ts"
 import { type TarMembers, tarMembers } from "../../convert/archive/members.ts"
 import { isDockerArchive, readDockerArchive } from "../../convert/container/docker-archive.ts"
 import { type ContainerImage, readContainer } from "../../convert/container/image.ts"
+import { isImageFolder, openImageFolder } from "../../convert/oci/folder.ts"
 import { type OciSource, ociSource } from "../../convert/oci/source.ts"
+import { OvmError } from "../../errors.ts"
 import { isPath } from "../../registry/reference.ts"
 import { type Opened, openInRegistry, openPath } from "../place/open.ts"
 import { parseWhere, type Where } from "../place/where.ts"
@@ -33,20 +36,22 @@ export interface FoundSource extends AsyncDisposable {
 }
 
 /**
- * The artifact or container image that `text` names: in an OCI layout, the archive of one, an archive of Docker's, or a
- * registry (`docker://` may stand before the name). Undefined where it is a file that is none of these, or nothing.
- * Throws as openPath, openInRegistry, ociSource and readContainer do.
+ * The artifact or container image that `text` names: in an OCI layout, the archive of one, an archive of Docker's, a
+ * folder of skopeo's, or a registry (`docker://` may stand before the name). Undefined where it is a file that is none
+ * of these, or nothing. Throws as openPath, openInRegistry, ociSource and readContainer do, and OVM_UNSUPPORTED.
  */
 export async function findSource(
   text: string,
   options: RegistryOptions & Call,
 ): Promise<FoundSource | undefined> {
-  const [, prefix, rest = ""] = /^(docker-archive|oci|oci-archive):(.*)$/s.exec(text) ?? []
+  const [, prefix, rest = ""] = /^(docker-archive|oci|oci-archive|dir):(.*)$/s.exec(text) ?? []
+  if (prefix === "dir") return await inFolder(rest, options)
   if (prefix === "docker-archive") {
     const place = await splitPlace(rest)
     return inDockerArchive(place, await tarMembers(place.path, options), options)
   }
   if (prefix !== undefined) return opened(await openPath(rest, options), options)
+  refuseEngines(text)
   if (!text.startsWith("docker://") && (isPath(text) || existsSync(text))) return atPath(text, options)
   const where = whereOf(text)
   if (where?.kind !== "registry") return atPath(text, options)
@@ -66,6 +71,7 @@ function whereOf(text: string): Where | undefined {
 async function atPath(text: string, options: Call): Promise<FoundSource | undefined> {
   const place = await splitPlace(text)
   const { path, directory } = place
+  if (directory && (await isImageFolder(path))) return await inFolder(path, options)
   if (directory) return opened(await openPath(text, options), options)
   if (!statSync(path).isFile() || !(await isArchive(path))) return undefined
   const members = await tarMembers(path, options).catch(() => undefined)
@@ -83,19 +89,47 @@ async function inDockerArchive(
   return { container: { image }, [Symbol.asyncDispose]: async () => {} }
 }
 
+/** Images that an engine keeps are its own: it has to hand them out. */
+function refuseEngines(text: string): void {
+  const [, prefix, name = ""] = /^(docker-daemon|containers-storage):(.*)$/s.exec(text) ?? []
+  if (prefix === undefined) return
+  const program = prefix === "docker-daemon" ? "docker" : "podman"
+  throw new OvmError("OVM_UNSUPPORTED", `${text}: what an engine keeps is taken from an archive`, {
+    hint: `${program} save -o image.tar ${name}; then ovm import image.tar`,
+  })
+}
+
+async function inFolder(path: string, call: Call): Promise<FoundSource> {
+  const { source, target } = await openImageFolder(path)
+  return await foundIn({ source, target, named: path }, {}, async () => {}, call)
+}
+
 async function opened(place: Opened, call: Call): Promise<FoundSource> {
-  const close = () => place[Symbol.asyncDispose]()
+  const close = async () => await place[Symbol.asyncDispose]()
   const { source, target, name: named, reference } = place
+  const about = { place, ...(reference?.host !== undefined && { reference: named }) }
   try {
-    const found = await ociSource(source, target, named, call)
-    if (found.kind === "machine") return { machine: named, [Symbol.asyncDispose]: close }
-    if (found.kind !== "container")
-      return { artifact: { found, source, named }, [Symbol.asyncDispose]: close }
-    const image = await readContainer(source, found.manifest, named, call)
-    const container = { image, place, ...(reference?.host !== undefined && { reference: named }) }
-    return { container, [Symbol.asyncDispose]: close }
+    return await foundIn({ source, target, named }, about, close, call)
   } catch (thrown) {
     await close()
     throw thrown
   }
+}
+
+/** What `target` is, with what is known `about` it if it is a container image. */
+async function foundIn(
+  {
+    source,
+    target,
+    named,
+  }: { readonly source: Fetcher; readonly target: Descriptor; readonly named: string },
+  about: Omit<FoundContainer, "image">,
+  close: () => Promise<void>,
+  call: Call,
+): Promise<FoundSource> {
+  const found = await ociSource(source, target, named, call)
+  if (found.kind === "machine") return { machine: named, [Symbol.asyncDispose]: close }
+  if (found.kind !== "container") return { artifact: { found, source, named }, [Symbol.asyncDispose]: close }
+  const image = await readContainer(source, found.manifest, named, call)
+  return { container: { image, ...about }, [Symbol.asyncDispose]: close }
 }
