@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { loadSuite } from "../packages/conformance/src/suite.ts"
 import {
   ADAPTERS,
+  AGENT_SOURCES,
   AGENTS,
   BELIEVERS,
   BUILDERS,
@@ -95,7 +96,7 @@ function faultsPage(): string {
     ["runtime that is started", STARTERS],
     ["runtime with networks", NEIGHBOURS],
     ["adapter", ADAPTERS],
-    ["agent", AGENTS],
+    ["agent", [...AGENTS, ...AGENT_SOURCES]],
   ] as const
   const rows = all.flatMap(([who, mutants]) =>
     mutants.map(({ fault, requirement, check }) => `| ${who} | ${fault} | ${requirement} | \`${check}\` |`),

@@ -15,7 +15,7 @@ test("a reader and writer written from the text passes core and snapshot, but fo
   expect(
     skips.filter(
       (name) =>
-        !/^pull\/(without|led-away-from)-tls$|^pack\/further-disks$|^push\/index|^(import|export|build|index|keep|provenance|credentials|remove|run|sign)\/|^vector\/(valid|invalid)\/ram-.*lz4/.test(
+        !/^pull\/(without|led-away-from)-tls$|^pack\/further-disks$|^(push\/index|pull\/first-of-its-platform)|^(import|export|build|index|keep|provenance|credentials|remove|run|sign)\/|^vector\/(valid|invalid)\/ram-.*lz4/.test(
           name,
         ),
     ),

@@ -7,13 +7,21 @@ export type Machines = readonly (readonly [architecture: string, machine: Artifa
 
 /** An index of machines, each with its architecture, in this order. */
 export function indexOf(machines: Machines): Buffer {
-  const manifests = machines.map(([architecture, { digest, oci }]) => ({
+  return indexWith(entriesOf(machines))
+}
+
+/** The entries of an index for these machines. */
+export function entriesOf(machines: Machines) {
+  return machines.map(([architecture, { digest, oci }]) => ({
     mediaType: OCI_MANIFEST,
     artifactType: OVMS_MANIFEST,
     digest,
     size: oci.length,
     platform: { os: "linux", architecture },
   }))
+}
+
+export function indexWith(manifests: readonly object[]): Buffer {
   const artifactType = "application/vnd.ovms.index.v1+json"
   return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, artifactType, manifests }))
 }

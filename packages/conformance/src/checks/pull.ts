@@ -1,9 +1,10 @@
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { readLayout } from "../artifact/layout.ts"
-import { type Artifact, artifactOf, kernelOf, store } from "../artifact/make.ts"
-import { snapshotOf } from "../artifact/snapshot.ts"
-import { type Check, must } from "../check.ts"
+import { type Artifact, arm64Kernel, artifactOf, kernelOf, OCI_INDEX, store } from "../artifact/make.ts"
+import { entriesOf, indexOf, indexWith, type Machines } from "../artifact/platforms.ts"
+import { SNAPSHOT, snapshotOf } from "../artifact/snapshot.ts"
+import { type Check, must, skip } from "../check.ts"
 import { digestOf } from "../registry/content.ts"
 import type { Answer, Wrapper } from "../subject/wrapper.ts"
 import { type Plan, type Scene, withRegistry } from "./with-registry.ts"
@@ -110,6 +111,44 @@ const PLANS: readonly Plan[] = [
       const { code, stderr } = await pulled(scene, "1")
       must(code === undefined, `the pull ended with ${code}: ${stderr.trim().slice(0, 300)}`)
       await holds(join(scene.folder, "layout"), snapshot)
+    },
+  },
+  {
+    name: "pull/first-of-its-platform",
+    covers: ["OVMS-IDX-017", "OVMS-IDX-018"],
+    async run(scene) {
+      const { registry } = scene
+      const { repository } = registry
+      const architecture = process.arch === "arm64" ? "arm64" : "amd64"
+      const machine = (fill: number) => {
+        const kernel = architecture === "arm64" ? arm64Kernel() : kernelOf(fill)
+        return store(repository, artifactOf({ kernel, document: { architecture, version: `${fill}` } }))
+      }
+      const plain: Machines = [[architecture, machine(1)]]
+      repository.put(indexOf(plain), OCI_INDEX, "plain")
+      if ((await pulled(scene, "plain")).code === "OVM_ARTIFACT_INVALID") skip("the wrapper pulls no indexes")
+      const [first, second] = [machine(2), machine(3)]
+      const made = [first, second, store(repository, snapshotOf(artifactOf()))]
+      const [one, two, taken] = entriesOf(made.map((artifact) => [architecture, artifact]))
+      const { artifactType: _, ...untyped } = one ?? {}
+      const others = [
+        { ...taken, artifactType: SNAPSHOT },
+        { ...two, platform: { os: "unknown", architecture: "unknown" } },
+        { ...two, platform: { os: "linux", architecture, variant: "v3" } },
+      ]
+      repository.put(indexWith([...others, untyped, { ...two }]), OCI_INDEX, "1")
+      const layout = join(scene.folder, "first")
+      const { code, stderr } = await scene.wrapper.call("pull", [registry.reference("1"), layout], scene)
+      // One that copies no part of an index has the machine all the same (OVMS-IDX-023).
+      must(
+        code === undefined || code === "OVM_CONTENT_MISSING",
+        `the pull ended with ${code}: ${stderr.trim().slice(0, 300)}`,
+      )
+      must(
+        registry.asked(/^GET$/, first.digest).length > 0,
+        "it has not read the first entry that is this host's machine",
+      )
+      if (code === undefined) await holds(layout, first)
     },
   },
   {

@@ -17,6 +17,7 @@ const MANIFEST_LIMIT = 4 << 20
 const EXITS: Readonly<Record<string, number>> = {
   OVM_CONTENT_MISSING: 3,
   OVM_NAME_UNKNOWN: 3,
+  OVM_PLATFORM_MISSING: 3,
   OVM_ARTIFACT_INVALID: 4,
   OVM_TOO_LARGE: 4,
 }
@@ -49,9 +50,11 @@ async function pulled(fault: string, reference: string, layout: string): Promise
   const first = await read(fault, place, bound)
   let bytes = first.bytes
   let oci = JSON.parse(bytes.toString())
-  if (oci.manifests && fault === "takes an index") {
-    bytes = (await read(fault, `${base}/manifests/${oci.manifests[0].digest}`, MANIFEST_LIMIT)).bytes
+  const entry = oci.manifests && machineIn(fault, oci.manifests)
+  if (entry) {
+    bytes = (await read(fault, `${base}/manifests/${entry.digest}`, MANIFEST_LIMIT)).bytes
     oci = JSON.parse(bytes.toString())
+    if (digestOf(bytes) !== entry.digest) throw new Refusal("OVM_DIGEST_MISMATCH")
   }
   if (oci.mediaType !== OCI) throw new Refusal("OVM_ARTIFACT_INVALID")
   const asked = fault === "holds manifests against what is said of them" ? undefined : digest
@@ -61,6 +64,9 @@ async function pulled(fault: string, reference: string, layout: string): Promise
   const contents = new Map([[digestOf(bytes), bytes]])
   for (const descriptor of [oci.config, ...oci.layers] as Descriptor[])
     contents.set(descriptor.digest, await part(fault, base, descriptor, layout))
+  const { architecture = "amd64" } = JSON.parse(contents.get(oci.config.digest)?.toString() ?? "{}")
+  if (entry?.platform && fault !== "takes an index" && architecture !== entry.platform.architecture)
+    throw new Refusal("OVM_ARTIFACT_INVALID")
   if (oci.subject && fault !== "leaves the base of a snapshot")
     for (const bytes of await baseOf(fault, base, oci.subject.digest)) contents.set(digestOf(bytes), bytes)
   await mkdir(join(layout, "blobs/sha256"), { recursive: true })
@@ -68,6 +74,26 @@ async function pulled(fault: string, reference: string, layout: string): Promise
   const manifests = [{ mediaType: OCI, digest: digestOf(bytes), size: bytes.length }]
   await writeFile(join(layout, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }))
   await writeFile(join(layout, "index.json"), JSON.stringify({ schemaVersion: 2, manifests }))
+}
+
+interface Entry extends Descriptor {
+  readonly artifactType?: string
+  readonly platform?: { readonly os: string; readonly architecture: string; readonly variant?: string }
+}
+
+/** The entry of an index that is this host's machine. */
+function machineIn(fault: string, entries: readonly Entry[]): Entry {
+  const own = process.arch === "arm64" ? "arm64" : "amd64"
+  const found = entries.filter(({ artifactType, platform }) => {
+    if (fault === "takes an index") return true
+    const machine = fault === "takes all types of entries" || (artifactType ?? OVMS) === OVMS
+    const typed = fault !== "wants the types of entries" || artifactType !== undefined
+    const plain = fault === "takes all variants" || platform?.variant === undefined
+    return machine && typed && plain && platform?.os === "linux" && platform.architecture === own
+  })
+  const entry = fault === "takes the last of its platform" ? found.at(-1) : found[0]
+  if (!entry) throw new Refusal("OVM_PLATFORM_MISSING")
+  return entry
 }
 
 /** A blob; a fault has it left where it does not belong. */

@@ -63,6 +63,10 @@ export const PULLERS: readonly Mutant[] = of([
   ["takes any type", "OCI-012", "pull/other-type"],
   ["takes an index", "OCI-002", "pull/index"],
   ["takes an index", "IDX-020", "pull/index-of-other-platforms"],
+  ["takes the last of its platform", "IDX-018", "pull/first-of-its-platform"],
+  ["wants the types of entries", "IDX-017", "pull/first-of-its-platform"],
+  ["takes all types of entries", "IDX-017", "pull/first-of-its-platform"],
+  ["takes all variants", "IDX-017", "pull/first-of-its-platform"],
   ["knows no alias", "OCI-014", "pull/alias-types"],
   ["knows the config alone", "OCI-020", "pull/plain-form"],
   ["refuses unknown members", "OCI-007", "pull/unknown-members"],
@@ -438,6 +442,30 @@ export const AGENTS: readonly Mutant[] = of([
   ["has an environment of its own", "AGT-134", "agent/environment"],
   ["has no terminals", "AGT-031", "agent/session-of-its-own"],
   ["is deaf after what is new", "AGT-133", "agent/what-it-does-not-know"],
+])
+
+/** ovm's agent, compiled of a source with this one fault (agent-source.ts). */
+export const AGENT_SOURCES: readonly Mutant[] = of([
+  ["has seven bits for a status", "AGT-034", "agent/output-and-errors"],
+  ["drops arguments that are empty", "AGT-031", "agent/surroundings"],
+  ["takes 64 arguments", "AGT-031", "agent/surroundings"],
+  ["leaves signals as it has them", "AGT-031", "agent/surroundings"],
+  ["leaves signals blocked", "AGT-031", "agent/surroundings"],
+  ["knows no names of groups", "AGT-135", "agent/groups"],
+  ["takes a group that it does not know for root's", "AGT-036", "agent/not-to-be-started"],
+  ["takes any HELLO", "AGT-013", "agent/what-is-no-frame"],
+  ["ends before its output does", "AGT-035", "agent/credit"],
+  ["ends before its errors do", "AGT-035", "agent/credit"],
+  ["knows the last grant alone", "AGT-040", "agent/credit"],
+  ["takes rows for columns", "AGT-032", "agent/terminal"],
+  ["has small terminals", "AGT-032", "agent/terminal"],
+  ["takes variables without a value", "AGT-021", "agent/what-it-cannot-do"],
+  ["takes any path", "AGT-021", "agent/what-it-cannot-do"],
+  ["keeps input open", "AGT-043", "agent/credit"],
+  ["runs all as root", "AGT-031", "agent/surroundings"],
+  ["cuts long links", "AGT-060", "agent/read"],
+  ["gives folders no time", "AGT-060", "agent/read"],
+  ["takes a slash at the end for a name", "AGT-060", "agent/read"],
 ])
 
 /** ovm's judge of policies, which is told something else (decider.ts). */

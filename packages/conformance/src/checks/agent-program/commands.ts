@@ -28,6 +28,22 @@ async function gone(pid: number, what: string): Promise<void> {
   }
 }
 
+/** What a command has left in its pipe comes before its EXIT, as what was granted one after the other is added up. */
+async function waitsForCredit(host: Host, channel: number, to: string): Promise<void> {
+  const left = 60_000
+  const stream = host.open("exec", ...shell(`head -c ${OUTPUT_GRANTED + left} /dev/zero${to}`))
+  const came = () => host.output(stream, channel).length
+  await host.until("all that was granted comes", () => came() >= OUTPUT_GRANTED)
+  // By then it has ended: a pipe holds what is left.
+  await host.run(...shell("sleep 0.2"))
+  must(host.of(stream, TYPE.exit).length === 0, "EXIT comes before what the command has written")
+  // At once, and neither of them is enough.
+  const grants = [left - 1000, 2000].map((more) => frameOf(TYPE.credit, stream, number(more)))
+  host.raw(Buffer.concat(grants))
+  await host.exit(stream)
+  must(came() === OUTPUT_GRANTED + left, `of what it wrote ${came()} bytes came`)
+}
+
 export const agentProgramPlans: readonly Check<Agent>[] = [
   hostPlan(
     "says-that-it-started",
@@ -78,12 +94,14 @@ export const agentProgramPlans: readonly Check<Agent>[] = [
   hostPlan("what-is-no-frame", ["OVMS-AGT-013"], async ({ host }) => {
     const damaged = frameOf(TYPE.ping, 0, utf8("ping"))
     damaged.writeUInt8(damaged.readUInt8(17) ^ 1, 17)
-    for (const bytes of [damaged, Buffer.alloc(100, 0xff)]) {
+    const later = frameOf(TYPE.hello, 0, utf8("OVMAGNT2"), Buffer.alloc(16))
+    for (const bytes of [damaged, Buffer.alloc(100, 0xff), later]) {
       host.raw(bytes)
       const deaf = host.open("exec", ...shell("exit 0"))
       const heard = host.heard.length
-      // What it heard, it has answered before it hears a HELLO.
       host.say(TYPE.ping, 0, utf8("deaf"))
+      // By the next HELLO all is forgotten that it has not answered yet.
+      await new Promise((resolve) => setTimeout(resolve, 100))
       await host.hello()
       must(host.of(deaf, TYPE.exit).length === 0, "after what is no frame it did what it was asked for")
       must(!host.of(0, TYPE.pong).length, "a frame that is damaged, or behind what is no frame, was answered")
@@ -97,6 +115,8 @@ export const agentProgramPlans: readonly Check<Agent>[] = [
       ["nonsense"],
       ["exec"],
       ["exec", ...shell("true"), "surplus=1"],
+      ["exec", ...shell("true"), "variable=without-a-value"],
+      ["read", "path=etc/passwd"],
       ["reseed", "seed=xyz"],
       [],
     ]) {
@@ -126,6 +146,10 @@ export const agentProgramPlans: readonly Check<Agent>[] = [
     )
     must(out === "a\nc\n" && err === "b\nd\n", `output is ${out}, errors are ${err}`)
     must(kind === 0 && value === 7, `it ended with kind ${kind} and ${value}`)
+    for (const status of [128, 255]) {
+      const end = await host.run(...shell(`exit ${status}`))
+      must(end.kind === 0 && end.value === status, `a status of ${status} is kind ${end.kind}, ${end.value}`)
+    }
     const killed = await host.run(...shell("kill -15 $$"))
     must(killed.kind === 1 && killed.value === TERMINATE, `a signal is kind ${killed.kind}, ${killed.value}`)
     const refused = await host.exit(host.open("exec"))
@@ -165,6 +189,7 @@ export const agentProgramPlans: readonly Check<Agent>[] = [
       [126, [`argument=${folder}`]],
       [126, [...shell("true"), "directory=/no/such/folder"]],
       [126, [...shell("true"), "user=no-such-user"]],
+      [126, [...shell("true"), "user=0:no-such-group"]],
     ]
     for (const [status, words] of cases) {
       const { kind, value, err } = await host.run(...words)
@@ -175,7 +200,7 @@ export const agentProgramPlans: readonly Check<Agent>[] = [
       must(err.length > 0, `why ${words.join(" ")} cannot be started is not said`)
     }
   }),
-  hostPlan("credit", ["OVMS-AGT-040", "OVMS-AGT-041", "OVMS-AGT-043"], async ({ host }) => {
+  hostPlan("credit", ["OVMS-AGT-040", "OVMS-AGT-041", "OVMS-AGT-043", "OVMS-AGT-035"], async ({ host }) => {
     const stream = host.open("exec", ...shell("head -c 400000 /dev/zero"))
     await host.until("all that was granted comes", () => host.output(stream).length >= OUTPUT_GRANTED)
     must((await host.run(...shell("exit 2"))).value === 2, "a stream without credit holds another one up")
@@ -193,6 +218,11 @@ export const agentProgramPlans: readonly Check<Agent>[] = [
     must(all() === OUTPUT_GRANTED, `of output and errors it sent ${all()} bytes ungranted`)
     host.say(TYPE.credit, both, number(OUTPUT_GRANTED))
     await host.exit(both)
+    for (const [channel, to] of [
+      [1, ""],
+      [2, " >&2"],
+    ] as const)
+      await waitsForCredit(host, channel, to)
     const reader = host.open("exec", ...shell("wc -c"), "input")
     const granted = () =>
       host.of(reader, TYPE.credit).reduce((sum, { payload }) => sum + payload.readUInt32LE(0), 0)

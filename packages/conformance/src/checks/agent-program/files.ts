@@ -64,9 +64,15 @@ export const agentFilePlans: readonly Check<Agent>[] = [
     await utimes(join(top, "inner", long), 1_234_567_890, 1_234_567_890)
     if (isRoot()) await chown(join(top, "inner", long), ...OTHER)
     await symlink("inner/nowhere", join(top, "link"))
+    await symlink(`inner/${long}`, join(top, "long-link"))
+    await utimes(join(top, "inner"), 1_234_567_891, 1_234_567_891)
     await symlink(top, join(folder, "way"))
-    for (const name of ["top", "way"]) {
-      const { value, archive } = await read(host, join(folder, name))
+    for (const [name, behind] of [
+      ["top", ""],
+      ["top", "/"],
+      ["way", ""],
+    ] as const) {
+      const { value, archive } = await read(host, `${join(folder, name)}${behind}`)
       must(value === 0, `a read ended with ${value}`)
       must(archive.subarray(-512).equals(Buffer.alloc(512)), "at its end there is no block of zeros")
       const entries = new Map(entriesOf(archive).map((entry) => [entry.name.replace(/\/$/, ""), entry]))
@@ -82,9 +88,14 @@ export const agentFilePlans: readonly Check<Agent>[] = [
       )
       const inner = entries.get(`${name}/inner`)
       must(inner && (inner.mode & 0o7777) === 0o1751, "a folder has another mode")
+      must(inner.mtime === 1_234_567_891, "a folder has another time")
       for (const size of SIZES)
         must(entries.get(`${name}/of-${size}`)?.content.length === size, `a file of ${size} bytes has others`)
-      must(entries.get(`${name}/link`)?.link === "inner/nowhere", "a link was not given as it is")
+      for (const [link, to] of [
+        ["link", "inner/nowhere"],
+        ["long-link", `inner/${long}`],
+      ])
+        must(entries.get(`${name}/${link}`)?.link === to, "a link was not given as it is")
       must(
         entries.get(name)?.type === "5" && entries.get(`${name}/inner`)?.type === "5",
         "folders are missing",

@@ -8,6 +8,9 @@ import { hostPlan, lives } from "./plan.ts"
 const FOLDER_OF_PROGRAMS = /^PATH=.*\/bin(:|$)/
 const UNKNOWN_USER = 54_321
 
+/** Those that have a name; what is above them is the library's. */
+const SIGNALS = (1n << 31n) - 1n
+
 const alive = (pid: number) => lives(pid, (path) => readFile(path, "latin1"))
 
 /** What a command finds around it, and what becomes of what it leaves. */
@@ -23,6 +26,20 @@ export const agentSurroundingPlans: readonly Check<Agent>[] = [
     must(!said.out.includes("socket:"), "a command has the agent's channel open")
     const plain = await host.run(...shell("pwd"))
     must(plain.out === "/\n", `a command that says no directory runs in ${plain.out}`)
+    const words = ["", "a b", "=", "", ...Array.from({ length: 500 }, (_, at) => `${at}`)]
+    const { out } = await host.run(
+      ...shell('for one; do echo "<$one>"; done', "argument=sh", ...words.map((word) => `argument=${word}`)),
+    )
+    const wanted = words.map((word) => `<${word}>\n`).join("")
+    must(out === wanted, `of the arguments ${JSON.stringify(words)} it has ${out}`)
+    const { out: status } = await host.run("argument=/bin/cat", "argument=/proc/self/status")
+    for (const [kind, what] of [
+      ["SigIgn", "ignored"],
+      ["SigBlk", "blocked"],
+    ] as const) {
+      const [, mask = "0"] = new RegExp(`^${kind}:\\s*(\\w+)$`, "m").exec(status) ?? []
+      must((BigInt(`0x${mask}`) & SIGNALS) === 0n, `it has signals that are ${what}: ${mask}`)
+    }
     if (process.getuid?.() !== 0) return
     const user = await host.run(...shell("id -u; id -g"), "user=65534:65533")
     must(user.out === "65534\n65533\n", `it runs as ${user.out.trim()}`)
@@ -62,14 +79,19 @@ export const agentSurroundingPlans: readonly Check<Agent>[] = [
     const groups = async (user: string) => (await host.run(...shell("id -u; id -G"), `user=${user}`)).out
     const given = await groups("65534:65533")
     must(given === "65534\n65533\n", `with a group that is given it is ${given}`)
+    const [, group, id] = /^([a-z][^:]*):[^:]*:([1-9]\d*):/m.exec(await readFile("/etc/group", "utf8")) ?? []
+    if (group !== undefined) {
+      const named = await groups(`65534:${group}`)
+      must(named === `65534\n${id}\n`, `with the group ${group} it is ${named}`)
+    }
     const unknown = await groups(String(UNKNOWN_USER))
     must(unknown === `${UNKNOWN_USER}\n0\n`, `a user that is not known is ${unknown}`)
     const { out } = await host.run(...shell('[ "$(id -G)" = "$(id -G root)" ] && echo same'))
     must(out === "same\n", "root is not in the groups that its host knows it in")
   }),
   hostPlan("terminal", ["OVMS-AGT-032"], async ({ host }) => {
-    const stream = host.open("exec", ...shell("stty size; read x; stty size"), "terminal=31x97")
-    await host.until("it says its size", () => host.output(stream).includes("31 97"))
+    const stream = host.open("exec", ...shell("stty size; read x; stty size"), "terminal=310x970")
+    await host.until("it says its size", () => host.output(stream).includes("310 970"))
     const size = Buffer.alloc(4)
     size.writeUInt16LE(50, 0)
     size.writeUInt16LE(132, 2)
