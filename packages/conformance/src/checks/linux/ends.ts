@@ -17,9 +17,11 @@ export async function rootOfItsDisk(linux: Linux): Promise<void> {
 /** At a stop in order processes are told, what hears nothing is killed, and the machine powers off. */
 export async function endsInOrder(linux: Linux, { work }: { readonly work: string }): Promise<void> {
   const { runtime, id } = linux
+  // Whoever is told has a second, and its guest may have a small part of a processor: nothing is left to be done but a
+  // word.
   const told =
-    "trap 'echo told >/srv/suite/own/told; exit' TERM; : >/srv/suite/own/listens; while :; do sleep 0.1; done"
-  const deaf = "trap '' TERM; while :; do sleep 0.1; done"
+    "exec 3>/srv/suite/own/told; trap 'echo told >&3; exit' TERM; : >/srv/suite/own/listens; sleep 600 & wait"
+  const deaf = "trap '' TERM; sleep 600"
   const start = (script: string) => `setsid sh -c "${script}" </dev/null >/dev/null 2>&1 &`
   await inside(linux, `${start(told)} ${start(deaf)} sleep 0.3`)
   await runtime.until("a process of the guest listens to SIGTERM", () =>
