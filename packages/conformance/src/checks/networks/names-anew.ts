@@ -10,7 +10,9 @@ const AGAIN_MS = 60_000
 /** Begins to say a word a second over a connection that stays. */
 async function hold(guest: Guest, address: string): Promise<void> {
   const say = "while sleep 1; do echo held; done"
-  await output(guest, `{ { ${say}; } | nc ${address} 7000 >/suite-held; } >/dev/null 2>&1 </dev/null & true`)
+  const begin = `{ { ${say}; } | nc ${address} 7000 >/suite-held; } >/dev/null 2>&1 </dev/null & true`
+  // There before it is looked at, however late what is begun comes to its turn.
+  await output(guest, `: >/suite-held; ${begin}`)
   await held(guest, 0)
 }
 
