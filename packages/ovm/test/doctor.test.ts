@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import { mkdir, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { Sandbox } from "./sandbox.ts"
+import { PROGRAM, Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(240_000)
 
@@ -110,3 +110,24 @@ test.skipIf(process.getuid?.() !== 0)(
     if (lacks.length > 0) expect(networks?.fix).toStartWith("apt-get install ")
   },
 )
+
+/** In mounts of its own: the folder is a file system that the kernel makes read-only after an error. */
+const SPOILT = `truncate -s 32M "$0/image" && PATH=$PATH:/usr/sbin:/sbin && mkfs.ext4 -q -F "$0/image" && mkdir -p "$0/spoilt" &&
+mount -o loop,errors=remount-ro "$0/image" "$0/spoilt" && mkdir "$0/spoilt/home" &&
+at=$(awk -v at="$0/spoilt" '$5 == at { print $3 }' /proc/self/mountinfo) &&
+error=/sys/fs/ext4/$(basename "$(readlink "/sys/dev/block/$at")")/trigger_fs_error && [ -w "$error" ]`
+const spoil = ["unshare", "-m", "sh", "-c"]
+
+test("a file system that the kernel has made read-only is a failure", async () => {
+  const tried = Bun.spawnSync([...spoil, SPOILT, box.directory])
+  if (tried.exitCode !== 0) return console.log("SKIP: no file system can be mounted and spoilt here")
+  const script = `${SPOILT} && echo 1 >"$error" && OVM_HOME=$0/spoilt/home exec ${PROGRAM.join(" ")} doctor --json`
+  const said = Bun.spawnSync([...spoil, script, box.directory], { env: box.environment() })
+  expect(said.exitCode).toBe(1)
+  const { findings } = JSON.parse(said.stdout.toString()) as { findings: Finding[] }
+  expect(findings.find(({ check }) => check === "root")).toMatchObject({
+    state: "failure",
+    message: expect.stringContaining(`${box.directory}/spoilt/home cannot be written to`),
+    fix: expect.stringContaining("read-only"),
+  })
+})

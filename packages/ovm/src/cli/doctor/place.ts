@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, statfsSync } from "node:fs"
+import { accessSync, closeSync, constants, existsSync, openSync, statfsSync } from "node:fs"
 import { dirname } from "node:path"
 import { OvmError, toOvmError } from "../../errors.ts"
 import { lock } from "../../host/lock.ts"
@@ -8,7 +8,12 @@ import type { Finding } from "./finding.ts"
 /** Less than that is soon used up by one machine. */
 const LITTLE_BYTES = 2 ** 30
 
-/** Whether there can be images and machines below `root`: rights, room, and locks. Nothing is made there. */
+/** A file without a name, which is gone once it is closed (open(2), O_TMPFILE). */
+const NAMELESS = 0o20000000 | constants.O_DIRECTORY | constants.O_WRONLY
+/** Of file systems that do not take it any more, and not of those that have no files without a name. */
+const UNWRITABLE: ReadonlySet<unknown> = new Set(["EROFS", "EIO", "EUCLEAN"])
+
+/** Whether there can be images and machines below `root`: rights, room, and locks. Nothing of it stays there. */
 export async function checkPlace(root: string): Promise<Finding[]> {
   const folder = nearest(root)
   return [rights(root, folder), room(folder), await locks(folder)]
@@ -22,10 +27,23 @@ function nearest(path: string): string {
 function rights(root: string, folder: string): Finding {
   try {
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK)
+    tryToWrite(folder)
     return { check: "root", state: "ok", message: folder === root ? root : `${root} will be made` }
   } catch (thrown) {
     const message = `${folder} cannot be written to: ${toOvmError(thrown).message}`
-    return { check: "root", state: "failure", message, fix: "OVM_HOME=FOLDER, for a folder of your own" }
+    const fix = UNWRITABLE.has((thrown as NodeJS.ErrnoException).code)
+      ? "its file system is mounted read-only, or the kernel has made it so after an error: dmesg tells, and fsck mends it"
+      : "OVM_HOME=FOLDER, for a folder of your own"
+    return { check: "root", state: "failure", message, fix }
+  }
+}
+
+/** Rights are not asked of one that the kernel has made read-only after an error (ext4(5), errors=remount-ro). */
+function tryToWrite(folder: string): void {
+  try {
+    closeSync(openSync(folder, NAMELESS, 0o600))
+  } catch (thrown) {
+    if (UNWRITABLE.has((thrown as NodeJS.ErrnoException).code)) throw thrown
   }
 }
 

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
@@ -28,11 +28,21 @@ export class NameServer {
     this.#folder = join(FOLDERS, network.interface)
   }
 
-  /** Its pid, if it lives. Believed only of a process that was started with the very file that says so. */
+  /**
+   * Its pid, if it lives: by its file, or, where somebody has removed that, among all processes. Believed only of one
+   * that was started with the very file that says so.
+   */
   get pid(): number | undefined {
-    const pid = Number(read(this.#path("pid")).trim())
-    if (!Number.isSafeInteger(pid) || pid <= 0) return undefined
-    return read(`/proc/${pid}/cmdline`).split("\0").includes(this.#pidFile) ? pid : undefined
+    const noted = Number(read(this.#path("pid")).trim())
+    if (Number.isSafeInteger(noted) && noted > 0 && this.#is(noted)) return noted
+    return readdirSync("/proc")
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .find((pid) => processName(pid) === "dnsmasq" && this.#is(pid))
+  }
+
+  #is(pid: number): boolean {
+    return read(`/proc/${pid}/cmdline`).split("\0").includes(this.#pidFile)
   }
 
   /** Whether it answers as far as anybody can see: it lives, and nobody has stopped it (signal(7), SIGSTOP). */
@@ -141,6 +151,15 @@ export class NameServer {
     chmodSync(`${path}.new`, 0o644)
     renameSync(`${path}.new`, path)
     return true
+  }
+}
+
+/** Undefined also of one that cannot be looked at just now. */
+function processName(pid: number): string | undefined {
+  try {
+    return processStat(pid)?.name
+  } catch {
+    return undefined
   }
 }
 
