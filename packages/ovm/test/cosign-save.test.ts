@@ -106,6 +106,44 @@ describe.skipIf(Boolean(skip))("cosign", () => {
     expect(await host.blobs()).toEqual([])
   })
 
+  test("the older form is saved with an image, and loaded by its own name and by another", async () => {
+    const name = "here/signed:1"
+    await box.ok(["pack", "--kernel", "kernel", "--args", "saved", "-t", name], here())
+    await box.ok(["sign", "--legacy", "--key", "theirs.key", `store:${name}`], here())
+    const said = ["--type", TYPE, "--predicate", "predicate.json"]
+    await box.ok(["attest", "--legacy", "--key", "theirs.key", ...said, `store:${name}`], here())
+    await box.ok(["save", "--include-referrers", "-o", "signed.tar", name], here())
+    await box.ok(["save", "-o", "bare.tar", name], here())
+    await box.ok(["copy", "--include-referrers", name, "oci-archive:tags.tar:1"], here())
+    for (const [file, called] of [
+      ["signed.tar", name],
+      ["signed.tar", "there/signed:2"],
+      ["tags.tar", "there/signed:2"],
+    ] as const) {
+      await using host = await Sandbox.create()
+      const named = called === name ? [] : ["--name", called]
+      expect(await host.json(["load", "-i", box.path(file), ...named])).toMatchObject([{ reference: called }])
+      for (const type of [[], ["--type", TYPE]]) {
+        const verify = [
+          "verify",
+          "--key",
+          box.path("theirs.pub"),
+          "--any-reference",
+          ...type,
+          `store:${called}`,
+        ]
+        expect(await host.ok(verify)).toContain("valid")
+      }
+      await host.ok(["rmi", called])
+      expect(await host.blobs()).toEqual([])
+    }
+    await using host = await Sandbox.create()
+    await host.ok(["load", "-i", box.path("bare.tar")])
+    await host.fails(["verify", "--key", box.path("theirs.pub"), `store:${name}`], "OVM_SIGNATURE_MISSING", [
+      name,
+    ])
+  })
+
   test("a saved signature that is another artifact's is told as that", async () => {
     const image = await pushed("mixed")
     await run("sign", ...SIGN, "theirs.key", "--new-bundle-format=false", image)

