@@ -15,6 +15,7 @@ child=
 beside=
 # Whoever is cut off has the suites end what they have begun.
 stop() {
+  trap '' INT TERM
   for one in $child $beside; do kill "$one" 2>/dev/null || true; done
   wait
 }

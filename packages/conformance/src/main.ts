@@ -50,7 +50,8 @@ async function tested({ subject, ...given }: Arguments): Promise<Run> {
   }
   if (checks[subject.kind].length === 0) throw new Misuse("no check has this profile and name: see --list")
   const stop = new AbortController()
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort())
+  // However often: what was begun is ended, which is bounded.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort())
   const progress = new Progress(checks[subject.kind].length)
   const options: RunOptions = {
     limitMs: given.limitMs,

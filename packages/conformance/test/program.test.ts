@@ -1,9 +1,13 @@
 import { expect, test } from "bun:test"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
+import { readdir } from "node:fs/promises"
+import { join } from "node:path"
+import { until } from "@ovms/testkit/until.ts"
 import { killMarked, MARK } from "../src/subject/leftovers.ts"
+import { pids, textOf } from "../src/subject/processes.ts"
 import { loadSuite } from "../src/suite.ts"
-import { Bed } from "./bed.ts"
+import { Bed, OVM, PROGRAM, WRAPPER } from "./bed.ts"
 
 test("no check is there twice", async () => {
   const all: readonly (readonly { readonly name: string }[])[] = Object.values(await loadSuite())
@@ -26,3 +30,22 @@ test("a process with the mark is killed wherever it went, and no other", async (
   expect(other.exitCode).toBeNull()
   other.kill("SIGKILL")
 })
+
+test("a suite that is interrupted again and again leaves nothing", async () => {
+  await using bed = await Bed.create()
+  const env = { ...process.env, OVM, TMPDIR: bed.folder }
+  const args = [PROGRAM, "runtime", "--start", join(WRAPPER, "../ovm-runtime"), "--only", "runtime/bounds"]
+  const child = spawn("node", args, { env, stdio: "ignore" })
+  const ended = once(child, "exit")
+  const begun = () =>
+    pids().filter((pid) => pid !== child.pid && textOf(pid, "environ").includes(`HOME=${bed.folder}/`))
+  await until("there is a runtime", begun, { is: (found) => found.length > 0 })
+  while (child.exitCode === null && child.signalCode === null) {
+    child.kill("SIGINT")
+    child.kill("SIGTERM")
+    await Bun.sleep(20)
+  }
+  expect((await ended)[0]).toBe(2)
+  expect(begun()).toEqual([])
+  expect(await readdir(bed.folder)).toEqual([])
+}, 120_000)
