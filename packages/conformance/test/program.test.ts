@@ -40,7 +40,10 @@ test("a suite that is interrupted more than once leaves nothing", async () => {
   const begun = () =>
     pids().filter((pid) => pid !== child.pid && textOf(pid, "environ").includes(`HOME=${bed.folder}/`))
   await until("there is a runtime", begun, { is: (found) => found.length > 0 })
-  for (const signal of ["SIGINT", "SIGTERM", "SIGINT"] as const) child.kill(signal)
+  for (const signal of ["SIGINT", "SIGTERM", "SIGINT"] as const) {
+    child.kill(signal)
+    await Bun.sleep(10)
+  }
   expect((await ended)[0]).toBe(2)
   expect(begun()).toEqual([])
   expect(await readdir(bed.folder)).toEqual([])
