@@ -107,6 +107,9 @@ bench-vmm: build ## what an adapter outside of the program costs a start, and Fi
 	@node_modules/.bin/bun bench/firecracker.ts
 	@node_modules/.bin/bun bench/firecracker-memory.ts
 
+bench-documents: setup ## how long the schemas of the specification take over ten thousand documents
+	@node_modules/.bin/bun bench/documents.ts
+
 bench-inside: build machine ## what commands, copies and sandboxes cost beside the bare channel to the agent; BENCH="1800 256" for half an hour, and copies of 256 MiB
 	@node_modules/.bin/bun bench/inside.ts $(BENCH)
 
