@@ -472,7 +472,7 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     const slow = await run(
       "[ -e /etc/was ] && kill -9 $$; echo begun >/etc/was; cat /etc/was; sleep 20; exit 7",
     )
-    await box.console(slow, "begun\r\n")
+    await box.console(slow, /^begun\r?$/m)
     await box.ok(["daemon", "--stop"])
     expect(await ends(slow)).toMatchObject({ state: "stopped", exit: { reason: "result", status: 7 } })
     expect((await box.ok(["logs", slow])).match(/begun\r?$/gm)).toHaveLength(1)
