@@ -276,7 +276,8 @@ export class Instance {
     this.machine = undefined
     this.silence = undefined
     const asked = this.state === "stopping"
-    const method = asked ? await this.stopMethod : undefined
+    // What ended by itself before anything was done about it was stopped all the same: its policy has no say.
+    const method = asked ? ((await this.stopMethod) ?? "already") : undefined
     const ended = { exit: { ...(exit.status !== undefined && { status: exit.status }), reason: exit.reason } }
     const finished = at.toISOString()
     const patch = { ...ended, ...(method && { stop_method: method }), finished }

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test"
 import { existsSync } from "node:fs"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -174,6 +174,30 @@ describe.skipIf(guestMissing !== "")(`restart policies ${guestMissing}`, () => {
       expect(await vmmsBelow(root)).toEqual([])
       await runtime.remove(stopped)
     }
+  })
+
+  // OVMS-STA-040
+  test("one that ends by itself while its stop is being written down stays stopped", async () => {
+    const id = await started("steady", "always")
+    await reach(id, "it runs", runs)
+    const files = process.getBuiltinModule("node:fs/promises")
+    const { open: really } = files
+    using _ = spyOn(files, "open").mockImplementation(async (path, ...how) => {
+      const file = await really(path, ...how)
+      const sync = file.sync.bind(file)
+      spyOn(file, "sync").mockImplementation(async () => {
+        await Bun.sleep(300)
+        await sync()
+      })
+      return file
+    })
+    const stop = runtime.stop({ instance_id: id, grace_ms: 60_000 })
+    await reach(id, "it is being stopped", ({ state }) => state === "stopping")
+    await kill(id)
+    await stop
+    const info = await reach(id, "it has ended", ({ state }) => hasEnded(state))
+    expect([info.state, info.stop_method, info.restarting_at]).toEqual(["stopped", "already", undefined])
+    await runtime.remove(id)
   })
 
   // OVMS-STA-040, OVMS-STA-041
