@@ -10,3 +10,8 @@ const PUBLIC = {
 export function leadsOut(version: 4 | 6): boolean {
   return hasRoute(PUBLIC[version])
 }
+
+/** Whether it has none at all. */
+export function isStranded(): boolean {
+  return !leadsOut(4) && !leadsOut(6)
+}

@@ -8,7 +8,7 @@ import { assertApart, overlap, portInUse } from "../network/clash.ts"
 import { LOOPBACK, MOST_FORWARDS, type PortForward, type WantedForward } from "../network/forward.ts"
 import { randomMac } from "../network/mac.ts"
 import { openPorts } from "../network/open-ports.ts"
-import { leadsOut } from "../network/way-out.ts"
+import { isStranded } from "../network/way-out.ts"
 import type { LaunchPlan, NetworkPlan, Unsupported } from "../vmm/plan.ts"
 import type { Instance } from "./instance.ts"
 import type { InstanceInfo, Overrides, PortRequest } from "./interfaces.ts"
@@ -171,7 +171,7 @@ export function honoured<Plan extends LaunchPlan>(plan: Plan, findings: readonly
 /** What is to be told of a guest that is let out, on a host that has no way out just now. */
 export function stranded({ network }: LaunchPlan): readonly string[] {
   const out = network?.mode === "user" && network.outbound
-  if (!out || leadsOut(4) || leadsOut(6)) return []
+  if (!out || !isStranded()) return []
   return [
     "this host has no way out (a default route): ports lead into the guest, and it connects to nobody but by the " +
       "routes that there are",

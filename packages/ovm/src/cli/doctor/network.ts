@@ -1,6 +1,6 @@
 import { missingPrograms } from "../../network/named/programs.ts"
 import { findPasst } from "../../network/passt.ts"
-import { leadsOut } from "../../network/way-out.ts"
+import { isStranded } from "../../network/way-out.ts"
 import type { Network } from "../../runtime/interfaces.ts"
 import { findDaemon } from "../daemon.ts"
 import type { Finding } from "./finding.ts"
@@ -22,7 +22,7 @@ export function checkPasst(): Finding[] {
 }
 
 function wayOut(): Finding[] {
-  if (leadsOut(4) || leadsOut(6)) return []
+  if (!isStranded()) return []
   const message =
     "this host has no way out (a default route): ports lead into guests, which connect to nobody"
   return [{ check: "network", state: "warning", message }]
