@@ -96,8 +96,11 @@ export class Recovery {
         await sweepTemporaries(directory, 0)
         // Of a machine of before, or lost: where there is no room for it now, the next daemon makes it.
         if (!kept && volumes) await told(async () => keepVolumes(directory, volumes))()
-        await this.#revive(instance, record)
-        if (instance.again) this.#options.onRestart(instance)
+        try {
+          await this.#revive(instance, record)
+        } finally {
+          if (instance.again) this.#options.onRestart(instance)
+        }
       })
     }
     return told(await this.#keep(found, directory))

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test"
-import { existsSync } from "node:fs"
+import { existsSync, writeFileSync } from "node:fs"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -198,6 +198,25 @@ describe.skipIf(guestMissing !== "")(`restart policies ${guestMissing}`, () => {
     const info = await reach(id, "it has ended", ({ state }) => hasEnded(state))
     expect([info.state, info.stop_method, info.restarting_at]).toEqual(["stopped", "already", undefined])
     await runtime.remove(id)
+  })
+
+  // OVMS-API-167
+  test("a restart that a daemon's end has cut off is not its policy's", async () => {
+    const id = await started("steady", "always")
+    await reach(id, "it runs", runs)
+    await runtime.close()
+    await kill(id)
+    const file = join(folder(id), "instance.json")
+    const { machine: _, ...record } = JSON.parse(await readFile(file, "utf8"))
+    const { started: __, ...info } = record.info
+    await writeFile(file, JSON.stringify({ ...record, again: true, info: { ...info, state: "starting" } }))
+    await until("nothing runs", async () => (await vmmsBelow(root)).length === 0)
+    // To remove what snapshots left takes longer than the policy waits.
+    for (let n = 0; n < 10_000; n++) writeFileSync(join(folder(id), `snapshot-${n}.ram`), "")
+    runtime = await open()
+    const now = await reach(id, "it runs again", runs)
+    expect([now.restarts, now.restarting_at]).toEqual([undefined, undefined])
+    await runtime.remove(id, { force: true })
   })
 
   // OVMS-STA-040, OVMS-STA-041

@@ -73,6 +73,8 @@ export class Restarts {
     if (now === undefined) return this.#forget(id)
     // Somebody else starts it just now: if that is refused, this is its turn again.
     if (now !== instance) return now.state === "starting" ? this.#later(instance) : undefined
+    // So does whoever goes on with a restart that an earlier daemon began.
+    if (instance.again) return this.#later(instance)
     try {
       await this.again(instance, (info.restarts ?? 0) + 1)
     } catch (thrown) {
