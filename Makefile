@@ -33,7 +33,7 @@ demo-build: build machine ## from a container image and a Dockerfile to a runnin
 fuzz: setup ## the agent's readers by libFuzzer, for FUZZ seconds (60); KEEP=1 keeps what reaches something new
 	@scripts/fuzz.sh
 
-conformance: build ## hold ovm against the conformance suite; reports in .cache/conformance
+conformance: build ## hold ovm against the conformance suite, or SUBJECT alone; reports in .cache/conformance
 	@scripts/conformance.sh $(CONFORMANCE)
 
 check: setup ## format, lint, types, width of comments, import directions, generated files

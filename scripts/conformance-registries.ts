@@ -1,9 +1,11 @@
 // Holds the embedded registry, and those of others that are there (make peers), against the conformance suite; ends
-// with 1 if one of them cannot carry OVMS. `--write`: the table of docs/conformance/registries.md.
+// with 1 if one of them cannot carry OVMS. Words are the names of those that are meant alone, and have to be there.
+// `--write`: the table of docs/conformance/registries.md, of all.
 import { spawn } from "node:child_process"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { parseArgs } from "node:util"
 import type { Run } from "../packages/conformance/src/result.ts"
 import { findPeer, type RegistryProgram, startRegistry } from "../packages/testkit/src/registry.ts"
 
@@ -13,6 +15,21 @@ const PEERS: Readonly<Record<RegistryProgram, string>> = {
   "docker-registry": "Debian's docker-registry",
   "ggcr-registry": "go-containerregistry",
 }
+const NAMES = ["ovm", ...Object.keys(PEERS)]
+
+const { values: options, positionals: chosen } = parseArgs({
+  options: { write: { type: "boolean", default: false } },
+  allowPositionals: true,
+})
+const unknown = chosen.find((name) => !NAMES.includes(name))
+if (unknown !== undefined) give(`${unknown}: there are ${NAMES.join(", ")}`)
+if (options.write && chosen.length > 0) give("the table is written of all registries")
+const meant = (name: string) => chosen.length === 0 || chosen.includes(name)
+
+function give(reason: string): never {
+  process.stderr.write(`error: ${reason}\n`)
+  process.exit(2)
+}
 
 async function output(command: readonly string[]): Promise<string> {
   const [program = "", ...args] = command
@@ -20,9 +37,12 @@ async function output(command: readonly string[]): Promise<string> {
   return Buffer.concat(await Array.fromAsync(child.stdout)).toString()
 }
 
-async function tested(name: string, host: string): Promise<Run> {
+/** `registry` is one of NAMES, `name` what the report calls it. */
+async function tested(registry: string, name: string, host: string): Promise<Run> {
   const suite = join(ROOT, "packages/conformance/dist/ovms-conformance.js")
-  return JSON.parse(await output(["node", suite, "registry", `http://${host}`, "--name", name, "--json"]))
+  const report = join(ROOT, ".cache/conformance/registries", registry)
+  const words = ["registry", `http://${host}`, "--name", name, "--report", report, "--json"]
+  return JSON.parse(await output(["node", suite, ...words]))
 }
 
 async function embedded(): Promise<Run> {
@@ -40,7 +60,7 @@ async function embedded(): Promise<Run> {
       if (host) break
     }
     if (!host) throw new Error("ovm registry serve did not say where")
-    return await tested((await output([ovm, "--version"])).trim(), host)
+    return await tested("ovm", (await output([ovm, "--version"])).trim(), host)
   } finally {
     serving.kill("SIGTERM")
     await rm(home, { recursive: true, force: true })
@@ -53,14 +73,16 @@ async function versionOf(peer: string): Promise<string> {
   return new RegExp(`^${peer} +(\\S+)`, "m").exec(list)?.[1]?.replace("debian", "") ?? ""
 }
 
-const runs = [await embedded()]
+const runs = meant("ovm") ? [await embedded()] : []
 for (const [program, name] of Object.entries(PEERS) as [RegistryProgram, string][]) {
+  if (!meant(program)) continue
   if (!findPeer(program)) {
+    if (chosen.length > 0) give(`${program} is not there: make peers`)
     process.stderr.write(`${program} is not there: make peers\n`)
     continue
   }
   await using registry = await startRegistry({ program })
-  runs.push(await tested(`${name} ${await versionOf(program)}`.trim(), registry.host))
+  runs.push(await tested(program, `${name} ${await versionOf(program)}`.trim(), registry.host))
 }
 
 const cells = (words: readonly string[]) => `| ${words.join(" | ")} |`
@@ -83,7 +105,7 @@ const table = [
   "",
 ].join("\n")
 process.stdout.write(table)
-if (process.argv.includes("--write")) await writeFile(join(ROOT, "docs/conformance/registries.md"), table)
+if (options.write) await writeFile(join(ROOT, "docs/conformance/registries.md"), table)
 process.exitCode = runs.some(({ results }) =>
   results.some(({ verdict }) => verdict === "fail" || verdict === "error"),
 )

@@ -3,11 +3,22 @@
 # the registries that there are. Reports are written into .cache/conformance; arguments are the suite's options, and
 # leave the registries out. The exit status is the worst of them. What is no runtime is judged beside the runtime, and
 # told behind it: each of the two leaves a processor something to do.
+# $SUBJECT names those that are meant alone, also `second`, the reader and writer of examples/second, and
+# `runtime-firecracker`, the runtime with that VMM and no other; $REGISTRY names registries. $PUBLISH=1 puts the results
+# into docs/conformance.
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 export OVM="$root/dist/ovm"
 version=$("$OVM" --version)
 program=$root/packages/conformance/dist/ovms-conformance.js
+subjects=${SUBJECT:-wrapper adapter agent runtime registries}
+for subject in $subjects; do
+  case $subject in
+    wrapper | second | adapter | agent | runtime | registries) ;;
+    runtime-firecracker) have firecracker || die "runtime-firecracker: firecracker is not on PATH" ;;
+    *) die "$subject: there are wrapper, second, adapter, agent, runtime, registries and runtime-firecracker" ;;
+  esac
+done
 status=0
 chosen=$#
 folder=$(mktemp -d)
@@ -25,16 +36,22 @@ trap 'exit 143' TERM
 
 worst() { [ "$1" -lt "$status" ] || status=$1; }
 
+is_meant() {
+  case " $subjects " in *" $1 "*) ;; *) return 1 ;; esac
+}
+
+# suite SUBJECT KIND WORDS…
 # Of some checks alone, the subjects that none of them is for are left out; it is a mistake if none is left.
 suite() {
-  kind=$1
-  shift
+  is_meant "$1" || return 0
+  subject=$1 kind=$2
+  shift 2
   if [ "$chosen" != 0 ]; then
     list=$(node "$program" "$kind" "$@" --list) || exit 2
-    [ -n "$list" ] || { say "$kind: no check has this profile and name"; return; }
+    [ -n "$list" ] || { say "$subject: no check has this profile and name"; return; }
   fi
   : >"$folder/some"
-  node "$program" "$kind" "$@" --name "${named:-$version}" --report "$cache/conformance/$kind" &
+  node "$program" "$kind" "$@" --name "${named:-$version}" --report "$cache/conformance/$subject" &
   child=$!
   wait "$child" || worst $?
   child=
@@ -49,27 +66,40 @@ wrapper=$root/examples/conformance/ovm-wrapper
 others() {
   trap stop EXIT
   trap 'exit 143' TERM
-  suite wrapper "$wrapper" --linux "$folder/layout" "$@"
+  suite wrapper wrapper "$wrapper" --linux "$folder/layout" "$@"
+  named="ovms-second of $version"
+  suite second wrapper "$root/examples/second/ovms-second" "${@:---profile=core,snapshot}"
   named="ovm-vmm-pyqemu of $version"
-  suite adapter "$root/examples/adapters/python/ovm-vmm-pyqemu" "$@"
+  suite adapter adapter "$root/examples/adapters/python/ovm-vmm-pyqemu" "$@"
   named=
-  suite agent "$root/examples/conformance/ovm-agent" "$@"
+  suite agent agent "$root/examples/conformance/ovm-agent" "$@"
   exit "$status"
 }
 (others "$@") >"$folder/others" 2>&1 &
 beside=$!
-suite runtime --start "$root/examples/conformance/ovm-runtime" --linux "$folder/layout" --wrapper "$wrapper" "$@"
+runtime() {
+  subject=$1
+  shift
+  suite "$subject" runtime --start "$root/examples/conformance/ovm-runtime" --linux "$folder/layout" --wrapper "$wrapper" "$@"
+}
+runtime runtime "$@"
+export VMM=firecracker
+named="$version with Firecracker"
+runtime runtime-firecracker "$@"
 wait "$beside" || worst $?
 beside=
 cat "$folder/others"
-[ -e "$folder/some" ] || exit 2
-if [ $# = 0 ]; then
-  bun "$root/scripts/conformance-registries.ts" ${PUBLISH:+--write} || [ $status != 0 ] || status=1
+if is_meant registries && [ $# = 0 ]; then
+  : >"$folder/some"
+  # shellcheck disable=SC2086 # words on purpose
+  bun "$root/scripts/conformance-registries.ts" ${PUBLISH:+--write} ${REGISTRY:-} || worst $?
 fi
+[ -e "$folder/some" ] || exit 2
 if [ "${PUBLISH:-}" = 1 ] && [ $status = 0 ]; then
-  for kind in wrapper runtime adapter agent; do
-    mkdir -p "docs/conformance/results/$kind"
-    (cd "$cache/conformance/$kind" && cp report.txt report.xml ./*.svg "$root/docs/conformance/results/$kind/")
+  for subject in $subjects; do
+    [ "$subject" != registries ] || continue
+    mkdir -p "docs/conformance/results/$subject"
+    (cd "$cache/conformance/$subject" && cp report.txt report.xml ./*.svg "$root/docs/conformance/results/$subject/")
   done
 fi
 exit $status
