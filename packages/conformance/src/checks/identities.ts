@@ -5,7 +5,7 @@ import { type Check, must } from "../check.ts"
 import { attach, newKeys } from "../signing/evidence.ts"
 import { newLog } from "../signing/log.ts"
 import {
-  attachCertified,
+  attachTimed,
   certified,
   LAST_YEAR,
   NOW,
@@ -46,7 +46,7 @@ async function verified(scene: Scene, one: Case) {
   const name = `suite-${registry.repository.manifests.size}`
   const { digest, oci } = store(registry.repository, artifactOf({ document: { name } }), "1")
   const holder = certified(one.from ?? OURS, { ...ANYBODY, ...one.signer })
-  attachCertified(registry.repository, { digest, size: oci.length }, holder, one.times ?? LOGGED)
+  attachTimed(registry.repository, { digest, size: oci.length }, holder, one.times ?? LOGGED)
   const root = join(folder, "root.json")
   await writeFile(root, trustedRoot(OURS))
   const { witness = "log", identity = WHO, issuer = ISSUER } = one
@@ -181,12 +181,12 @@ const againstItself: Plan = {
     const other = { dsseEnvelope: { payload: "e30=", payloadType: "application/json", signatures: [] } }
     const wanted = new Map([
       [attach(repository, subject, newKeys()), "unknown"],
-      [attachCertified(repository, subject, holder, {}), "unknown"],
+      [attachTimed(repository, subject, holder, {}), "unknown"],
       [attach(repository, subject, newKeys(), { bundle: other }), "invalid"],
       [attach(repository, subject, newKeys(), { statement: { subject: [] } }), "invalid"],
-      [attachCertified(repository, subject, { ...holder, ...newKeys() }, {}), "invalid"],
+      [attachTimed(repository, subject, { ...holder, ...newKeys() }, {}), "invalid"],
       [
-        attachCertified(repository, subject, { ...holder, certificate: Buffer.from("no certificate") }, {}),
+        attachTimed(repository, subject, { ...holder, certificate: Buffer.from("no certificate") }, {}),
         "invalid",
       ],
     ])

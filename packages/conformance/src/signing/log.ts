@@ -37,7 +37,8 @@ export interface Entered {
   readonly envelope: string
   /** Base64. */
   readonly sig: string
-  readonly certificate: string
+  /** Certificate or public key, as PEM. */
+  readonly verifier: string
 }
 
 /** Where the logs are said to be. */
@@ -55,13 +56,13 @@ function proof({ privateKey, publicKey }: Log, body: Buffer): object {
 }
 
 /** An entry, with the log's promise that it was there at a time. */
-export function entry(log: Log, { payload, envelope, sig, certificate }: Entered, at: Date): object {
+export function entry(log: Log, { payload, envelope, sig, verifier }: Entered, at: Date): object {
   const { privateKey, publicKey } = log
   const hash = (bytes: Uint8Array) => sha256(bytes).toString("hex")
   const spec = {
     envelopeHash: { algorithm: "sha256", value: hash(Buffer.from(envelope)) },
     payloadHash: { algorithm: "sha256", value: hash(payload) },
-    signatures: [{ signature: sig, verifier: Buffer.from(certificate).toString("base64") }],
+    signatures: [{ signature: sig, verifier: Buffer.from(verifier).toString("base64") }],
   }
   const entered = Buffer.from(JSON.stringify({ apiVersion: "0.0.1", kind: "dsse", spec }))
   const body = entered.toString("base64")

@@ -1,7 +1,7 @@
 import { OCI_MANIFEST } from "../artifact/make.ts"
 import { type Repository, utf8 } from "../registry/content.ts"
 import { AUTHORITY, certify, type Holder, keyId, pem, STAMPER, signerOf } from "./certificate.ts"
-import { bundleOf, evidenceManifest } from "./evidence.ts"
+import { bundleOf, evidenceManifest, type Keys } from "./evidence.ts"
 import { entry, type Log, newLog, PLACE, seenBy } from "./log.ts"
 import { timestamp } from "./timestamp.ts"
 
@@ -93,28 +93,28 @@ export interface Times {
   readonly change?: (bundle: any) => void
 }
 
-/** Puts a signature by a certificate beside its subject; the digest of the manifest around it. */
-export function attachCertified(
-  repository: Repository,
-  subject: { readonly digest: string; readonly size: number },
-  holder: Holder,
-  times: Times,
-): string {
-  const bundle = JSON.parse(bundleOf(subject.digest, holder).toString())
+type Subject = { readonly digest: string; readonly size: number }
+
+/** Who signs: whose certificate is in the bundle, or whose key is named by a hint. */
+type Signatory = Holder | Keys
+
+/** Puts a signature with its times beside its subject; the digest of the manifest around it. */
+export function attachTimed(repository: Repository, subject: Subject, by: Signatory, times: Times): string {
+  const bundle = JSON.parse(bundleOf(subject.digest, by).toString())
   const [{ sig }] = bundle.dsseEnvelope.signatures
   const payload = Buffer.from(bundle.dsseEnvelope.payload, "base64")
   const envelope = JSON.stringify(bundle.dsseEnvelope)
   const { logged, stamped, other } = times
   const stamp = stamped && timestamp(stamped[0], other ?? Buffer.from(sig, "base64"), stamped[1])
-  bundle.verificationMaterial = {
-    certificate: { rawBytes: holder.certificate.toString("base64") },
-    tlogEntries: logged
-      ? [entry(logged[0], { payload, envelope, sig, certificate: pem(holder.certificate) }, logged[1])]
-      : [],
+  const verifier = "certificate" in by ? pem(by.certificate) : by.publicPem
+  if ("certificate" in by)
+    bundle.verificationMaterial = { certificate: { rawBytes: by.certificate.toString("base64") } }
+  Object.assign(bundle.verificationMaterial, {
+    tlogEntries: logged ? [entry(logged[0], { payload, envelope, sig, verifier }, logged[1])] : [],
     timestampVerificationData: {
       rfc3161Timestamps: stamp ? [{ signedTimestamp: stamp.toString("base64") }] : [],
     },
-  }
+  })
   times.change?.(bundle)
   const bytes = Buffer.from(JSON.stringify(bundle))
   repository.blob(bytes)

@@ -364,6 +364,7 @@ export const OPERATORS: readonly Mutant[] = of([
   ["has no bounds", "LIM-011", "runtime/bounds/machines"],
   ["asks for no conditions", "POL-050", "runtime/policy/attested"],
   ["knows no age", "POL-061", "runtime/policy/age"],
+  ["counts from what is said of it", "POL-060", "runtime/policy/age-of-signatures"],
   ["judges snapshots as machines", "POL-075", "runtime/policy/snapshot-rejected"],
   ["takes any signer of a snapshot", "POL-073", "runtime/policy/snapshot-same-signer"],
   ["says not what it judged", "POL-086", "runtime/policy/whoever-asks"],

@@ -1,5 +1,6 @@
 import type { Plan } from "../runtime/plan.ts"
 import { policyAgainPlans } from "./again.ts"
+import { policyAgePlans } from "./age.ts"
 import { policyFilePlans } from "./file.ts"
 import { policyFoundSnapshotPlans } from "./found-snapshots.ts"
 import { policyLocalSnapshotPlans } from "./local-snapshots.ts"
@@ -10,6 +11,7 @@ import { policySnapshotPlans } from "./snapshots.ts"
 /** A runtime and its policy. */
 export const policyPlans: readonly Plan[] = [
   ...policyFilePlans,
+  ...policyAgePlans,
   ...policyScopePlans,
   ...policySignedPlans,
   ...policyAgainPlans,

@@ -103,16 +103,4 @@ export const policyFilePlans: readonly Plan[] = [
     must(rules.length === 1 && rules[0]?.type === "platforms", `the rules are ${JSON.stringify(rules)}`)
     must(scope === "local", `the scope is ${scope}, and not local`)
   }),
-  policyPlan("age", ["OVMS-POL-060", "OVMS-POL-061"], async ({ policy, rejects, admits, machine }) => {
-    await policy({ default: { requirements: [{ type: "maxAge", hours: 24 }] } })
-    const made = (hours: number) => {
-      const created = new Date(Date.now() + hours * 3_600_000).toISOString()
-      return machine({ document: { metadata: { created } } })
-    }
-    await admits(await made(-1))
-    for (const path of [await made(-25), await made(1), await machine({})]) {
-      const { rules } = await rejects(path)
-      must(rules[0]?.type === "maxAge" && !rules[0].holds, `the rule is ${JSON.stringify(rules[0])}`)
-    }
-  }),
 ]
