@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from "node:fs"
+import { closeSync, openSync, readdirSync, readSync } from "node:fs"
 
 /** What the kernel says of a process in one line (proc(5), /proc/pid/stat). */
 export interface ProcessStat {
@@ -47,6 +47,13 @@ export function processStat(pid: number | "self"): ProcessStat | undefined {
     startTime: number(22),
     pages: number(24),
   }
+}
+
+/** Those of all processes that this one sees. Throws what reading /proc throws. */
+export function pids(): readonly number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
 }
 
 /** True of one that is named still until its parent has looked. */

@@ -1,8 +1,8 @@
-import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
-import { isStopped, processStat } from "../../host/process-stat.ts"
+import { isStopped, pids, processStat } from "../../host/process-stat.ts"
 import { startBackground } from "../background.ts"
 import { serverArguments } from "./dns-arguments.ts"
 import type { NamedNetwork, NetworkMember } from "./named-network.ts"
@@ -35,10 +35,7 @@ export class NameServer {
   get pid(): number | undefined {
     const noted = Number(read(this.#path("pid")).trim())
     if (Number.isSafeInteger(noted) && noted > 0 && this.#is(noted)) return noted
-    return readdirSync("/proc")
-      .filter((name) => /^\d+$/.test(name))
-      .map(Number)
-      .find((pid) => processName(pid) === "dnsmasq" && this.#is(pid))
+    return pids().find((pid) => processName(pid) === "dnsmasq" && this.#is(pid))
   }
 
   #is(pid: number): boolean {

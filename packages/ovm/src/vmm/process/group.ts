@@ -1,6 +1,5 @@
-import { readdirSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
-import { isDefunct, processStat } from "../../host/process-stat.ts"
+import { isDefunct, pids, processStat } from "../../host/process-stat.ts"
 
 const LONGEST_MS = 3000
 
@@ -22,10 +21,9 @@ export async function killGroup(group: number): Promise<void> {
 }
 
 function hasLiving(group: number): boolean {
-  return readdirSync("/proc").some((name) => {
-    if (!/^\d+$/.test(name)) return false
+  return pids().some((pid) => {
     try {
-      const stat = processStat(Number(name))
+      const stat = processStat(pid)
       return stat?.group === group && !isDefunct(stat)
     } catch {
       return false

@@ -1,8 +1,8 @@
-import { readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs"
+import { readFileSync, readlinkSync, realpathSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { bootId } from "../../host/boot-id.ts"
-import { isDefunct, processStat } from "../../host/process-stat.ts"
+import { isDefunct, pids, processStat } from "../../host/process-stat.ts"
 import { removeGroups } from "./group-of-vmm.ts"
 import { endHelpers } from "./helpers.ts"
 import { type Identity, isAlive, kill, startedIn } from "./identity.ts"
@@ -30,14 +30,14 @@ async function inhabitants(directory: string): Promise<Inhabitant[]> {
   const here = bootId()
   const place = attempt(() => realpathSync(directory)) ?? directory
   const isJailed = workplaceOf(directory) !== directory
-  return readdirSync("/proc").flatMap((name) => {
-    if (!/^\d+$/.test(name) || Number(name) === process.pid) return []
-    const works = attempt(() => readlinkSync(`/proc/${name}/cwd`))
+  return pids().flatMap((pid) => {
+    if (pid === process.pid) return []
+    const works = attempt(() => readlinkSync(`/proc/${pid}/cwd`))
     // A process in a jail is said to work in the root of all.
-    if (works !== place && (works !== "/" || !isJailed || !attempt(() => worksIn(name, directory)))) return []
-    const stat = attempt(() => processStat(Number(name)))
+    if (works !== place && (works !== "/" || !isJailed || !attempt(() => worksIn(pid, directory)))) return []
+    const stat = attempt(() => processStat(pid))
     if (!stat || isDefunct(stat) || stat.terminal !== 0 || !isKeeper(stat.session)) return []
-    return [{ directory, bootId: here, pid: Number(name), startTime: stat.startTime, name: stat.name }]
+    return [{ directory, bootId: here, pid, startTime: stat.startTime, name: stat.name }]
   })
 }
 

@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { OvmError } from "../../../errors.ts"
 import { guardedSync } from "../../../files/guarded.ts"
 import { lock } from "../../../host/lock.ts"
+import { pids } from "../../../host/process-stat.ts"
 import type { UidRange } from "./settings.ts"
 
 /**
@@ -47,9 +48,8 @@ export function releaseUid(uid: number, jail: string, claims = CLAIMS): void {
 
 function usersOfProcesses(): Set<number> {
   return new Set(
-    readdirSync("/proc").flatMap((name) => {
-      if (!/^\d+$/.test(name)) return []
-      const found = statSync(`/proc/${name}`, { throwIfNoEntry: false })
+    pids().flatMap((pid) => {
+      const found = statSync(`/proc/${pid}`, { throwIfNoEntry: false })
       return found ? [found.uid] : []
     }),
   )
