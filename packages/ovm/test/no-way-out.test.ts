@@ -110,6 +110,8 @@ test.skipIf(Boolean(skip))(
     expect(scene.on("python3", "-c", ASK, "127.0.0.1 5354")).toBe("hello 127.0.0.1 5354\n")
     expect(await scene.reached("web", "192.0.0.1", "192.0.0.8", PUBLIC.four)).toEqual([])
     await box.fails(["port", "add", "web", "[::1]:8082:80"], "OVM_UNSUPPORTED", ["[::1]:8082", "IPv6"])
+    const everywhere = ["-p", "0.0.0.0:8083:80", "-p", "[::]:8083:80"]
+    await box.fails(["run", "-d", ...everywhere, "net:1"], "OVM_UNSUPPORTED", ["[::]:8083", "IPv6"])
     expect((await box.ovm(["doctor"])).stdout).toContain("no way out")
 
     // A clone, and one that is started again.

@@ -14,6 +14,7 @@ import { NetworkLink } from "./link.ts"
 import { randomMac } from "./mac.ts"
 import { openPorts } from "./open-ports.ts"
 import { findPasst, passtArguments } from "./passt.ts"
+import { leadsOut } from "./way-out.ts"
 
 const LOCAL = { protocol: "tcp", address: "127.0.0.1" } as const
 const NOTHING = { mac: "02:00:00:00:00:01", forwards: [] } as const
@@ -200,7 +201,7 @@ test.skipIf(!findPasst())(
       await link.start({ mac: randomMac(), forwards } as Parameters<typeof link.start>[0])
     }
     // Nobody holds the VMM's end any more once it has started: it ends at once.
-    await start(at("0.0.0.0", host), at("::", host))
+    if (leadsOut(6)) await start(at("0.0.0.0", host), at("::", host))
     const server = createServer().listen(0, "127.0.0.1")
     await once(server, "listening")
     const { port } = server.address() as AddressInfo

@@ -111,6 +111,8 @@ async function start(
   forwards: readonly PortForward[],
   signal: AbortSignal,
 ): Promise<void> {
+  const closed = leftOut(forwards)
+  if (closed) throw withoutIPv6(closed)
   let fault: NotStarted | undefined
   for (const addresses of addressings(gateway)) {
     fault = await startBackground({ ...passt, args: [...addresses, ...passt.args] }, signal)
@@ -118,6 +120,12 @@ async function start(
     if (!UNUSABLE.test(fault.words)) break
   }
   if (fault) throw failure(fault, forwards)
+}
+
+/** Which of two that are said as one port on every address passt leaves out without a word: that of IPv6. */
+function leftOut(forwards: readonly PortForward[]): PortForward | undefined {
+  if (leadsOut(6)) return undefined
+  return forwards.find((one) => isIPv6(one.address) && forwards.some((other) => isEveryFamily(one, other)))
 }
 
 function failure({ how, words, cause }: NotStarted, forwards: readonly PortForward[]): OvmError {
@@ -135,7 +143,7 @@ function failure({ how, words, cause }: NotStarted, forwards: readonly PortForwa
   return isIPv6(refused.address) && !leadsOut(6) ? withoutIPv6(refused, error) : portInUse(refused, "", error)
 }
 
-function withoutIPv6(forward: PortForward, cause: Error): OvmError {
+function withoutIPv6(forward: PortForward, cause?: Error): OvmError {
   const reason = "passt opens ports of IPv6 addresses on a host that has a way out by IPv6 alone"
   return new OvmError("OVM_UNSUPPORTED", `port ${hostSide(forward)} cannot be opened: ${reason}`, {
     cause,
