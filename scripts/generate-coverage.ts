@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { loadSuite } from "../packages/conformance/src/suite.ts"
 import {
+  ADAPTER_SOURCES,
   ADAPTERS,
   AGENT_SOURCES,
   AGENTS,
@@ -95,7 +96,7 @@ function faultsPage(): string {
     ["runtime of the suite's own", OWN_RUNTIMES],
     ["runtime that is started", STARTERS],
     ["runtime with networks", NEIGHBOURS],
-    ["adapter", ADAPTERS],
+    ["adapter", [...ADAPTERS, ...ADAPTER_SOURCES]],
     ["agent", [...AGENTS, ...AGENT_SOURCES]],
   ] as const
   const rows = all.flatMap(([who, mutants]) =>

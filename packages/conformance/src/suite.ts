@@ -1,7 +1,9 @@
 import type { Check } from "./check.ts"
+import { adapterAmountPlans } from "./checks/adapter/amounts.ts"
 import { adapterDiskPlans } from "./checks/adapter/disk.ts"
 import { adapterEndPlans } from "./checks/adapter/ends-early.ts"
 import { adapterFramesPlans } from "./checks/adapter/frames.ts"
+import { adapterFurtherPlans } from "./checks/adapter/further-life.ts"
 import { adapterHonoursPlans } from "./checks/adapter/honours.ts"
 import { adapterLifePlans } from "./checks/adapter/life.ts"
 import { linePlans } from "./checks/adapter/lines.ts"
@@ -239,8 +241,10 @@ export async function loadSuite(): Promise<Suite> {
     adapter: [
       ...linePlans,
       ...adapterLifePlans,
+      ...adapterFurtherPlans,
       ...adapterDiskPlans,
       ...adapterHonoursPlans,
+      ...adapterAmountPlans,
       ...adapterFramesPlans,
       ...adapterEndPlans,
     ].map(onAdapter),

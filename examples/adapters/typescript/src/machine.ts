@@ -3,6 +3,8 @@ import { type Guest, Refused, say } from "./contract.ts"
 import { noteWhy, WORDS } from "./end.ts"
 import { Monitor } from "./monitor.ts"
 
+/** How long a QEMU that should be there has to take a connection. */
+const OPEN_MS = 2000
 /** How long a guest that stood still for its disk takes to stand still again. */
 const AGAIN_MS = 200
 
@@ -18,20 +20,20 @@ export class Machine {
 
   private constructor(private readonly directory: string) {}
 
-  /** The one in `directory`, whoever started it. */
-  static in(directory: string): Promise<Machine> {
-    const opening = Machine.#open.get(directory) ?? new Machine(directory).#connect()
+  /** The one in `directory`, whoever started it; it has so long to take a connection. */
+  static in(directory: string, openMs = OPEN_MS): Promise<Machine> {
+    const opening = Machine.#open.get(directory) ?? new Machine(directory).#connect(openMs)
     Machine.#open.set(directory, opening)
     opening.catch(() => Machine.#open.delete(directory))
     return opening
   }
 
-  async #connect(): Promise<Machine> {
+  async #connect(openMs: number): Promise<Machine> {
     const ended = () => {
       Machine.#open.delete(this.directory)
       if (this.#watched) say({ event: "ended", directory: this.directory })
     }
-    this.#monitor = await Monitor.in(this.directory, (name, data) => this.#hear(name, data), ended)
+    this.#monitor = await Monitor.in(this.directory, openMs, (name, data) => this.#hear(name, data), ended)
     return this
   }
 

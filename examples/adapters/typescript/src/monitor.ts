@@ -5,8 +5,10 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { Refused } from "./contract.ts"
 
 const ANSWER_MS = 5000
-/** The runtime gives up before (OVMS-ADP-014). */
-const OPEN_MS = 120_000
+/** How long a QEMU that was just started has: the runtime gives up before (OVMS-ADP-014). */
+export const START_MS = 120_000
+/** And how long one that refuses, since it has ended, or is about to listen. */
+const REFUSES_MS = 5000
 
 interface Message {
   readonly QMP?: object
@@ -43,10 +45,11 @@ export class Monitor {
     })
   }
 
-  /** Waits for the monitor in `directory`, whose process may have just been started. */
-  static async in(directory: string, onEvent: OnEvent, onEnd: () => void) {
-    const deadline = performance.now() + OPEN_MS
-    for (; performance.now() < deadline; await sleep(1)) {
+  /** Waits up to `openMs` for the monitor in `directory`. */
+  static async in(directory: string, openMs: number, onEvent: OnEvent, onEnd: () => void) {
+    const began = performance.now()
+    let refuses = Number.POSITIVE_INFINITY
+    for (; performance.now() < Math.min(began + openMs, refuses); await sleep(1)) {
       const socket = await connectIn(directory, "monitor.sock")
       if (socket) {
         const monitor = new Monitor(socket, onEvent, onEnd)
@@ -55,9 +58,12 @@ export class Monitor {
         await monitor.execute("qmp_capabilities")
         return monitor
       }
+      if (existsSync(join(directory, "monitor.sock")))
+        refuses = Math.min(refuses, performance.now() + REFUSES_MS)
+      // So `ovm` says that it has.
       if (existsSync(join(directory, "exit"))) throw new Refused("OVM_VMM_FAILED", "QEMU has ended")
     }
-    throw new Refused("OVM_VMM_TIMEOUT", "QEMU does not open its monitor")
+    throw new Refused("OVM_VMM_FAILED", "QEMU does not open its monitor, or has ended")
   }
 
   get isClosed(): boolean {

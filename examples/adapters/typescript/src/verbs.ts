@@ -5,6 +5,7 @@ import { AGENT_SOCKET, commandLine, OWN_FILES } from "./command-line.ts"
 import type { Request } from "./contract.ts"
 import { endOf } from "./end.ts"
 import { Machine } from "./machine.ts"
+import { START_MS } from "./monitor.ts"
 import { ACCELERATORS, qemu, versionOf } from "./qemu.ts"
 
 /** What is answered to each verb of the contract. */
@@ -21,7 +22,7 @@ export const VERBS: Readonly<Record<string, (request: Request) => Promise<object
     for (const name of OWN_FILES) rmSync(join(plan.directory, name), { force: true })
     return { argv: [qemu(), ...commandLine(plan)], ...(plan.agent && { agent: AGENT_SOCKET }) }
   },
-  start: async ({ directory }) => (await Machine.in(directory)).start(),
+  start: async ({ directory }) => (await Machine.in(directory, START_MS)).start(),
   watch: async ({ directory }) => (await Machine.in(directory)).watch(),
   pause: async ({ directory }) => (await Machine.in(directory)).execute("stop"),
   resume: async ({ directory }) => (await Machine.in(directory)).go(),

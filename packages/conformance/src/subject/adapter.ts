@@ -3,13 +3,19 @@ import { randomUUID } from "node:crypto"
 import { createInterface } from "node:readline"
 import { type CheckCall, Failure, fail, must } from "../check.ts"
 import { codes } from "../errors.ts"
+import { Lateness } from "./lateness.ts"
 import { killMarked, MARK } from "./leftovers.ts"
 import { within } from "./within.ts"
 
-/** How long an answer may take; of `start` it is more in the contract, but not with the suite's guest. */
-const ANSWER_MS = 30_000
+/** How long an answer may take (OVMS-ADP-014). */
+const [ANSWER_MS, START_MS] = [10_000, 120_000]
+/** How long an event may take. */
+const EVENT_MS = 15_000
 const END_MS = 10_000
+const LOOK_MS = 20
 const LINE_LIMIT = 1 << 20
+/** Numbers of requests are any that JSON's readers have in common. */
+const FIRST_ID = Number.MAX_SAFE_INTEGER - 1_000_000
 
 type Members = Readonly<Record<string, unknown>>
 
@@ -23,12 +29,16 @@ export interface AdapterEvent extends Members {
 export class Adapter {
   constructor(readonly program: string) {}
 
-  /** Starts it, and reads its first line. Whatever it leaves is gone after the `use`. */
-  async session<T>(call: CheckCall, use: (session: Session) => Promise<T>): Promise<T> {
+  /** Starts it, with another PATH if one is given, and reads its first line. What it leaves is gone after `use`. */
+  async session<T>(
+    call: CheckCall,
+    use: (session: Session) => Promise<T>,
+    path = process.env.PATH,
+  ): Promise<T> {
     const mark = randomUUID()
     const child = spawn(this.program, [], {
       cwd: call.folder,
-      env: { ...process.env, [MARK]: mark },
+      env: { ...process.env, PATH: path, [MARK]: mark },
       stdio: ["pipe", "pipe", "ignore"],
       detached: true,
     })
@@ -57,7 +67,7 @@ export class Session {
   #fault: string | undefined
   #greeted = false
   #ended = false
-  #count = 0
+  #count = FIRST_ID
   readonly #answers = new Map<number, Answer>()
   readonly #open = new Set<number>()
 
@@ -81,7 +91,7 @@ export class Session {
   }
 
   async begin(): Promise<void> {
-    await this.#until("its first line", () => this.#greeted)
+    await this.#until("its first line", ANSWER_MS, () => this.#greeted)
   }
 
   /** Sends a request, and returns its number. */
@@ -93,7 +103,8 @@ export class Session {
   }
 
   async answer(id: number, verb: string): Promise<Answer> {
-    await this.#until(`the answer to ${verb}`, () => this.#answers.has(id))
+    const limit = verb === "start" ? START_MS : ANSWER_MS
+    await this.#until(`the answer to ${verb}`, limit, () => this.#answers.has(id))
     return this.#answers.get(id) ?? { id }
   }
 
@@ -114,8 +125,32 @@ export class Session {
     return error.code
   }
 
-  async event(what: string, wanted: (event: AdapterEvent) => boolean): Promise<void> {
-    await this.#until(what, () => this.events.some(wanted))
+  /** True of what was sent and has been answered. */
+  hasAnswered(id: number): boolean {
+    return this.#answers.has(id)
+  }
+
+  /** The first event about the machine in `directory` that is `wanted`. */
+  async event(what: string, directory: string, wanted: (event: AdapterEvent) => boolean): Promise<void> {
+    await this.#until(what, EVENT_MS, () =>
+      this.events.some((one) => one.directory === directory && wanted(one)),
+    )
+  }
+
+  /** It has told of what a guest does: that it stands still for this reason, or that it runs. */
+  async told(directory: string, reason: string | undefined): Promise<void> {
+    await this.event(
+      reason === undefined ? "the event of the resume" : `the event of ${reason}`,
+      directory,
+      (one) =>
+        reason === undefined
+          ? one.event === "guest" && one.running === true
+          : one.event === "guest" && one.running === false && one.reason === reason,
+    )
+  }
+
+  async toldOfTheEnd(directory: string): Promise<void> {
+    await this.event("the event of the end", directory, ({ event }) => event === "ended")
   }
 
   /** Closes its input, and returns once it has ended, with how many processes it left. */
@@ -133,18 +168,29 @@ export class Session {
       this.greeting = message
       this.#greeted = true
     } else if (typeof message.event === "string") this.events.push(message as AdapterEvent)
-    else if (typeof message.id === "number" && this.#open.delete(message.id))
+    else if (typeof message.id === "number" && this.#open.delete(message.id)) {
+      if ("result" in message === "error" in message)
+        this.#fault ??= `not one of result and error: ${line.slice(0, 200)}`
       this.#answers.set(message.id, message as unknown as Answer)
-    else this.#fault ??= `a line of it answers nothing that was asked: ${line.slice(0, 200)}`
+    } else this.#fault ??= `a line of it answers nothing that was asked: ${line.slice(0, 200)}`
   }
 
-  #until(what: string, done: () => boolean): Promise<void> {
-    return within(ANSWER_MS, this.signal, what, () => {
-      if (this.#fault) throw new Failure(this.#fault)
-      if (done()) return true
-      if (this.#ended) throw new Failure(`it ended before ${what}`)
-      return false
-    })
+  /** Waits until it is `done`; by how much the host itself is late is given on top. */
+  async #until(what: string, limitMs: number, done: () => boolean): Promise<void> {
+    const late = new Lateness()
+    const began = performance.now()
+    try {
+      for (;;) {
+        const over = performance.now() - began > limitMs + late.milliseconds
+        if (this.#fault) throw new Failure(this.#fault)
+        if (done()) return
+        if (this.#ended) throw new Failure(`it ended before ${what}`)
+        must(!this.signal.aborted && !over, `${what}: not within ${limitMs / 1000} s`)
+        await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+      }
+    } finally {
+      late.end()
+    }
   }
 }
 

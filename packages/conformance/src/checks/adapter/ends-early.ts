@@ -28,7 +28,7 @@ export const adapterEndPlans: readonly AdapterPlan[] = [
   },
   {
     name: "never-ran",
-    covers: ["OVMS-ADP-034"],
+    covers: ["OVMS-ADP-034", "OVMS-ADP-040"],
     async run({ session, ...call }) {
       const plan = await planOf(call, "")
       await writeFile(plan.kernel.path, "no kernel")
@@ -37,8 +37,12 @@ export const adapterEndPlans: readonly AdapterPlan[] = [
       await Vmm.run(session, plan, call, async (vmm) => {
         const code = await session.refused("start", vmm.members)
         must(code === "OVM_VMM_FAILED", `start of a VMM that took no kernel was answered with ${code}`)
+        vmm.child.kill("SIGKILL")
+        const { reason } = await session.ask("ended", { ...(await vmm.end()) })
+        must(!/^(guest-|result)/.test(String(reason)), `of a guest that never ran the reason is ${reason}`)
       })
     },
+    slow: true,
   },
   {
     name: "start-that-watches",
@@ -47,17 +51,18 @@ export const adapterEndPlans: readonly AdapterPlan[] = [
       Vmm.run(session, await planOf(call, ""), call, async (vmm) => {
         const { running } = await session.ask("start", vmm.members)
         if (running === undefined) skip("the adapter does not answer start with what it answers to watch")
+        must(running === true, "start says of a guest that runs that it does not")
         await vmm.says(/GUEST-READY/)
         await session.ask("pause", vmm.members)
-        await session.event("the event of the pause", (one) => one.event === "guest" && one.running === false)
+        await session.told(vmm.plan.directory, "request")
         await session.ask("quit", vmm.members)
         await vmm.end()
-        await session.event("the event of the end", (one) => one.event === "ended")
+        await session.toldOfTheEnd(vmm.plan.directory)
       }),
   },
   {
     name: "full-disk",
-    covers: ["OVMS-ADP-037"],
+    covers: ["OVMS-ADP-035", "OVMS-ADP-037"],
     async run({ session, ...call }) {
       const folder = join(call.folder, "small")
       await SmallDisk.at(folder, ROOM, async (small) => {
@@ -71,9 +76,11 @@ export const adapterEndPlans: readonly AdapterPlan[] = [
           await session.ask("watch", vmm.members)
           await vmm.says(/TICK 2\r?\n/)
           small.fill()
-          await session.event(
-            "the event of the full disk",
-            (one) => one.event === "guest" && one.running === false && one.reason === "disk-full",
+          await session.told(plan.directory, "disk-full")
+          const { running, reason } = await session.ask("watch", vmm.members)
+          must(
+            running === false && reason === "disk-full",
+            `watch says running ${running}, and the reason ${reason}`,
           )
           const code = await session.refused("resume", vmm.members)
           must(/^OVM_(NO_SPACE|VMM_FAILED)$/.test(code), `resume was answered with ${code}`)

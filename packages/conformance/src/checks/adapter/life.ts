@@ -6,17 +6,13 @@ import type { AdapterPlan, AdapterScene } from "./plan.ts"
 /** A guest that ends by itself, and what the adapter says of that. */
 function ends(args: string, reason: string, result?: number): AdapterPlan {
   return {
-    name: `ends-by-${reason}`,
+    name: `ends-by-${reason}${result === undefined ? "" : `-${result}`}`,
     covers: ["OVMS-ADP-040", "OVMS-ADP-041", ...(reason === "guest-panic" ? ["OVMS-ADP-036"] : [])],
     run: ({ session, ...call }) =>
       booted(session, call, `ticks=3 ${args}`, async (vmm) => {
         await session.ask("watch", vmm.members)
         const how = await vmm.end()
-        const { directory } = vmm.plan
-        await session.event(
-          "the event of the end",
-          (one) => one.event === "ended" && one.directory === directory,
-        )
+        await session.toldOfTheEnd(vmm.plan.directory)
         const said = await session.ask("ended", { ...how })
         must(said.reason === reason, `the reason is ${said.reason}, and not ${reason}`)
         must(said.result === result, `the result is ${said.result}, and not ${result}`)
@@ -26,19 +22,19 @@ function ends(args: string, reason: string, result?: number): AdapterPlan {
 
 async function paused({ session }: AdapterScene, vmm: Vmm): Promise<void> {
   await session.ask("pause", vmm.members)
-  await session.event(
-    "the event of the pause",
-    (one) => one.event === "guest" && one.running === false && one.reason === "request",
-  )
+  await session.told(vmm.plan.directory, "request")
 }
+
+const ARGUMENTS = `word=a,b=c -S,x  "two  words" 'q' \\ $HOME %s`
 
 export const adapterLifePlans: readonly AdapterPlan[] = [
   {
     name: "boots",
     covers: ["OVMS-ADP-032", "OVMS-ADP-034", "OVMS-ADP-051"],
     run: ({ session, ...call }) =>
-      booted(session, call, "word=a,b=c -S,x", async (vmm) => {
-        await vmm.says(/CMDLINE \[[^\]]*word=a,b=c -S,x\]/)
+      booted(session, call, ARGUMENTS, async (vmm) => {
+        await vmm.says(/CMDLINE \[.*\r?\n/)
+        must(vmm.console.includes(` ${ARGUMENTS}`), "the arguments that the guest finds are others")
         await vmm.says(/TICK 2\r?\n/)
         const kib = Number(/ram_kib=(\d+)/.exec(vmm.console)?.[1])
         must(kib > 28 * 1024 && kib <= 32 * 1024, `the guest finds ${kib} KiB of RAM, and not 32 MiB`)
@@ -60,14 +56,15 @@ export const adapterLifePlans: readonly AdapterPlan[] = [
         const looked = await session.ask("watch", vmm.members)
         must(looked.running === false && looked.reason === "request", `watch says ${JSON.stringify(looked)}`)
         await session.ask("resume", vmm.members)
-        await session.event("the event of the resume", (one) => one.event === "guest" && one.running === true)
+        await session.told(vmm.plan.directory, undefined)
         await vmm.says(new RegExp(`TICK ${before + 3}\\r?\\n`))
       }),
   },
   ends("off=1", "guest-shutdown"),
   ends("", "guest-reset"),
   ends("panic=1", "guest-panic"),
-  ends("result=7", "result", 7),
+  ends("result=1", "result", 1),
+  ends("result=127", "result", 127),
   {
     name: "panic-seen-by-watch",
     covers: ["OVMS-ADP-036"],
@@ -85,13 +82,16 @@ export const adapterLifePlans: readonly AdapterPlan[] = [
   },
   {
     name: "others-while-one-waits",
-    covers: ["OVMS-ADP-012"],
+    covers: ["OVMS-ADP-012", "OVMS-ADP-034"],
     run: async ({ session, ...call }) =>
       Vmm.run(session, await planOf(call, ""), call, async (vmm) => {
         // A VMM that stands still takes no command, so that start cannot be answered.
         vmm.child.kill("SIGSTOP")
         const start = session.send("start", vmm.members)
         await session.ask("capabilities")
+        // One that runs its guest unasked may have done so before.
+        const isEarly = vmm.console === "" && session.hasAnswered(start)
+        must(!isEarly, "start was answered while the VMM stands still, whose guest has not run")
         vmm.child.kill("SIGCONT")
         const { error } = await session.answer(start, "start")
         must(!error, `start was answered with ${error?.code}`)
@@ -116,6 +116,7 @@ export const adapterLifePlans: readonly AdapterPlan[] = [
       booted(session, call, "", async (vmm) => {
         await session.ask("quit", vmm.members)
         const how = await vmm.end()
+        must(how.signal === undefined, `the VMM did not end by itself, but by signal ${how.signal}`)
         const { reason } = await session.ask("ended", { ...how })
         must(reason === "quit", `the reason is ${reason}, and not quit`)
       }),
@@ -135,7 +136,7 @@ export const adapterLifePlans: readonly AdapterPlan[] = [
   },
   {
     name: "another-process",
-    covers: ["OVMS-ADP-020"],
+    covers: ["OVMS-ADP-020", "OVMS-ADP-035", "OVMS-ADP-041"],
     run: ({ adapter, session, ...call }) =>
       booted(session, call, "", async (vmm) => {
         session.child.kill("SIGKILL")
@@ -143,8 +144,10 @@ export const adapterLifePlans: readonly AdapterPlan[] = [
           const { running } = await next.ask("watch", vmm.members)
           must(running === true, "an adapter that was started anew does not find the guest running")
           await next.ask("pause", vmm.members)
+          await next.told(vmm.plan.directory, "request")
           await next.ask("quit", vmm.members)
           const { reason } = await next.ask("ended", { ...(await vmm.end()) })
+          await next.toldOfTheEnd(vmm.plan.directory)
           must(reason === "quit", `the reason is ${reason}, and not quit`)
         })
       }),

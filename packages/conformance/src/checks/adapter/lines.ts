@@ -1,7 +1,26 @@
-import { basename } from "node:path"
-import { must } from "../../check.ts"
-import { planOf } from "./machine.ts"
+import { existsSync } from "node:fs"
+import { mkdir, readdir, symlink } from "node:fs/promises"
+import { basename, delimiter, join } from "node:path"
+import { must, skip } from "../../check.ts"
+import { planOf, Vmm } from "./machine.ts"
 import type { AdapterPlan } from "./plan.ts"
+
+/** Of a member of the plan, with the index of one of a list, or an override. */
+const POINTER =
+  /^(\/((disks|volumes|devices)(\/\d+)?|resources|kernel|initrd|disk|firstBoot|ignition|network|agent|accelerator|generationId)(\/.*)?|[a-z][A-Za-z]*)$/
+
+/** A PATH as this one, but nothing is found by that name: a folder that has it is replaced by one of links. */
+async function without(folder: string, name: string): Promise<string> {
+  const places = (process.env.PATH ?? "").split(delimiter).map(async (place, at) => {
+    if (!existsSync(join(place, name))) return place
+    const links = join(folder, `path${at}`)
+    await mkdir(links)
+    for (const one of await readdir(place))
+      if (one !== name) await symlink(join(place, one), join(links, one))
+    return links
+  })
+  return (await Promise.all(places)).join(delimiter)
+}
 
 /** How an adapter speaks, and what it says of plans. */
 export const linePlans: readonly AdapterPlan[] = [
@@ -29,6 +48,39 @@ export const linePlans: readonly AdapterPlan[] = [
         Array.isArray(accelerators) && accelerators.includes(found.accelerator),
         "accelerators lacks its own",
       )
+      must(String(found.binary).startsWith("/"), `binary is ${found.binary}, and no absolute path`)
+    },
+  },
+  {
+    name: "every-accelerator",
+    covers: ["OVMS-ADP-030"],
+    async run({ session, ...call }) {
+      const { accelerators } = await session.ask("capabilities")
+      const plan = await planOf(call, "")
+      for (const accelerator of Array.isArray(accelerators) ? accelerators : []) {
+        const { findings } = await session.ask("check", { plan: { ...plan, accelerator } })
+        const found = (Array.isArray(findings) ? findings : []).find(
+          ({ pointer }) => pointer === "/accelerator",
+        )
+        must(!found, `of ${accelerator}, on which machines could run, check finds: ${found?.reason}`)
+      }
+    },
+  },
+  {
+    name: "vmm-that-is-not-there",
+    covers: ["OVMS-ADP-030"],
+    async run({ adapter, session, ...call }) {
+      const { binary } = await session.ask("capabilities")
+      const path = await without(call.folder, basename(String(binary)))
+      await adapter.session(
+        call,
+        async (next) => {
+          const { result, error } = await next.answer(next.send("capabilities"), "capabilities")
+          if (result && existsSync(String(result.binary))) skip("it finds its VMM elsewhere than on PATH")
+          must(error?.code === "OVM_VMM_MISSING", `without its VMM it answers ${error?.code ?? "as with it"}`)
+        },
+        path,
+      )
     },
   },
   {
@@ -45,6 +97,20 @@ export const linePlans: readonly AdapterPlan[] = [
     async run({ session, ...call }) {
       const plan = await planOf(call, "", { later: { a: 1 } })
       await session.ask("check", { plan, later: true })
+      await Vmm.run(session, plan, call, async (vmm) => {
+        for (const verb of ["start", "watch", "quit"])
+          await session.ask(verb, { ...vmm.members, later: true })
+        await session.ask("ended", { ...(await vmm.end()), later: true })
+      })
+    },
+  },
+  {
+    name: "long-line",
+    covers: ["OVMS-ADP-063"],
+    async run({ session, ...call }) {
+      const plan = await planOf(call, "", { later: "x".repeat(900_000) })
+      await session.ask("check", { plan })
+      await session.ask("prepare", { plan })
     },
   },
   {
@@ -80,6 +146,31 @@ export const linePlans: readonly AdapterPlan[] = [
     },
   },
   {
+    name: "whatever-is-found",
+    covers: ["OVMS-ADP-031", "OVMS-ADP-054"],
+    async run({ session, ...call }) {
+      const plan = await planOf(call, "")
+      const { kernel, resources } = plan
+      const plans: readonly object[] = [
+        { ...plan, kernel: { ...kernel, args: "a\nb" } },
+        { ...plan, kernel: { ...kernel, args: "x".repeat(3000) } },
+        { ...plan, resources: { ...resources, memory: 1 } },
+        { ...plan, resources: { ...resources, memory: resources.memory + 4096 } },
+        { ...plan, resources: { ...resources, vcpus: 100_000 } },
+        { ...plan, kernel: undefined },
+      ]
+      for (const one of plans) {
+        const { findings } = await session.ask("check", { plan: one })
+        must(Array.isArray(findings), "findings are no list")
+        for (const { pointer, severity, reason } of findings) {
+          must(POINTER.test(String(pointer)), `pointer of a finding is ${pointer}`)
+          must(/^(fatal|degraded)$/.test(String(severity)), `the finding at ${pointer} is ${severity}`)
+          must(typeof reason === "string" && reason, `the finding at ${pointer} has no reason`)
+        }
+      }
+    },
+  },
+  {
     name: "nothing-to-find",
     covers: ["OVMS-ADP-031"],
     async run({ session, ...call }) {
@@ -90,9 +181,12 @@ export const linePlans: readonly AdapterPlan[] = [
   },
   {
     name: "ends-with-its-input",
-    covers: ["OVMS-ADP-015", "OVMS-ADP-022"],
-    async run({ session }) {
+    covers: ["OVMS-ADP-015", "OVMS-ADP-022", "OVMS-ADP-031", "OVMS-ADP-032"],
+    async run({ session, ...call }) {
       await session.ask("capabilities")
+      const plan = await planOf(call, "")
+      // Neither starts anything.
+      for (const verb of ["check", "prepare"]) await session.ask(verb, { plan })
       const left = await session.end()
       must(left === 0, `it left ${left} processes behind`)
     },

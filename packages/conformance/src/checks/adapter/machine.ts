@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdir, writeFile } from "node:fs/promises"
+import { constants } from "node:os"
 import { join } from "node:path"
 import { Duplex } from "node:stream"
 import { GUEST_MEMORY, guestKernel } from "../../artifact/guest.ts"
@@ -8,12 +9,19 @@ import type { Session } from "../../subject/adapter.ts"
 import { within } from "../../subject/within.ts"
 
 const END_MS = 30_000
+const LAST_WORDS_MS = 1000
+
+/** What a file may be called that is no syntax of a command line's, nor ASCII. */
+export const strange = (name: string) => `-${name},x=y "z" \u00fc`
+
+/** No socket may be connected to by so long a path. */
+const MACHINE = strange("machine".padEnd(120, "."))
 
 /** The plan of a machine with the suite's guest, in a new folder; what its kernel is called looks like options. */
 export async function planOf({ folder }: CheckCall, args: string, more: object = {}) {
-  const directory = join(folder, "machine")
+  const directory = join(folder, MACHINE)
   await mkdir(directory, { mode: 0o700 })
-  const kernel = join(folder, "-kernel,x=y z.bin")
+  const kernel = join(folder, strange("kernel"))
   await writeFile(kernel, guestKernel())
   return {
     id: "6f1d2c3b-4a59-4687-9a0b-c1d2e3f40516",
@@ -36,7 +44,16 @@ export async function honoured(session: Session, plan: object, members: readonly
 
 type LaunchPlan = Omit<Awaited<ReturnType<typeof planOf>>, "kernel"> & {
   readonly disk?: object
+  readonly agent?: boolean
   readonly network?: { readonly descriptor?: number }
+}
+
+/** What `ended` is asked about, as far as it is known. */
+interface Ended {
+  readonly directory: string
+  readonly own: unknown
+  readonly status?: number
+  readonly signal?: number
 }
 
 /** The descriptor that carries its frames, and those before it. */
@@ -62,8 +79,8 @@ export class Vmm {
     child.on("error", () => {
       this.#end = { status: 127 }
     })
-    child.on("exit", (code) => {
-      this.#end = code === null ? { signal: 9 } : { status: code }
+    child.on("exit", (code, signal) => {
+      this.#end = signal ? { signal: constants.signals[signal] } : { status: code ?? 0 }
     })
   }
 
@@ -86,7 +103,8 @@ export class Vmm {
     call: CheckCall,
     use: (vmm: Vmm) => Promise<void>,
   ): Promise<void> {
-    const { argv, own } = await session.ask("prepare", { plan })
+    const { argv, own, agent } = await session.ask("prepare", { plan })
+    must(plan.agent || agent === undefined, `agent is ${agent}, and the machine has no way to one`)
     must(Array.isArray(argv) && argv.every((word) => typeof word === "string"), "argv is no list of texts")
     const [program = "", ...words] = argv as string[]
     must(program.startsWith("/"), `the command line begins with ${program}, which is no absolute path`)
@@ -110,11 +128,18 @@ export class Vmm {
   }
 
   async says(words: RegExp): Promise<void> {
-    await within(END_MS, this.signal, `${words} on the console`, () => words.test(this.console))
+    await within(END_MS, this.signal, `${words} on the console`, async () => {
+      if (words.test(this.console)) return true
+      if (this.#end === undefined) return false
+      // What it said last may still be on its way.
+      await new Promise((resolve) => setTimeout(resolve, LAST_WORDS_MS))
+      must(words.test(this.console), `the VMM has ended before ${words} was on the console`)
+      return true
+    })
   }
 
   /** Its end, as `ended` is told of it. */
-  async end(): Promise<object> {
+  async end(): Promise<Ended> {
     await within(END_MS, this.signal, "the end of the VMM", () => this.#end !== undefined)
     return { ...this.members, ...this.#end }
   }

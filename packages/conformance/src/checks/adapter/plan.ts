@@ -10,14 +10,17 @@ export interface AdapterScene extends CheckCall {
 export interface AdapterPlan {
   readonly name: string
   readonly covers: readonly string[]
+  /** True of one that the contract gives more than a minute. */
+  readonly slow?: boolean
   run(scene: AdapterScene): Promise<void>
 }
 
-export function onAdapter({ name, covers, run }: AdapterPlan): Check<Adapter> {
+export function onAdapter({ name, covers, slow = false, run }: AdapterPlan): Check<Adapter> {
   return {
     name: `adapter/${name}`,
     profile: "core",
     covers,
+    slow,
     run: (adapter, call) => adapter.session(call, (session) => run({ ...call, adapter, session })),
   }
 }

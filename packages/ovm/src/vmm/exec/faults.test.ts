@@ -103,6 +103,7 @@ describe.skipIf(missing !== "")(`adapters that do not keep to the contract ${mis
     ["garbage", 'no JSON object: "Traceback'],
     ["other", "it answered what was not asked"],
     [{ result: 1 }, "neither a result nor an error"],
+    [{ result: CAPABILITIES, error: null }, "with no one of result and error"],
     [{ error: { code: "E_BAD", message: "x" } }, "no code of the list"],
     [{ result: { version: "1" } }, "answered capabilities with what the contract does not have"],
     [{ result: { ...CAPABILITIES, accelerators: [1] } }, "answered capabilities with what"],
@@ -126,6 +127,17 @@ describe.skipIf(missing !== "")(`adapters that do not keep to the contract ${mis
     // What is asked before the second answer comes fails with it; then there is an adapter that answers.
     const ask = () => vmm.capabilities().catch(({ code }) => expect(code).toBe("OVM_VMM_FAILED"))
     expect(await until("it answers", ask)).toMatchObject({ name: "twice" })
+  })
+
+  // OVMS-ADP-063
+  test("what is longer than an adapter has to take is not sent, and changes nothing about it", async () => {
+    adapter("takes", GOOD)
+    const vmm = outside("takes")
+    const { kernel, ...large } = plan()
+    const path = kernel?.path ?? ""
+    const error = await refusal(vmm.check({ ...large, kernel: { path, args: "x".repeat(1 << 20) } }))
+    expect([error.code, error.message]).toEqual(["OVM_TOO_LARGE", expect.stringContaining("check")])
+    expect(await vmm.check({ ...large, kernel: { path, args: "x".repeat(1_000_000) } })).toEqual([])
   })
 
   // OVMS-ADP-014

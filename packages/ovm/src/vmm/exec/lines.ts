@@ -1,5 +1,5 @@
-/** The longest that an adapter may write (OVMS-ADP-013), in bytes. */
-const MOST = 1 << 20
+/** The longest that an adapter may write (OVMS-ADP-013), and that it has to take (OVMS-ADP-063), in bytes. */
+export const MOST = 1 << 20
 
 /** Puts what comes in pieces together to lines, each an object. Throws for what is none. */
 export class Lines {

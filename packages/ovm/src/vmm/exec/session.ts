@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { setTimeout as sleep } from "node:timers/promises"
 import { type ErrorCode, isErrorCode, OvmError } from "../../errors.ts"
 import { isObject } from "../../objects.ts"
-import { Lines } from "./lines.ts"
+import { Lines, MOST } from "./lines.ts"
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -80,13 +80,22 @@ export class Session {
     return this.#fault !== undefined
   }
 
-  /** What it answers. Throws what it answers as an error, OVM_VMM_FAILED and OVM_VMM_TIMEOUT where it does not. */
+  /**
+   * What it answers. Throws what it answers as an error, OVM_VMM_FAILED and OVM_VMM_TIMEOUT where it does not, and
+   * OVM_TOO_LARGE for what no adapter has to take (OVMS-ADP-063).
+   */
   async ask(verb: string, members: Json = {}): Promise<Json> {
     if (this.#fault) throw this.#fault
     const id = ++this.#count
+    const line = JSON.stringify({ id, verb, ...members })
+    if (Buffer.byteLength(line) > MOST)
+      throw new OvmError(
+        "OVM_TOO_LARGE",
+        `the adapter of ${this.name} would be sent more than ${MOST} bytes: ${verb}`,
+      )
     const answered = Promise.withResolvers<Json>()
     this.#waiting.set(id, { verb, settle: answered.resolve, fail: answered.reject })
-    this.child.stdin?.write(`${JSON.stringify({ id, verb, ...members })}\n`)
+    this.child.stdin?.write(`${line}\n`)
     return await this.#within(verb, answered.promise, verb === "start" ? START_MS : ANSWER_MS)
   }
 
@@ -133,6 +142,8 @@ export class Session {
   #answer(line: Json): void {
     const waiting = typeof line.id === "number" ? this.#waiting.get(line.id) : undefined
     if (!waiting) throw new Error(`it answered what was not asked: ${JSON.stringify(line).slice(0, 80)}`)
+    if ("result" in line === "error" in line)
+      throw new Error(`it answered ${waiting.verb} with no one of result and error`)
     const answer = isObject(line.error) ? this.#errorOf(line.error) : line.result
     if (answer instanceof OvmError) waiting.fail(answer)
     else if (isObject(answer)) waiting.settle(answer)
