@@ -22,6 +22,8 @@ export interface GuestDrive {
   readonly path?: string
   /** What only the storage daemon makes one file of: layers, and a qcow2 for what the guest writes. */
   readonly chain?: Pick<DiskPlan, "layers" | "ephemeral" | "overlay">
+  /** One that other machines may have as well, and nobody while it is written to. */
+  readonly volume?: boolean
   /** By the storage daemon, as what Firecracker opens. */
   readonly shown: boolean
 }
@@ -52,7 +54,7 @@ function unshown(plan: LaunchPlan, overlay?: string): readonly Omit<GuestDrive, 
     ...(firstBoot ? [{ id: "first_boot", file: FIRST_BOOT, writable: false, path: firstBoot.path }] : []),
     ...volumes.map(({ path, readOnly }, at) => {
       const id = `volume${at + 1}`
-      return { id, file: `${id}.raw`, writable: !readOnly, path }
+      return { id, file: `${id}.raw`, writable: !readOnly, path, volume: true }
     }),
   ]
 }

@@ -19,7 +19,7 @@ import { checkFirecracker } from "./check.ts"
 import { drivesOf, FIRST } from "./drives.ts"
 import { openLog } from "./jail/command.ts"
 import { type FirecrackerPlace, LOG } from "./jail/place.ts"
-import { besideStorage, handOver, storageLetGo, storageReady } from "./storage.ts"
+import { besideStorage, handOver, storageLetGo, storageReady, volumeElsewhere } from "./storage.ts"
 import { VSOCK_SOCKET, withSocket } from "./vsock.ts"
 import { Wire } from "./wire.ts"
 
@@ -126,7 +126,7 @@ export async function startFirecracker<T>(
     api?.close()
     await killGroup(group)
     removeGroups(directory)
-    throw error
+    throw volumeElsewhere(plan, error.message) ?? error
   } finally {
     signal?.removeEventListener("abort", abort)
   }

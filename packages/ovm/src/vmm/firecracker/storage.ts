@@ -6,11 +6,13 @@ import { OvmError } from "../../errors.ts"
 import { guarded, guardedSync } from "../../files/guarded.ts"
 import { shellWord } from "../../host/shell-word.ts"
 import type { MachineRecord } from "../machine.ts"
+import type { LaunchPlan } from "../plan.ts"
 import { readExit, readStderr } from "../process/exit.ts"
 import { workplaceOf } from "../process/jailed.ts"
 import { endStray, isInhabited } from "../process/stray.ts"
 import { findBinary } from "../program.ts"
 import { diskChain } from "../qemu/drives.ts"
+import { inUseElsewhere } from "../qemu/locked.ts"
 import { QMP_SOCKET } from "../qemu/qmp.ts"
 import { FIRST, type GuestDrive } from "./drives.ts"
 import { carryLog } from "./jail/command.ts"
@@ -90,14 +92,17 @@ function shown({ folder, jail }: FirecrackerPlace, drive: GuestDrive): readonly 
   ]
 }
 
-function nodesOf({ id, path, writable, chain }: GuestDrive): ReturnType<typeof diskChain> {
+function nodesOf({ id, path, writable, chain, volume }: GuestDrive): ReturnType<typeof diskChain> {
   const name = id === FIRST ? "" : `${id}-`
   if (chain) return diskChain(chain, writable ? chain.overlay : undefined, name)
-  const [file, top] = [`${name}file`, `${name}raw`]
+  const [file, alone, top] = [`${name}file`, `${name}alone`, `${name}raw`]
   const access = { "read-only": !writable, ...(writable && { discard: "unmap" }) }
+  // What is exported lets others write: only this filter has QEMU's locks keep them off a volume (OVMS-VOL-010).
+  const filter = { driver: "blkdebug", image: file, "node-name": alone, "unshare-child-perms": ["write"] }
   const nodes = [
     { driver: "file", filename: path, "node-name": file, ...access },
-    { driver: "raw", file, "node-name": top, ...access },
+    ...(volume ? [{ ...filter, ...access }] : []),
+    { driver: "raw", file: volume ? alone : file, "node-name": top, ...access },
   ]
   return { nodes: nodes.flatMap((node) => ["-blockdev", JSON.stringify(node)]), top }
 }
@@ -109,6 +114,15 @@ export function handOver(drives: readonly GuestDrive[], pid: number, { uid }: Ja
   guardedSync(() => {
     for (const { file } of drives) lchownSync(`/proc/${pid}/root/${file}`, uid, uid)
   })
+}
+
+/** The storage daemon names the option that it cannot do, which has the drive's name; the file is said too late. */
+const LOCKED = /qemu-storage-daemon: .*"(?:id|node-name)":"volume(\d+)\b.*: Failed to get .*lock/
+
+/** OVM_VOLUME_IN_USE, if these words of the storage daemon are about a volume that another process has. */
+export function volumeElsewhere({ volumes = [] }: LaunchPlan, words: string): OvmError | undefined {
+  const volume = volumes[Number(LOCKED.exec(words)?.[1]) - 1]
+  return volume && inUseElsewhere(volume)
 }
 
 /** Waits until all disks can be opened. Throws OVM_VMM_FAILED with the storage daemon's words, OVM_VMM_TIMEOUT. */

@@ -1,5 +1,5 @@
 import { OvmError } from "../../errors.ts"
-import type { LaunchPlan } from "../plan.ts"
+import type { LaunchPlan, VolumePlan } from "../plan.ts"
 
 /** QEMU: block/file-posix.c, raw_check_lock_bytes; its hint names the file. */
 const LOCKED = /Failed to get .*lock[\s\S]*Is another process using the image \[([^\]]+)\]/
@@ -11,12 +11,12 @@ const LOCKED = /Failed to get .*lock[\s\S]*Is another process using the image \[
 export function lockedVolume({ volumes = [] }: LaunchPlan, words: string): OvmError | undefined {
   const path = LOCKED.exec(words)?.[1]
   const volume = volumes.find((one) => one.path === path)
-  if (!volume) return undefined
-  return new OvmError(
-    "OVM_VOLUME_IN_USE",
-    `another process has the volume ${volume.serial}: ${volume.path}`,
-    {
-      detail: { volume: volume.serial },
-    },
-  )
+  return volume && inUseElsewhere(volume)
+}
+
+/** OVM_VOLUME_IN_USE of one that another process has. */
+export function inUseElsewhere({ serial, path }: VolumePlan): OvmError {
+  return new OvmError("OVM_VOLUME_IN_USE", `another process has the volume ${serial}: ${path}`, {
+    detail: { volume: serial },
+  })
 }

@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { buildGuest } from "@ovms/testkit/guest.ts"
 import { Bench, MiB } from "../../bench.testing.ts"
@@ -168,13 +168,16 @@ describe.skipIf(missing !== "")(`machines in jails ${missing}`, () => {
     return { uid: Number(of("Uid")), capabilities: of("CapEff"), files: readdirSync(`/proc/${pid}/root`) }
   }
 
-  test("a VMM sees what it uses alone, as a user of its own without privileges, and nothing of its jail stays [OVMS-API-517, OVMS-API-518, OVMS-API-519]", async () => {
+  test("a VMM sees what it uses alone, as a user of its own without privileges, and nothing of its jail stays [OVMS-CNF-057, OVMS-API-517, OVMS-API-518, OVMS-API-519]", async () => {
     const shots = new SnapshotBench(bench)
     const machine = await bench.vmm.launch(plan("tick_ms=10 hlt=1 write=1"))
     await bench.until(machine, "TICK 2\r\n")
     const one = seen(machine)
     expect(one.files.sort()).toEqual(["api.sock", "dev", "disk.raw", "firecracker.pid", "log", "run"])
     expect(one).toMatchObject({ capabilities: "0000000000000000" })
+    // Whoever looks from outside finds it by the name of its folder.
+    const called = readFileSync(`/proc/${machine.record.pid}/cmdline`, "utf8").split("\0")
+    expect(called).toContain(basename(machine.record.directory))
     const sink = { ram: bench.path("ram"), state: bench.path("state"), overlay: bench.path("overlay") }
     const { origin } = await shots.take(machine, sink)
     for (const file of Object.values(sink)) expect([file, statSync(file).uid]).toEqual([file, 0])
@@ -191,6 +194,30 @@ describe.skipIf(missing !== "")(`machines in jails ${missing}`, () => {
       for (const name of ["jail", "jailed"]) expect(existsSync(join(record.directory, name))).toBe(false)
     for (const { uid } of [one, two])
       expect(lstatSync(`/run/ovm-jails/${uid}`, { throwIfNoEntry: false })).toBeUndefined()
+  })
+
+  test("a volume that another one writes to fails the start by its name, and several may read it [OVMS-VOL-010]", async () => {
+    const path = bench.path("volume.raw")
+    writeFileSync(path, Buffer.alloc(MiB), { mode: 0o600 })
+    const resources = { vcpus: 1, memory: 64 * MiB }
+    const launch = async (readOnly: boolean) => {
+      const volumes = [{ path, serial: "data", readOnly }]
+      const machine = await bench.vmm.launch(bench.planOf("tick_ms=10 hlt=1", { resources, volumes }))
+      await bench.until(machine, "TICK 2\r\n")
+      return machine
+    }
+    const refused = async (readOnly: boolean) =>
+      expect(await refusal(launch(readOnly))).toMatchObject({
+        code: "OVM_VOLUME_IN_USE",
+        message: expect.stringContaining("the volume data"),
+      })
+    const writer = await launch(false)
+    for (const readOnly of [true, false]) await refused(readOnly)
+    await writer.stop({ graceMs: 0 })
+    const readers = [await launch(true), await launch(true)]
+    await refused(false)
+    for (const machine of readers) await machine.stop({ graceMs: 0 })
+    await (await launch(false)).stop({ graceMs: 0 })
   })
 
   test("one whose launcher and keeper were killed is found in its jail, adopted, and leaves nothing [OVMS-API-519]", async () => {

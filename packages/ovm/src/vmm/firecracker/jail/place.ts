@@ -9,12 +9,17 @@ import { claimUid, releaseUid } from "./uids.ts"
 
 /** In the machine's directory: the jailer's base, which has nothing but what the machine's own Firecracker uses. */
 const BASE = "jail"
-/** A base has one jail. */
-const ID = "ovm"
 /** No more than its keeper leaves it, whose bound a root without CAP_SYS_RESOURCE cannot raise again. */
 const DESCRIPTORS = 1024
 /** In the jail, a named pipe: nothing of the host is there by which its standard error had a name. */
 export const LOG = "log"
+
+/** What the jailer takes for a name, and gives on to the program: that of the instance, as of its folder. */
+function nameOf(directory: string): string {
+  return basename(directory)
+    .replace(/[^0-9A-Za-z]/g, "-")
+    .slice(0, 64)
+}
 
 /** What jails are made with. */
 export interface Jailer {
@@ -60,7 +65,8 @@ export async function makeJail(
     mkdirSync(base, { mode: 0o700 })
     const uid = await claimUid(uids, base)
     const name = basename(realpathSync(binary))
-    const inside = join(name, ID, "root")
+    const id = nameOf(directory)
+    const inside = join(name, id, "root")
     const folder = join(base, inside)
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     chownSync(folder, uid, uid)
@@ -68,7 +74,7 @@ export async function makeJail(
     const log = join(folder, LOG)
     if (!makePipe(log)) throw new Error(`${log} could not be made`)
     chownSync(log, uid, uid)
-    const ids = ["--id", ID, "--uid", `${uid}`, "--gid", `${uid}`]
+    const ids = ["--id", id, "--uid", `${uid}`, "--gid", `${uid}`]
     const bounds = ["--resource-limit", `no-file=${DESCRIPTORS}`]
     const argv = [path, ...ids, ...bounds, "--exec-file", binary, "--chroot-base-dir", base, "--"]
     return { folder, jail: { base, uid, argv, program: join(folder, name) } }
