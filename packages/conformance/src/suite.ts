@@ -97,6 +97,7 @@ import { tpmPlans } from "./checks/runtime/tpm.ts"
 import { uefiPlans } from "./checks/runtime/uefi.ts"
 import { unreachablePlans } from "./checks/runtime/unreachable.ts"
 import { volumeElsewherePlans } from "./checks/runtime/volume-elsewhere.ts"
+import { vsockPlans } from "./checks/runtime/vsock.ts"
 import { writtenPlans } from "./checks/runtime/written.ts"
 import { runtimeAdapterPlans } from "./checks/runtime-adapter/adapters.ts"
 import { signChecks } from "./checks/sign.ts"
@@ -142,6 +143,7 @@ export async function loadSuite(): Promise<Suite> {
     ...boundPlans,
     ...crowdPlans,
     ...diskPlans,
+    ...vsockPlans,
     ...firstBootPlans,
     ...layerPlans,
     ...volumeElsewherePlans,

@@ -16,6 +16,16 @@ export type Manner = (words: readonly string[], stream: number, agent: StandIn) 
 /** A guest begins with the first byte. */
 const BEGIN = Buffer.of(0x55)
 
+/** Of the suite's guest, beside that of an agent (OVMS-DEV-030). */
+const CONNECT = "CONNECT 20311\n"
+const AGAIN_MS = 50
+
+/** A socket that leads to a guest's port of an agent. */
+export interface Way {
+  readonly type: string
+  readonly path: string
+}
+
 /** The agent of a machine, by a socket that leads to its port: what it does is said by `manner`. */
 export class StandIn {
   readonly heard: Heard[] = []
@@ -25,27 +35,71 @@ export class StandIn {
   answers = true
   #frames = new Frames()
   #socket: Socket
+  #closed = false
   readonly #unpacking = new Unpacking()
 
   private constructor(
-    path: string,
+    private readonly way: Way,
     public manner: Manner,
   ) {
-    this.#socket = createConnection({ path: shortened(path) })
-    this.#socket.on("error", () => {})
-    this.#socket.on("data", (bytes: Buffer) => this.#take(bytes))
+    this.#socket = this.#opened()
   }
 
-  static connect(path: string, manner: Manner): Promise<StandIn> {
+  static connect(way: Way, manner: Manner): Promise<StandIn> {
+    const agent = new StandIn(way, manner)
+    return way.type === "vsock" ? agent.#byVsock() : agent.#bySerial()
+  }
+
+  #opened(): Socket {
+    return createConnection({ path: shortened(this.way.path) }).on("error", () => {})
+  }
+
+  #bySerial(): Promise<StandIn> {
+    this.#socket.on("data", (bytes: Buffer) => this.#take(this.#unpacking.push(bytes)))
     return new Promise((resolve, reject) => {
-      const agent = new StandIn(path, manner)
-      agent.#socket.once("error", reject)
-      agent.#socket.once("connect", () => {
+      this.#socket.once("error", reject)
+      this.#socket.once("connect", () => {
         // One that has begun already passes it on, as noise before the next HELLO.
-        agent.#socket.write(BEGIN)
-        resolve(agent)
+        this.#socket.write(BEGIN)
+        resolve(this)
       })
     })
+  }
+
+  /** Once the guest has taken the connection; and again each time that it is over, as with a snapshot. */
+  #byVsock(): Promise<StandIn> {
+    return new Promise((resolve) => {
+      let head = Buffer.alloc(0)
+      let taken = false
+      this.#frames = new Frames()
+      this.#socket.write(CONNECT)
+      this.#socket.on("data", (bytes: Buffer) => {
+        if (taken) return this.#take(bytes)
+        head = Buffer.concat([head, bytes])
+        const end = head.indexOf("\n") + 1
+        taken = /^OK \d+\n/.test(head.toString("latin1"))
+        if (!taken) return
+        resolve(this)
+        this.#take(head.subarray(end))
+      })
+      this.#socket.once("close", () => {
+        if (this.#closed) return
+        this.#ended()
+        setTimeout(() => {
+          if (this.#closed) return
+          this.#socket = this.#opened()
+          void this.#byVsock().then(resolve)
+        }, AGAIN_MS)
+      })
+    })
+  }
+
+  /** A connection that is over is the end of all that was to come by it. */
+  #ended(): void {
+    const streams = new Set(this.heard.filter(({ type }) => type === TYPE.open).map(({ stream }) => stream))
+    const open = [...streams].filter((stream) => this.of(stream, TYPE.end).length === 0)
+    for (const stream of open)
+      this.heard.push({ type: TYPE.end, stream, payload: Buffer.alloc(0), zeros: 0, at: performance.now() })
   }
 
   /** The OPENs that it heard, by their first text. */
@@ -65,7 +119,7 @@ export class StandIn {
   }
 
   raw(bytes: Uint8Array): void {
-    this.#socket.write(packed(bytes))
+    this.#socket.write(this.way.type === "vsock" ? bytes : packed(bytes))
   }
 
   output(stream: number, text: string | Uint8Array, channel = 1): void {
@@ -77,12 +131,13 @@ export class StandIn {
   }
 
   close(): void {
+    this.#closed = true
     this.#socket.destroy()
   }
 
   #take(bytes: Buffer): void {
     try {
-      for (const { frame, zeros } of this.#frames.push(this.#unpacking.push(bytes))) {
+      for (const { frame, zeros } of this.#frames.push(bytes)) {
         this.heard.push({ ...frame, zeros, at: performance.now() })
         this.#answer(frame)
       }

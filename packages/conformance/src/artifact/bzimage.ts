@@ -1,4 +1,6 @@
+import { gzipSync } from "node:zlib"
 import { hex } from "../registry/content.ts"
+import { guestKernel } from "./guest.ts"
 import { kernelOf } from "./make.ts"
 
 /**
@@ -12,9 +14,20 @@ const SETUP = hex(
 const ENTRY = 0x200
 const BEGIN = 0x26a
 
-/** A kernel of that form, with nothing behind its set-up code that is ever entered. */
+/** In the file, and behind what precedes the kernel proper. */
+const PAYLOAD = 4096
+const SECTORS = 1024
+
+/**
+ * A kernel of that form, with nothing behind its set-up code that is ever entered: the suite's guest, compressed, is
+ * there for a VMM that looks for what is inside.
+ */
 export function bzImage(): Buffer {
-  const bytes = kernelOf(0)
+  const payload = gzipSync(guestKernel())
+  const bytes = kernelOf(0, (PAYLOAD + payload.length + 15) & ~15)
+  payload.copy(bytes, PAYLOAD)
+  bytes.writeUInt32LE(PAYLOAD - SECTORS, 0x248)
+  bytes.writeUInt32LE(payload.length, 0x24c)
   bytes.writeUInt16LE(0xeb | ((BEGIN - ENTRY - 2) << 8), ENTRY)
   // Loaded high, and with room for a heap.
   bytes.writeUInt8(0x81, 0x211)

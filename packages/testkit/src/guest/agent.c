@@ -60,6 +60,7 @@ static int start(void) {
 void agent(const char *cmd) {
     carried = num(find(cmd, "agent="), 0);
     if (!carried || carried > 2) return;
+    if (carried == 1 && vsock_begin()) return;
     PORT_IN = PORT + 2 * carried, PORT_OUT = PORT_IN + 1;
     outb(COM + 1, 0), outb(COM + 2, 7), outb(COM + 3, 3);
     wanted = 1;
@@ -102,6 +103,7 @@ static void out(const u8 *bytes, u32 length) {
 
 void agent_look(void) {
     u32 length = 0;
+    vsock_look();
     if (wanted && inb(STATE) & ARRIVED) {
         wanted = 0;
         inb(COM);

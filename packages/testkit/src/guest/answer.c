@@ -5,52 +5,26 @@
  * What comes by TCP is tcp.c's to answer.
  */
 #include "guest.h"
-enum { FIRST = 0xc0001000, STEP = 0x1000, DEVICES = 24, MAGIC = 0x74726976, NET = 1, ACKNOWLEDGE_DRIVER = 3, FEATURES_OK = 8, DRIVER_OK = 4, HAS_MAC = 1 << 5, CONFIG = 0x100 };
-enum { SIZE = 64, ROOM = 2048 /* Firecracker waits for room for 64 KiB */, HEADER = 12, DEVICE_WRITES = 2, RECEIVE = 0, SEND = 1, ETHERNET = 14, IP = 20, UDP = 8, IS_TCP = 6, IS_UDP = 17, TRY = 9 };
-struct descriptor { u64 address; u32 length; u16 flags, next; };
-static struct __attribute__((aligned(4096))) queue {
-    struct descriptor table[SIZE];
-    volatile u16 avail[2 + SIZE];
-    struct __attribute__((aligned(8))) { volatile u16 flags, at; volatile struct { u32 id, length; } ring[SIZE]; } used;
-} queues[2];
+enum { NET = 1, HAS_MAC = 1 << 5, CONFIG = 0x100, SIZE = MMIO_SIZE, ROOM = 2048 /* Firecracker waits for room for 64 KiB */, HEADER = 12 };
+enum { RECEIVE = 0, SEND = 1, ETHERNET = 14, IP = 20, UDP = 8, IS_TCP = 6, IS_UDP = 17, TRY = 9 };
+static struct mmio_queue queues[2];
 static u8 room[SIZE][ROOM], out[ROOM], mac[6];
-static volatile u32 *mmio;
+static volatile u32 *device;
 static u16 seen;
 static u64 answered;
 
-static void put(u32 at, u32 value) { mmio[at / 4] = value; }
-static void address(u32 at, volatile void *value) { put(at, (u32)(u64)value); put(at + 4, (u64)value >> 32); }
-
-static void give(struct queue *queue, u16 descriptor) {
-    queue->avail[2 + queue->avail[1] % SIZE] = descriptor; __asm__ volatile("" ::: "memory");
-    queue->avail[1]++; __asm__ volatile("mfence" ::: "memory");
-    put(0x50, queue == &queues[SEND]);
-}
-
-static void begin_queue(u32 number) {
-    struct queue *queue = &queues[number];
-    put(0x30, number); put(0x38, SIZE);
-    address(0x80, queue->table); address(0x90, queue->avail); address(0xa0, &queue->used);
-    put(0x44, 1);
-}
+static void give(u32 number, u16 descriptor) { mmio_give(device, number, &queues[number], descriptor); }
 
 void answer(const char *cmd) {
     if (!find(cmd, "answer=1")) return;
-    for (u32 i = 0; i < DEVICES; i++) {
-        mmio = (u32 *)(u64)(FIRST + i * STEP);
-        if (mmio[0] == MAGIC && mmio[2] == NET) break;
-        mmio = 0;
-    }
-    if (!mmio) { puts("ANSWER none\r\n"); return; }
-    put(0x70, 0); put(0x70, 1); put(0x70, ACKNOWLEDGE_DRIVER);
-    put(0x24, 0); put(0x20, HAS_MAC); put(0x24, 1); put(0x20, 1);   /* version 1 */
-    for (u32 i = 0; i < sizeof mac; i++) mac[i] = ((volatile u8 *)mmio)[CONFIG + i];
-    put(0x70, ACKNOWLEDGE_DRIVER | FEATURES_OK);
-    begin_queue(RECEIVE); begin_queue(SEND);
-    put(0x70, ACKNOWLEDGE_DRIVER | FEATURES_OK | DRIVER_OK);
+    device = mmio_device(NET, HAS_MAC);
+    if (!device) { puts("ANSWER none\r\n"); return; }
+    for (u32 i = 0; i < sizeof mac; i++) mac[i] = ((volatile u8 *)device)[CONFIG + i];
+    mmio_queue(device, RECEIVE, &queues[RECEIVE]); mmio_queue(device, SEND, &queues[SEND]);
+    mmio_begin(device);
     for (u16 i = 0; i < SIZE; i++) {
-        queues[RECEIVE].table[i] = (struct descriptor){(u64)room[i], ROOM, DEVICE_WRITES, 0};
-        give(&queues[RECEIVE], i);
+        queues[RECEIVE].table[i].address = (u64)room[i]; queues[RECEIVE].table[i].length = ROOM; queues[RECEIVE].table[i].flags = MMIO_DEVICE_WRITES;
+        give(RECEIVE, i);
     }
     puts("ANSWER ready\r\n");
 }
@@ -61,8 +35,8 @@ static void copy(u8 *to, const u8 *from, u32 length) { while (length--) *to++ = 
 static void leave(u32 length) {
     copy(out + HEADER + 6, mac, sizeof mac);
     u16 before = queues[SEND].used.at;
-    queues[SEND].table[0] = (struct descriptor){(u64)out, HEADER + length, 0, 0};
-    give(&queues[SEND], 0);
+    queues[SEND].table[0].address = (u64)out; queues[SEND].table[0].length = HEADER + length;
+    give(SEND, 0);
     while (queues[SEND].used.at == before) __asm__ volatile("pause" ::: "memory");
 }
 
@@ -93,11 +67,11 @@ static void take(const u8 *got, u32 length) {
 }
 
 void answer_look(void) {
-    if (!mmio) return;
+    if (!device) return;
     while (seen != queues[RECEIVE].used.at) {
         u32 id = queues[RECEIVE].used.ring[seen % SIZE].id, length = queues[RECEIVE].used.ring[seen % SIZE].length;
         if (id < SIZE && length > HEADER && length <= ROOM) take(room[id] + HEADER, length - HEADER);
         seen++;
-        give(&queues[RECEIVE], (u16)id);
+        give(RECEIVE, (u16)id);
     }
 }

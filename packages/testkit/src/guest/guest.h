@@ -37,6 +37,9 @@ void memory_write(void);
 /* With agent=N: what comes by the port of an agent goes to the second serial port, and back. */
 void agent(const char *cmd);
 void agent_look(void);
+/* The same by vsock: whether there is such a device, and a look at it. */
+int vsock_begin(void);
+void vsock_look(void);
 /* What the command line asks of the devices of network and entropy, and a look at the link. */
 void nic(const char *cmd);
 void nic_look(void);
@@ -45,3 +48,17 @@ void answer(const char *cmd);
 void answer_look(void);
 /* Puts the answer to a frame of TCP over IPv4 into `frame`, but for whose it is; its length, 0 for none. */
 u32 tcp_answer(const u8 *got, u32 length, u8 *frame);
+/* A queue of a virtio device over MMIO. */
+enum { MMIO_SIZE = 64, MMIO_DEVICE_WRITES = 2 };
+struct mmio_queue {
+    struct { u64 address; u32 length; u16 flags, next; } table[MMIO_SIZE] __attribute__((aligned(4096)));
+    volatile u16 avail[2 + MMIO_SIZE];
+    struct __attribute__((aligned(8))) { volatile u16 flags, at; volatile struct { u32 id, length; } ring[MMIO_SIZE]; } used;
+};
+/* The registers of the first such device that is of that kind, told what it may do; 0 if there is none. */
+volatile u32 *mmio_device(u32 kind, u32 features);
+/* Has the device know its queue of that number, before it begins. */
+void mmio_queue(volatile u32 *device, u32 number, struct mmio_queue *queue);
+void mmio_begin(volatile u32 *device);
+/* Has the device take a descriptor of its queue. */
+void mmio_give(volatile u32 *device, u32 number, struct mmio_queue *queue, u16 descriptor);

@@ -1,17 +1,19 @@
 /*
- * A network device and one of entropy, both of virtio over PCI, legacy interface (VIRTIO 1.x, 5.1 and 5.4).
+ * A network device and one of entropy, both of virtio over PCI, legacy interface (VIRTIO 1.x, 5.1 and 5.4), or where there is no
+ * PCI that of entropy over MMIO.
  * Command line: net=1 says the device's MAC address and its link, again each time that this changes: `NIC 52:54:… up`, or `NIC none`;
  * net=2 also gives back every frame that comes, as one of its own to whoever sent it: `FRAME n`;
  * rng=1 says 16 bytes of the other one: `RNG 0123…`, or `RNG none`.
  */
 #include "guest.h"
 enum { FEATURES = 4, QUEUE_PAGE = 8, QUEUE_SIZE = 12, QUEUE_SELECT = 14, NOTIFY = 16, STATUS = 18, MAC = 20, LINK = 26 };
-enum { NET = 0x10001af4, RNG = 0x10051af4, ACKNOWLEDGE_DRIVER = 3, DRIVER_OK = 4, HAS_MAC = 1 << 5, HAS_STATUS = 1 << 16, MOST = 256, DEVICE_WRITES = 2, BYTES = 16, SPINS = 100000000 };
+enum { NET = 0x10001af4, RNG = 0x10051af4, ENTROPY = 4, ACKNOWLEDGE_DRIVER = 3, DRIVER_OK = 4, HAS_MAC = 1 << 5, HAS_STATUS = 1 << 16, MOST = 256, DEVICE_WRITES = 2, BYTES = 16, SPINS = 100000000 };
 enum { RECEIVE, SEND, ANY, QUEUES, ROOMS = 8, ROOM = 2048, HEADER = 10, ADDRESS = 6 };
 static struct queue {
     struct __attribute__((aligned(4096))) { struct { u64 address; u32 length; u16 flags, next; } table[MOST]; u8 rings[2 * 4096]; };
     u16 size, seen;
 } queues[QUEUES];
+static struct mmio_queue entropy;
 static u16 net;
 static u8 link, bytes[BYTES], room[ROOMS][ROOM], out[ROOM];
 static u64 frames;
@@ -56,17 +58,33 @@ static void give(u16 port, u16 number, struct queue *queue, u16 descriptor) {
     outw(port + NOTIFY, number);
 }
 
+static void say_bytes(volatile u16 *taken) {
+    for (int i = 0; i < SPINS && *taken != 1; i++) __asm__ volatile("pause" ::: "memory");
+    puts("RNG ");
+    for (int i = 0; i < BYTES; i++) digits(bytes[i]);
+    puts(*taken == 1 ? "\r\n" : " silent\r\n");
+}
+
+static int random_bytes_of_mmio(void) {
+    volatile u32 *device = mmio_device(ENTROPY, 0);
+    if (!device) return 0;
+    mmio_queue(device, 0, &entropy);
+    mmio_begin(device);
+    entropy.table[0].address = (u64)bytes; entropy.table[0].length = BYTES; entropy.table[0].flags = MMIO_DEVICE_WRITES;
+    mmio_give(device, 0, &entropy, 0);
+    say_bytes(&entropy.used.at);
+    return 1;
+}
+
 static void random_bytes(void) {
     u16 port = begun(RNG, 0);
     struct queue *queue = &queues[ANY];
+    if (!port && random_bytes_of_mmio()) return;
     if (!port || !queue_of(port, 0, queue)) { puts("RNG none\r\n"); return; }
     outb(port + STATUS, ACKNOWLEDGE_DRIVER | DRIVER_OK);
     queue->table[0].address = (u64)bytes; queue->table[0].length = BYTES; queue->table[0].flags = DEVICE_WRITES;
     give(port, 0, queue, 0);
-    for (int i = 0; i < SPINS && used(queue)[1] != 1; i++) __asm__ volatile("pause" ::: "memory");
-    puts("RNG ");
-    for (int i = 0; i < BYTES; i++) digits(bytes[i]);
-    puts(used(queue)[1] == 1 ? "\r\n" : " silent\r\n");
+    say_bytes(&used(queue)[1]);
 }
 
 /* Rooms for what comes. Without queues there are no frames. */

@@ -35,7 +35,7 @@ async function asQga(scene: Scene, id: string, use: (stage: Backstage) => Promis
   const temporary = join(scene.folder, `tmp-${id}`)
   await mkdir(temporary)
   await scene.runtime.says(id, /TICK \d+\r?\n/)
-  const qga = await Qga.connect(await portOf(scene, id), temporary)
+  const qga = await Qga.connect((await portOf(scene, id)).path, temporary)
   try {
     await use({ ...scene, id, qga, temporary })
   } finally {

@@ -3,7 +3,19 @@ import type { StandIn } from "../../agent/stand-in.ts"
 import { must } from "../../check.ts"
 import { utf8 } from "../../registry/content.ts"
 import type { Plan } from "../runtime/plan.ts"
-import { agentPlan, allBut, LINE, later, opened, portOf, ready, type Stage, withAgent } from "./stage.ts"
+import {
+  agentPlan,
+  allBut,
+  LINE,
+  later,
+  opened,
+  portName,
+  portOf,
+  ready,
+  type Stage,
+  wayOut,
+  withAgent,
+} from "./stage.ts"
 
 const EXEC = "POST /instances/{instance_id}/exec"
 const NOISE = 65_552
@@ -68,7 +80,7 @@ async function begunAnew(stage: Stage, lies: typeof LIES): Promise<void> {
 }
 
 /** A manifest that has an agent. */
-const ASKS = { devices: [{ type: "serial", name: "way" }], agent: { protocol: "ovms.agent.v1" } }
+const ASKS = { agent: { protocol: "ovms.agent.v1" } }
 
 export const agentChannelPlans: readonly Plan[] = [
   agentPlan(
@@ -76,7 +88,8 @@ export const agentChannelPlans: readonly Plan[] = [
     ["OVMS-AGT-001", "OVMS-AGT-010", "OVMS-AGT-020", "OVMS-AGT-054", "OVMS-API-320"],
     async (stage) => {
       const { runtime, id, agent } = stage
-      await runtime.says(id, /AGENT \[org\.ovms\.agent\.0\]\r?\n/)
+      const port = await portName(stage)
+      await runtime.until(`${port} on the console`, async () => (await runtime.logs(id)).includes(port))
       await ready(stage)
       const [first] = agent.heard
       const nonce = helloOf(first)
@@ -106,19 +119,20 @@ export const agentChannelPlans: readonly Plan[] = [
       const { runtime, id, start } = stage
       await ready(stage)
       must(
-        (await runtime.says(id, /AGENT (none|\[.*\])\r?\n/)).includes("AGENT [org.ovms.agent.0]"),
+        (await runtime.says(id, /AGENT (none|\[.*\])\r?\n/)).includes(await portName(stage)),
         "there is no port although the manifest has an agent",
       )
       const { image } = await runtime.status(id)
-      const manifest = await stage.machine({ document: ASKS })
+      const manifest = await stage.machine({ document: { devices: await wayOut(stage), ...ASKS } })
       const without = await start({ manifest, overrides: { args: LINE, agent: false } })
-      await withAgent(stage, without, allBut("nothing"), async () => {
+      await withAgent(stage, without, allBut("nothing"), async ({ agent }) => {
         const text = await runtime.says(without, /AGENT (none|\[.*\])\r?\n/)
         must(!text.includes("org.ovms.agent.0"), "a machine that was to have no agent has its port")
+        must(agent.heard.length === 0, "somebody speaks with the agent of a machine that was to have none")
       })
       must(image.digest === (await runtime.status(without)).image.digest, "they are two machines")
     },
-    { changes: { document: { agent: ASKS.agent } }, overrides: { agent: undefined } },
+    { changes: { document: ASKS }, overrides: { agent: undefined } },
   ),
   agentPlan("noise-before-the-answer", ["OVMS-AGT-011"], async (stage) => {
     const { runtime, id, agent } = stage
@@ -186,7 +200,7 @@ export const agentChannelPlans: readonly Plan[] = [
     covers: ["OVMS-AGT-002"],
     async run(scene) {
       const { runtime, machine, start } = scene
-      const manifest = await machine({ document: { devices: [{ type: "serial", name: "way" }] } })
+      const manifest = await machine({ document: { devices: await wayOut(scene) } })
       const id = await start({ manifest, overrides: { args: "console=ttyS0 tick_ms=100 agent=1" } })
       await runtime.says(id, /GUEST-READY[^\n]*\n/)
       await withAgent(scene, id, allBut("nothing"), async ({ agent }) => {

@@ -7,7 +7,7 @@ import { must } from "../../check.ts"
 import { utf8 } from "../../registry/content.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import type { Plan } from "../runtime/plan.ts"
-import { agentPlan, allBut, LINE, later, opened, portOf, ready, withAgent } from "./stage.ts"
+import { agentPlan, allBut, LINE, later, opened, portOf, ready, wayOut, withAgent } from "./stage.ts"
 
 const EXEC = "POST /instances/{instance_id}/exec"
 
@@ -110,7 +110,7 @@ export const agentGuestPlans: readonly Plan[] = [
         { source: one, target: "/srv/one", readOnly: true },
         { source: two, target: "/srv/two" },
       ]
-      const manifest = await machine({ document: { devices: [{ type: "serial", name: "way" }] } })
+      const manifest = await machine({ document: { devices: await wayOut(scene) } })
       const id = await start({ manifest, overrides: { args: LINE, shares } })
       await runtime.says(id, /GUEST-READY[^\n]*\n/)
       must(await portOf(scene, id), "there is no port")

@@ -4,6 +4,7 @@ import type { Manner } from "../../agent/stand-in.ts"
 import { must } from "../../check.ts"
 import { utf8 } from "../../registry/content.ts"
 import type { Instance } from "../../subject/runtime.ts"
+import { needs } from "../../subject/vmms.ts"
 import { linksOf } from "../runtime/links.ts"
 import type { Plan, Scene } from "../runtime/plan.ts"
 import { unique } from "../unique.ts"
@@ -166,6 +167,7 @@ export const agentSnapshotPlans: readonly Plan[] = [
     "link-after-a-resume",
     ["OVMS-SNP-170", "OVMS-AGT-053"],
     async (stage) => {
+      await needs(stage.runtime, "linkDown")
       const hooks: Manner = (words, stream, agent) => {
         if (!words.includes("event=post-resume")) agent.exit(stream)
       }

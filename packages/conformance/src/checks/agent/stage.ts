@@ -1,7 +1,8 @@
-import { type Manner, StandIn } from "../../agent/stand-in.ts"
+import { type Manner, StandIn, type Way } from "../../agent/stand-in.ts"
 import type { Changes } from "../../artifact/make.ts"
 import { must } from "../../check.ts"
 import type { Instance } from "../../subject/runtime.ts"
+import { lacks } from "../../subject/vmms.ts"
 import type { Plan, Scene } from "../runtime/plan.ts"
 
 /** A machine whose agent is the suite. */
@@ -15,14 +16,24 @@ export const OBEDIENT: Manner = (_, stream, agent) => agent.exit(stream)
 
 export const LINE = "console=ttyS0 tick_ms=50 agent=1"
 
-/** Path of the socket that leads to the agent's port, by way of a second serial port. */
-export async function portOf({ runtime }: Scene, id: string): Promise<string> {
+/** Of a manifest: what leads to the port of the agent, a second serial port or where there can be none vsock. */
+export async function wayOut({ runtime }: Scene): Promise<readonly object[]> {
+  return [{ type: (await lacks(runtime, "serial")) ? "vsock" : "serial", name: "way" }]
+}
+
+/** What of the guest's port a guest says that has found it. */
+export async function portName({ runtime }: Scene): Promise<string> {
+  return (await lacks(runtime, "serial")) ? "AGENT [vsock]" : "AGENT [org.ovms.agent.0]"
+}
+
+/** The socket that leads to the agent's port. */
+export async function portOf({ runtime }: Scene, id: string): Promise<Way> {
   const { devices = [] } = (await runtime.reaches(id, "running")) as Instance & {
-    devices?: { name: string; path?: string }[]
+    devices?: { type: string; name: string; path?: string }[]
   }
-  const path = devices.find(({ name }) => name === "way")?.path
-  must(path, "devices has no path of the serial port")
-  return path
+  const { type, path } = devices.find(({ name }) => name === "way") ?? {}
+  must(type && path, "devices has no path of what leads to the port of the agent")
+  return { type, path }
 }
 
 interface Wishes {
@@ -42,7 +53,7 @@ export function agentPlan(
     profile: "agent",
     covers,
     async run(scene) {
-      const document = { devices: [{ type: "serial", name: "way" }], ...changes.document }
+      const document = { devices: await wayOut(scene), ...changes.document }
       const manifest = await scene.machine({ ...changes, document })
       const id = await scene.start({ manifest, overrides: { args: LINE, agent: true, ...overrides } })
       await withAgent(scene, id, manner, run)

@@ -5,7 +5,7 @@ import { alive, processesWith, signal } from "../../subject/processes.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import { aside } from "../runtime/aside.ts"
 import type { Plan, Scene } from "../runtime/plan.ts"
-import { allBut, LINE, later, opened, type Stage, withAgent } from "./stage.ts"
+import { allBut, LINE, later, opened, type Stage, wayOut, withAgent } from "./stage.ts"
 
 const EXEC = "POST /instances/{instance_id}/exec"
 /** EXIT of what an agent cannot do (OVMS-AGT-021). */
@@ -33,7 +33,7 @@ function asked(scene: Scene, use: (asked: Asked) => Promise<void>): Promise<void
       const source = join(folder, "shared")
       await mkdir(source)
       const shares = [{ source, target: "/srv/one", readOnly: true }]
-      const manifest = await own.machine({ document: { devices: [{ type: "serial", name: "way" }] } })
+      const manifest = await own.machine({ document: { devices: await wayOut(own) } })
       const id = await start({ manifest, overrides: { args: LINE, shares } })
       await runtime.says(id, /GUEST-READY[^\n]*\n/)
       await withAgent(own, id, allBut("mount"), async (stage) => {

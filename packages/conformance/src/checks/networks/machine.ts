@@ -1,8 +1,9 @@
 import { must } from "../../check.ts"
-import { alive, largest, processesWith, signal as send } from "../../subject/processes.ts"
+import { alive, largest, signal as send } from "../../subject/processes.ts"
 import type { Network } from "../../subject/runtime.ts"
 import { PUBLIC } from "../../world/world.ts"
 import { harnessOf, type Plan } from "../runtime/plan.ts"
+import { processesOf } from "../runtime/unreachable.ts"
 import { type Hosted, hostState, interfaces, listed, made, mustBeAsBefore, onItsHost } from "./stage.ts"
 
 const NAME = "suite"
@@ -48,16 +49,15 @@ async function told(hosted: Hosted): Promise<void> {
 /** Nothing is left of a connection whose VMM was killed while there was no runtime. */
 async function leavesNothing({ runtime, world, boot, signal }: Hosted): Promise<void> {
   const harness = harnessOf(runtime)
-  const before = { all: interfaces(world), pids: new Set(processesWith(harness.home)) }
+  const before = interfaces(world)
   const id = await boot("", { network: { name: NAME, ports: [{ guest: 80 }] } })
   const state = interfaces(world)
-  must(state.length > before.all.length, "a machine in a network has no interface on the host")
+  must(state.length > before.length, "a machine in a network has no interface on the host")
   await harness.kill()
-  const own = alive(processesWith(harness.home)).filter((pid) => !before.pids.has(pid))
-  send([largest(own)], "SIGKILL")
+  send([largest(alive(await processesOf(id)))], "SIGKILL")
   await runtime.until(
     "nothing is left of the connection of a VMM that was killed",
-    async () => interfaces(world).length === before.all.length,
+    async () => interfaces(world).length === before.length,
   )
   await harness.start(signal)
   await runtime.ask("DELETE /instances/{instance_id}", id, { query: "force=true" })

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs"
 import { must, skip } from "../../check.ts"
+import { lacks, needs } from "../../subject/vmms.ts"
 import { aside } from "./aside.ts"
 import type { Plan } from "./plan.ts"
 
@@ -22,6 +23,11 @@ export const acceleratorPlans: readonly Plan[] = [
       await aside(
         whole,
         async ({ runtime, boot }) => {
+          if (await lacks(runtime, "emulation")) {
+            const body = { manifest: runtime.guest }
+            await runtime.refused("POST /start", "OVM_VMM_MISSING", "", { body })
+            await needs(runtime, "emulation")
+          }
           const id = await boot()
           const { vmm } = await runtime.ask<Started>("GET /status/{instance_id}", id)
           must(vmm.accelerator !== "kvm", `beside a ${DEVICE} that does not work it says kvm`)

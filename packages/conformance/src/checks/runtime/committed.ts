@@ -8,6 +8,7 @@ import { Store } from "../../subject/store.ts"
 import { unique } from "../unique.ts"
 import { harnessOf, type Plan, refusedCreate, type Scene } from "./plan.ts"
 import { said } from "./said.ts"
+import { isNamed } from "./serial-numbers.ts"
 
 // Images that are made of what a guest wrote.
 
@@ -119,16 +120,17 @@ export const committedPlans: readonly Plan[] = [
       const first = await said(scene, manifest, "write=2 disk=2")
       const { name } = await committed(scene, first.id)
       const data = await said(scene, name, "read=2 disk=2")
-      must(data.text.includes("DISK-ID [data]"), "the image has not the further disk")
+      await isNamed(scene, data, "data", 2)
       must(
         data.text.includes("SECTOR 2 [written by the guest]"),
         "what was written to it is not in the image",
       )
       const more = await said(scene, name, "read=2 disk=3")
       must(
-        more.text.includes("DISK-ID [more]") && more.text.includes("DISK sectors=4096"),
+        more.text.includes("DISK sectors=4096"),
         "the disk that nothing was written to is not in the image",
       )
+      await isNamed(scene, more, "more", 3)
       must(!more.text.includes("SECTOR 2 [written"), "what was written to one disk is on the other")
     },
   },

@@ -5,8 +5,10 @@ import { shortened } from "../../agent/stand-in.ts"
 import { must } from "../../check.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import { unique } from "../unique.ts"
+import { hasArguments } from "./arguments.ts"
 import { harnessOf, type Plan, refusedCreate, type Scene } from "./plan.ts"
 import { said } from "./said.ts"
+import { isNamed } from "./serial-numbers.ts"
 
 // Disks and other devices as the suite's guest finds them.
 
@@ -44,10 +46,7 @@ export const diskPlans: readonly Plan[] = [
         const { runtime } = scene
         const volumes = [{ name: first }, { name: second, readOnly: true }]
         const { id, text } = await said(scene, runtime.guest, "write=3", { volumes })
-        must(
-          text.includes(`DISK-ID [${first.slice(0, 20)}]`),
-          "the first disk has not the volume's name as its serial number",
-        )
+        await isNamed(scene, { id, text }, first.slice(0, 20), 1)
         must(text.includes("WROTE 3 [written"), "the guest cannot write to its volume")
         const shown = (await runtime.status(id)).volumes
         const wanted = [
@@ -72,15 +71,12 @@ export const diskPlans: readonly Plan[] = [
         must(again.text.includes("DISK sectors=2048"), "a volume of 1 MiB has another size for the guest")
         must(!again.text.includes("WROTE 4 [written"), "the guest writes to a volume that it may only read")
         must(again.text.includes("SECTOR 3 [written by the guest]"), "what was written to a volume is gone")
-        must(
-          again.text.includes(`DISK-ID [${first.slice(0, 20)}]`),
-          "the volumes are not in the order of the start",
-        )
+        await isNamed(scene, again, first.slice(0, 20), 3)
       }),
   },
   {
     name: "further-disks",
-    covers: ["OVMS-MAN-127", "OVMS-MAN-128", "OVMS-GST-030"],
+    covers: ["OVMS-MAN-127", "OVMS-MAN-128", "OVMS-GST-030", "OVMS-API-515"],
     async run(scene) {
       const { runtime, machine } = scene
       const disks = [
@@ -89,14 +85,11 @@ export const diskPlans: readonly Plan[] = [
       ]
       const manifest = await machine({ diskless: false, document: { disks } })
       const { id, text } = await said(scene, manifest, "write=2 disk=2")
-      must(
-        text.includes("DISK-ID [data]") && text.includes("DISK sectors=2048"),
-        "the second disk is not the first of disks",
-      )
-      must(
-        (await said(scene, manifest, "read=2 disk=3")).text.includes("DISK-ID [more]"),
-        "the third disk is not the next one",
-      )
+      must(text.includes("DISK sectors=2048"), "the second disk is not the first of disks")
+      await isNamed(scene, { id, text }, "data", 2)
+      const next = await said(scene, manifest, "read=2 disk=3")
+      must(next.text.includes("DISK sectors=4096"), "the third disk is not the next one")
+      await isNamed(scene, next, "more", 3)
       await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
       await runtime.reaches(id, "stopped")
       const other = await said(scene, manifest, "read=2 disk=2")
@@ -189,10 +182,7 @@ export const diskPlans: readonly Plan[] = [
         })
         const id = await start({ manifest })
         const text = await runtime.says(id, /CMDLINE \[.*\]\r\n/)
-        must(
-          text.includes(`CMDLINE [${wanted}]\r\n`),
-          `the guest finds ${/CMDLINE.*/.exec(text)?.[0]}, and not ${wanted}`,
-        )
+        await hasArguments(scene, text, wanted)
       }
     },
   },

@@ -1,6 +1,7 @@
-import { lstat, readdir, readFile, stat } from "node:fs/promises"
+import { lstat, readFile, stat } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { must } from "../../check.ts"
+import { pathsBelow } from "../../subject/below.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import { unique } from "../unique.ts"
 import type { Plan } from "./plan.ts"
@@ -46,7 +47,7 @@ const member = (name: string, value: string) => new RegExp(`["']?${name}["']?\\s
 /** Files of a runtime, its log among them, that hold these words. */
 async function holding(home: string, words: string): Promise<{ path: string; mode: number }[]> {
   const found = []
-  for (const name of await readdir(home, { recursive: true })) {
+  for (const name of await pathsBelow(home)) {
     const path = join(home, name)
     const stats = await lstat(path).catch(() => undefined)
     if (!stats?.isFile() || stats.size > MOST) continue

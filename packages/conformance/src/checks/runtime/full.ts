@@ -1,6 +1,7 @@
 import { must } from "../../check.ts"
 import { Runtime } from "../../subject/runtime.ts"
 import { SmallDisk } from "../../subject/small-disk.ts"
+import { needs } from "../../subject/vmms.ts"
 import { ticks } from "../ticks.ts"
 import { harnessOf, type Plan, type Scene } from "./plan.ts"
 
@@ -39,6 +40,7 @@ export const fullDiskPlans: readonly Plan[] = [
     name: "full-disk",
     covers: ["OVMS-STA-027", "OVMS-STA-034", "OVMS-API-142", "OVMS-API-144"],
     async run(scene) {
+      await needs(scene.runtime, "wait")
       const grower = await scene.machine({ diskless: false })
       await onSmallDisk(scene, async (runtime, disk) => {
         const start = async (manifest: string, overrides: object) => {

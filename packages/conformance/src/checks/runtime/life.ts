@@ -2,16 +2,24 @@ import { isDeepStrictEqual } from "node:util"
 import { must } from "../../check.ts"
 import { alive, largest, pagesOf, processesWith, processorTime } from "../../subject/processes.ts"
 import type { Instance } from "../../subject/runtime.ts"
+import { type Feature, needs } from "../../subject/vmms.ts"
 import { ticks } from "../ticks.ts"
+import { hasArguments } from "./arguments.ts"
 import { eventsOf } from "./events.ts"
 import { endsWhole, leavesNoFile } from "./left.ts"
 import { type Plan, type Scene, TICK_MS } from "./plan.ts"
+
+interface End {
+  readonly args?: string
+  /** What not every VMM has for it. */
+  readonly device?: Feature
+}
 
 /** A guest that ends by itself. */
 function ends(
   name: string,
   covers: readonly string[],
-  args: string,
+  { args = "", device }: End,
   look: (instance: Instance) => void,
 ): Plan {
   return {
@@ -28,6 +36,7 @@ function ends(
       "OVMS-STA-002",
     ],
     async run({ runtime, boot }) {
+      if (device) await needs(runtime, device)
       const id = await boot(`ticks=3 ${args}`)
       const instance = await runtime.reaches(id, "stopped", "failed")
       look(instance)
@@ -77,17 +86,14 @@ export const lifePlans: readonly Plan[] = [
       "OVMS-GST-011",
       "OVMS-GST-020",
     ],
-    async run({ runtime, boot }) {
+    async run(scene) {
+      const { runtime, boot } = scene
       const id = await boot("word=suite-7")
       const text = await runtime.says(id, /TICK 10\r?\n/)
       for (let n = 1; n <= 10; n++)
         must(new RegExp(`TICK ${n}\\r?\\n`).test(text), `the console lacks TICK ${n}, which the guest wrote`)
       // The manifest's are other ones.
-      const line = `CMDLINE [console=ttyS0 word=suite-7 tick_ms=${TICK_MS}]`
-      must(
-        text.includes(line),
-        `the guest has not the arguments of the start alone: ${/CMDLINE.*/.exec(text)}`,
-      )
+      await hasArguments(scene, text, `console=ttyS0 word=suite-7 tick_ms=${TICK_MS}`)
       const instance = await runtime.status(id)
       must(instance.state === "running", `a guest that counts is ${instance.state}`)
       must(
@@ -275,18 +281,33 @@ export const lifePlans: readonly Plan[] = [
         await runtime.refused(`POST /instances/{instance_id}/${verb}`, "OVM_STATE_CONFLICT", id)
     },
   },
-  ends("power-off", ["OVMS-STA-001", "OVMS-API-062", "OVMS-API-341"], "off=1", ({ state, exit }) => {
-    must(state === "stopped" && exit?.reason === "guest-shutdown", `it is ${state}: ${exit?.reason}`)
-  }),
-  ends("reset", ["OVMS-STA-031", "OVMS-GST-051"], "", ({ state, exit }) => {
+  ends(
+    "power-off",
+    ["OVMS-STA-001", "OVMS-API-062", "OVMS-API-341"],
+    { args: "off=1", device: "powerOff" },
+    ({ state, exit }) => {
+      must(state === "stopped" && exit?.reason === "guest-shutdown", `it is ${state}: ${exit?.reason}`)
+    },
+  ),
+  ends("reset", ["OVMS-STA-031", "OVMS-GST-051"], {}, ({ state, exit }) => {
     must(state === "stopped" && exit?.reason === "guest-reset", `it is ${state}: ${exit?.reason}`)
   }),
-  ends("panic", ["OVMS-STA-030", "OVMS-GST-052"], "panic=1", ({ state, exit, error }) => {
-    must(state === "failed" && exit?.reason === "guest-panic", `it is ${state}: ${exit?.reason}`)
-    must(error?.code === "OVM_GUEST_PANICKED", `its error is ${error?.code}`)
-  }),
-  ends("result", ["OVMS-API-062", "OVMS-STA-047", "OVMS-GST-053"], "result=7", ({ state, exit }) => {
-    must(state === "stopped" && exit?.reason === "result", `it is ${state}: ${exit?.reason}`)
-    must(exit.status === 7, `the result is ${exit.status}, and not 7`)
-  }),
+  ends(
+    "panic",
+    ["OVMS-STA-030", "OVMS-GST-052"],
+    { args: "panic=1", device: "panic" },
+    ({ state, exit, error }) => {
+      must(state === "failed" && exit?.reason === "guest-panic", `it is ${state}: ${exit?.reason}`)
+      must(error?.code === "OVM_GUEST_PANICKED", `its error is ${error?.code}`)
+    },
+  ),
+  ends(
+    "result",
+    ["OVMS-API-062", "OVMS-STA-047", "OVMS-GST-053"],
+    { args: "result=7", device: "result" },
+    ({ state, exit }) => {
+      must(state === "stopped" && exit?.reason === "result", `it is ${state}: ${exit?.reason}`)
+      must(exit.status === 7, `the result is ${exit.status}, and not 7`)
+    },
+  ),
 ]

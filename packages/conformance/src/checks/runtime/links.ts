@@ -1,4 +1,5 @@
 import { must } from "../../check.ts"
+import { needs } from "../../subject/vmms.ts"
 import { unique } from "../unique.ts"
 import type { Plan } from "./plan.ts"
 import { snapshotPlan } from "./snapshots.ts"
@@ -30,6 +31,7 @@ export const linkPlans: readonly Plan[] = [
     },
   },
   snapshotPlan("link", ["OVMS-SNP-160", "OVMS-SNP-161"], async ({ runtime, boot, start }) => {
+    await needs(runtime, "linkDown")
     const source = await boot("net=1", { network: { mode: "user" } })
     const [before] = linksOf(await runtime.says(source, /NIC [^\n]*\n/))
     const { network } = await runtime.status(source)

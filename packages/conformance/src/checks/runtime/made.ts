@@ -1,11 +1,12 @@
-import { readdir, writeFile } from "node:fs/promises"
+import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
 import { artifactOf } from "../../artifact/make.ts"
-import { must, skip } from "../../check.ts"
+import { must } from "../../check.ts"
 import { Registry } from "../../registry/server.ts"
+import { pathsBelow } from "../../subject/below.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import { harnessOf, type Plan, refusedCreate } from "./plan.ts"
 
@@ -93,7 +94,7 @@ export const madePlans: readonly Plan[] = [
       const manifest = await machine({ layer: { annotations } })
       const id = await start({ manifest })
       await runtime.says(id, /GUEST-READY[^\n]*\n/)
-      const named = (await readdir(home, { recursive: true })).filter((path) => path.includes(title))
+      const named = (await pathsBelow(home)).filter((path) => path.includes(title))
       must(named.length === 0, `a title became the name of a file: ${named.join(", ")}`)
     },
   },
@@ -139,33 +140,6 @@ export const madePlans: readonly Plan[] = [
       must(
         /thing-a|\/devices\/0/.test(error.message),
         `the message does not name the device: ${error.message}`,
-      )
-    },
-  },
-  {
-    name: "one-vsock",
-    covers: ["OVMS-DEV-031"],
-    async run({ runtime, create, machine, keep }) {
-      const devices = (more: object) => [
-        { type: "vsock", name: "first" },
-        { type: "vsock", name: "second", ...more },
-      ]
-      const one = await machine({ document: { devices: devices({}).slice(0, 1) } })
-      const reply = await runtime.raw("POST", "/instances", { body: { manifest: one } })
-      if (reply.status >= 400) {
-        must(reply.text.includes("OVM_UNSUPPORTED"), `a machine with vsock is refused with ${reply.text}`)
-        skip("the runtime has no vsock device on this host")
-      }
-      keep(JSON.parse(reply.text).instance_id)
-      const { message } = await refusedCreate(runtime, "OVM_UNSUPPORTED", {
-        manifest: await machine({ document: { devices: devices({}) } }),
-      })
-      must(/second|\/devices\/1/.test(message), `the refusal does not name the second one: ${message}`)
-      const lenient = await machine({ document: { devices: devices({ required: false }) } })
-      const { warnings } = await runtime.status(await create({}, lenient))
-      must(
-        warnings.some((words) => /second|\/devices\/1/.test(words)),
-        `no warning names the one that it cannot have: ${warnings.join("; ")}`,
       )
     },
   },

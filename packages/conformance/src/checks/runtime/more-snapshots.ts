@@ -1,8 +1,9 @@
-import { must, skip } from "../../check.ts"
-import { errorOf } from "../../subject/answers.ts"
+import { must } from "../../check.ts"
 import type { Instance, Runtime } from "../../subject/runtime.ts"
+import { needs } from "../../subject/vmms.ts"
 import { ticks } from "../ticks.ts"
 import { unique } from "../unique.ts"
+import { takenWithDisks } from "./further.ts"
 import type { Plan } from "./plan.ts"
 import { snapshotPlan, snapshotted } from "./snapshots.ts"
 import { soonAside } from "./standby.ts"
@@ -86,6 +87,7 @@ export const moreSnapshotPlans: readonly Plan[] = [
     )
   }),
   snapshotPlan("of-what-cannot-go-on", ["OVMS-SNP-135"], async ({ runtime, boot }) => {
+    await needs(runtime, "powerOff")
     const id = await boot("ticks=2 sleep=1")
     await runtime.says(id, /GUEST-SLEEPS/)
     await new Promise((resolve) => setTimeout(resolve, 500))
@@ -95,22 +97,15 @@ export const moreSnapshotPlans: readonly Plan[] = [
   snapshotPlan(
     "with-further-disks",
     ["OVMS-SNP-038", "OVMS-SNP-163", "OVMS-SNP-175", "OVMS-SNP-177"],
-    async ({ runtime, machine, start }) => {
+    async (scene) => {
+      const { runtime, machine, start } = scene
       const disks = [{ name: "data", size: 1 << 20 }]
       const manifest = await machine({ diskless: false, document: { disks } })
       const args = "console=ttyS0 tick_ms=50 disk=2 log=8"
       const id = await start({ manifest, overrides: { args } })
       await runtime.says(id, /TICK 3\r?\n/)
       const tag = unique()
-      const reply = await runtime.raw("POST", "/snapshot", { body: { instance_id: id, tag } })
-      if (reply.status >= 400) {
-        const { code, message } = errorOf(SNAPSHOT, reply)
-        must(
-          code === "OVM_UNSUPPORTED" && message.includes("disks"),
-          `it is refused with ${code}: ${message}`,
-        )
-        skip("the runtime takes no snapshot of a machine that can write to a further disk")
-      }
+      await takenWithDisks(scene, id, tag)
       await runtime.says(id, new RegExp(`TICK ${ticks(await runtime.logs(id)) + 3}\\r?\\n`))
       const clone = await start({ manifest: `localhost/conformance:${tag}` })
       const first = ticks(await runtime.says(clone, /TICK \d+\r?\n/))

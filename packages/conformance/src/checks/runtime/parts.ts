@@ -1,13 +1,15 @@
 import { randomUUID } from "node:crypto"
-import { readdir, readFile, stat, writeFile } from "node:fs/promises"
+import { readFile, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { must, skip } from "../../check.ts"
+import { pathsBelow } from "../../subject/below.ts"
 import { alive, largest, processesWith, signal } from "../../subject/processes.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import { ticks } from "../ticks.ts"
 import { aside } from "./aside.ts"
 import { eventsOf } from "./events.ts"
 import { endsWhole } from "./left.ts"
+import { canLock } from "./locks.ts"
 import { harnessOf, type Plan } from "./plan.ts"
 import { snapshotPlan, snapshotted } from "./snapshots.ts"
 import { processesOf } from "./unreachable.ts"
@@ -40,7 +42,7 @@ const exists = (path: string) =>
 /** Writes nonsense over everything that a runtime keeps beside its instances. */
 async function spoilBeside(home: string, id: string): Promise<number> {
   let spoilt = 0
-  for (const name of await readdir(home, { recursive: true })) {
+  for (const name of await pathsBelow(home)) {
     if (name.includes(id)) continue
     const stats = await stat(join(home, name)).catch(() => undefined)
     if (!stats?.isFile()) continue
@@ -198,6 +200,7 @@ export const partPlans: readonly Plan[] = [
     const { runtime } = scene
     // None of their memory is shared: 64 of them would have 2 GiB, and 1 GiB is granted for all.
     const { manifest } = await snapshotted(scene, { mlock_required: true })
+    await canLock(scene, manifest)
     try {
       const body = { manifest, slots: 64 }
       await runtime.refused("POST /warm", "OVM_TOO_MANY", "", { body })

@@ -2,10 +2,11 @@ import { join } from "node:path"
 import { guestArtifact } from "../../artifact/guest.ts"
 import { writeLayout } from "../../artifact/layout.ts"
 import type { Changes } from "../../artifact/make.ts"
-import { type Check, type CheckCall, must, type Profile, skip } from "../../check.ts"
-import type { ApiError } from "../../subject/answers.ts"
+import { type Check, type CheckCall, fail, must, type Profile, skip } from "../../check.ts"
+import { type ApiError, errorOf, goodValue } from "../../subject/answers.ts"
 import type { Harness } from "../../subject/harness.ts"
 import type { Runtime } from "../../subject/runtime.ts"
+import { skipsLacks } from "../../subject/vmms.ts"
 
 /** A runtime in a check: what it starts is gone afterwards. */
 export interface Scene extends CheckCall {
@@ -77,17 +78,28 @@ export function sceneOf(runtime: Runtime, call: CheckCall, made: string[]): Scen
     made.push(instance_id)
     return instance_id
   }
+  /** Skips where none of the runtime's VMMs has what is asked for. */
+  const had = async (operation: "POST /start" | "POST /instances", body: object): Promise<Started> => {
+    const [method, path] = operation.split(" ") as [string, string]
+    const reply = await runtime.raw(method, path, { body })
+    if (reply.status >= 400) {
+      const error = errorOf(operation, reply)
+      await skipsLacks(runtime, error, body)
+      fail(`${operation} was refused with ${error.code}: ${error.message.slice(0, 300)}`)
+    }
+    return goodValue(operation, reply) as Started
+  }
   const scene: Scene = {
     folder: call.folder,
     signal: call.signal,
     runtime,
     start: async (body) => {
-      const answer = await runtime.ask<Started>("POST /start", "", { body })
+      const answer = await had("POST /start", body)
       must(/^(starting|running)$/.test(answer.status), `a start was answered with ${answer.status}`)
       return kept(answer)
     },
     create: async (overrides, manifest = runtime.guest) =>
-      kept(await runtime.ask("POST /instances", "", { body: { manifest, overrides } })),
+      kept(await had("POST /instances", { manifest, overrides })),
     machine: (changes, tag) =>
       writeLayout(join(call.folder, `machine-${layouts++}`), guestArtifact(undefined, changes), tag),
     keep: (id) => kept({ instance_id: id }),

@@ -72,10 +72,12 @@ export const snapshotRefusalPlans: readonly Plan[] = [
   ),
   snapshotPlan("of-another-processor", ["OVMS-SNP-071"], async (scene) => {
     const host = { cpuVendor: "NoSuchVendor", cpuModel: "none", cpuFeatures: `sha256:${"0".repeat(64)}` }
+    const { vmms } = await scene.runtime.ask<{ vmms: readonly { accelerator?: string }[] }>("GET /info")
     const body = { manifest: await foreign(scene, { document: { host }, vmm: { accelerator: "kvm" } }) }
     const refusal = await scene.runtime.refused(START, "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
     const fields = differencesIn(refusal).map(({ field }) => field)
-    for (const field of ["/host/cpuVendor", "/host/cpuModel", "/host/cpuFeatures", "/vmm/accelerator"])
+    const other = vmms[0]?.accelerator === "kvm" ? [] : ["/vmm/accelerator"]
+    for (const field of ["/host/cpuVendor", "/host/cpuModel", "/host/cpuFeatures", ...other])
       must(fields.includes(field), `detail does not have ${field}: ${fields.join(", ") || "nothing"}`)
   }),
   snapshotPlan("cold-boot-in-its-place", ["OVMS-SNP-076", "OVMS-API-037"], async (scene) => {

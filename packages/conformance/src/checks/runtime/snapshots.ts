@@ -1,7 +1,8 @@
-import { lstat, readdir } from "node:fs/promises"
-import { join } from "node:path"
+import { lstat, stat } from "node:fs/promises"
+import { dirname, join } from "node:path"
 import { GUEST_MEMORY } from "../../artifact/guest.ts"
 import { must } from "../../check.ts"
+import { pathsBelow } from "../../subject/below.ts"
 import { ticks } from "../ticks.ts"
 import { unique } from "../unique.ts"
 import { apart } from "./aside.ts"
@@ -55,13 +56,21 @@ async function bootsNext({ runtime }: Scene, clone: string): Promise<void> {
   )
 }
 
-/** Files as large as the RAM of a guest hold one; a blob is in folders that nobody else enters. */
+/** Whether one of the folders of a file below `home` lets nobody else in. */
+async function isKeptIn(home: string, name: string): Promise<boolean> {
+  const folder = dirname(name)
+  if (folder === ".") return false
+  const { mode } = await stat(join(home, folder))
+  return (mode & 0o077) === 0 || (await isKeptIn(home, folder))
+}
+
+/** Files as large as the RAM of a guest hold one, which nobody else can read, or come to. */
 async function ramOfItsUser(home: string): Promise<void> {
-  for (const name of await readdir(home, { recursive: true })) {
+  for (const name of await pathsBelow(home)) {
     const stats = await lstat(join(home, name)).catch(() => undefined)
     if (!stats?.isFile() || stats.size !== GUEST_MEMORY || /\/blobs\/sha256\//.test(`/${name}`)) continue
     must(
-      (stats.mode & 0o077) === 0,
+      (stats.mode & 0o077) === 0 || (await isKeptIn(home, name)),
       `${name} holds RAM, and has the mode ${(stats.mode & 0o777).toString(8)}`,
     )
   }

@@ -6,6 +6,7 @@ import { writeLayout } from "../../artifact/layout.ts"
 import { Failure, must, skip } from "../../check.ts"
 import { digestOf } from "../../registry/content.ts"
 import { errorOf } from "../../subject/answers.ts"
+import { pathsBelow } from "../../subject/below.ts"
 import type { Passed } from "../../subject/harness.ts"
 import { apart } from "./aside.ts"
 import { harnessOf, type Plan } from "./plan.ts"
@@ -13,7 +14,7 @@ import { harnessOf, type Plan } from "./plan.ts"
 /** Every file and folder below `folder`, and its mode. */
 async function modes(folder: string): Promise<{ path: string; mode: number; folder: boolean }[]> {
   const found = []
-  for (const name of await readdir(folder, { recursive: true })) {
+  for (const name of await pathsBelow(folder)) {
     const path = join(folder, name)
     const stats = await lstat(path).catch(() => undefined)
     if (stats?.isFile() || stats?.isDirectory())
@@ -37,6 +38,17 @@ export async function listening(path: string): Promise<Passed> {
       await rename(`${path}.kept`, path)
     },
   }
+}
+
+/** What is in the folder of a runtime but for settings, which its command gives every other one as well. */
+async function leftIn(home: string, other: string): Promise<string[]> {
+  const bytesOf = (folder: string, name: string) => readFile(join(folder, name)).catch(() => undefined)
+  const left: string[] = []
+  for (const name of await readdir(home)) {
+    const bytes = await bytesOf(home, name)
+    if (!bytes?.length || !(await bytesOf(other, name))?.equals(bytes)) left.push(name)
+  }
+  return left
 }
 
 export const socketPlans: readonly Plan[] = [
@@ -105,7 +117,8 @@ export const socketPlans: readonly Plan[] = [
           const { status, said } = await harness.second(before, behind)
           must(status !== 0 && said.includes("OVM_USAGE"), `what is no socket of its own: ${status}, ${said}`)
         }
-        must((await readdir(harness.home)).length === 0, "what was refused has changed something")
+        const changed = await leftIn(harness.home, harnessOf(runtime).home)
+        must(changed.length === 0, `what was refused has changed something: ${changed.join(", ")}`)
         const others = await listening(harness.socket)
         await chmod(harness.socket, 0o666)
         const served = await harness.start(signal, others).then(

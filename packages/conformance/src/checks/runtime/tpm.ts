@@ -1,6 +1,7 @@
-import { readdir, readFile, stat } from "node:fs/promises"
+import { readFile, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { must, skip } from "../../check.ts"
+import { pathsBelow } from "../../subject/below.ts"
 import { signal } from "../../subject/processes.ts"
 import type { Instance } from "../../subject/runtime.ts"
 import { unique } from "../unique.ts"
@@ -75,7 +76,7 @@ export const tpmPlans: readonly Plan[] = [
 /** Every file below the folders of an instance, and its mode. */
 async function files(home: string, id: string): Promise<{ path: string; mode: number }[]> {
   const found = []
-  for (const name of await readdir(home, { recursive: true })) {
+  for (const name of await pathsBelow(home)) {
     if (!name.includes(id)) continue
     const stats = await stat(join(home, name)).catch(() => undefined)
     if (stats?.isFile()) found.push({ path: name, mode: stats.mode & 0o777 })

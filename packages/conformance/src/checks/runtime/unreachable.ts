@@ -1,6 +1,7 @@
-import { readdir, stat, writeFile } from "node:fs/promises"
+import { stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { must, skip } from "../../check.ts"
+import { pathsBelow } from "../../subject/below.ts"
 import { alive, largest, processesWith, signal } from "../../subject/processes.ts"
 import type { Instance, Runtime } from "../../subject/runtime.ts"
 import { unique } from "../unique.ts"
@@ -35,7 +36,7 @@ async function listed(runtime: Runtime, id: string): Promise<Instance | undefine
 /** Writes nonsense over all that is kept by the instance's ID, and is no disk. */
 async function spoil({ runtime }: Scene, id: string): Promise<void> {
   const { home } = harnessOf(runtime)
-  for (const name of await readdir(home, { recursive: true })) {
+  for (const name of await pathsBelow(home)) {
     if (!name.includes(id)) continue
     const stats = await stat(join(home, name)).catch(() => undefined)
     if (stats?.isFile() && stats.size < 65_536) await writeFile(join(home, name), "no record of anything")

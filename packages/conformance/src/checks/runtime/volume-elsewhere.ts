@@ -1,6 +1,7 @@
-import { link, readdir, rm, stat } from "node:fs/promises"
+import { link, rm, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { must, skip } from "../../check.ts"
+import { pathsBelow } from "../../subject/below.ts"
 import { aside } from "./aside.ts"
 import { harnessOf, type Plan, type Scene } from "./plan.ts"
 
@@ -10,7 +11,7 @@ const SIZE = 1 << 20
 async function share(first: Scene, second: Scene, volume: string): Promise<void> {
   const [from, to] = [harnessOf(first.runtime).home, harnessOf(second.runtime).home]
   let shared = 0
-  for (const path of await readdir(to, { recursive: true })) {
+  for (const path of await pathsBelow(to)) {
     if (!path.includes(volume)) continue
     const file = await stat(join(to, path))
     if (!file.isFile() || file.size < SIZE) continue
