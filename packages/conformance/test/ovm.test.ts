@@ -40,6 +40,13 @@ const OF_THE_HOST = [
   "offers no share by virtiofs on this host",
 ]
 
+/** What Firecracker's page has of it (spec/runtimes/firecracker.md). */
+const OF_FIRECRACKER = [
+  "firecracker has no ",
+  "firmware of this runtime's VMM finds no kernel",
+  "takes no snapshot of a machine that can write to a further disk",
+]
+
 async function linuxIn(bed: Bed): Promise<readonly string[]> {
   return (await machineMissing()) ? [] : ["--linux", await bed.packed(UNPACKED)]
 }
@@ -62,6 +69,27 @@ test("ovm as a runtime passes everything", async () => {
   expect(skips(run).filter((reason) => !OF_THE_HOST.some((words) => reason.includes(words)))).toEqual([])
   expect(run.results.length).toBeGreaterThan(200)
 })
+
+const noFirecracker = Bun.which("firecracker") ? "" : "(skipped: firecracker is not on PATH)"
+
+// OVMS-CNF-058: without a Linux, which no KVM need run that is emulated itself.
+test.skipIf(noFirecracker !== "")(
+  `ovm as a runtime with Firecracker alone passes what that has ${noFirecracker}`,
+  async () => {
+    process.env.VMM = "firecracker"
+    try {
+      const start = ["--start", join(WRAPPER, "../ovm-runtime")]
+      const run = await report(["runtime", ...start, "--wrapper", WRAPPER])
+      expect(bad(run)).toEqual([])
+      expect(run.status).toBe(0)
+      const left = skips(run).filter((reason) => !OF_THE_HOST.some((words) => reason.includes(words)))
+      expect(left.filter((reason) => !OF_FIRECRACKER.some((words) => reason.includes(words)))).toEqual([])
+      expect(run.results.filter(({ verdict }) => verdict === "pass").length).toBeGreaterThan(400)
+    } finally {
+      delete process.env.VMM
+    }
+  },
+)
 
 test("ovm's agent passes everything", async () => {
   const run = await report(["agent", join(WRAPPER, "../ovm-agent")])

@@ -21,6 +21,7 @@ const WORDS = {
   lockedMemory: "memory that is locked",
   ownArguments: "arguments of a kernel that are all the machine's own",
   bootProtocol: "the boot protocol of a bzImage",
+  pci: "PCI",
   emulation: "processors that are emulated",
   wait: "a way to have a guest wait for its disk",
 } as const

@@ -90,7 +90,7 @@ export const containerPlans: readonly Plan[] = [
     slow: true,
     covers: ["OVMS-IMP-051", "OVMS-IMP-080", "OVMS-AGT-038", "OVMS-AGT-039"],
     async run(scene) {
-      const linux = linuxOf(scene)
+      const linux = await linuxOf(scene)
       const wrapper =
         scene.runtime.wrapper ?? skip("the suite was given no wrapper of this runtime: see --wrapper")
       const { image, boot, args } = await imageOfLinux(linux, scene.folder, CONFIG)

@@ -20,7 +20,7 @@ export const linuxFullDiskPlans: readonly Plan[] = [
     slow: true,
     covers: ["OVMS-API-533"],
     async run(scene) {
-      const manifest = linuxOf(scene)
+      const manifest = await linuxOf(scene)
       await onSmallDisk(
         scene,
         async (runtime, disk) => {

@@ -96,7 +96,7 @@ async function taken(linux: Linux): Promise<Taken> {
   const { name } = await runtime.status(id)
   const lines = `${wanted("pre-snapshot", name)}\n${wanted("post-snapshot", name)}`
   must(log === lines, `hooks have left ${JSON.stringify(log)}, and not ${JSON.stringify(lines)}`)
-  const { oci, blob } = await readLayout(linuxOf(linux))
+  const { oci, blob } = await readLayout(await linuxOf(linux))
   const manifest = oci.config && JSON.parse((await blob(oci.config)).toString())
   return { ...linux, told, snapshot: `localhost/${manifest?.name}:${TAG}` }
 }

@@ -1,5 +1,7 @@
+import { readLayout } from "../../artifact/layout.ts"
 import { must, skip } from "../../check.ts"
 import type { Runtime } from "../../subject/runtime.ts"
+import { lacks } from "../../subject/vmms.ts"
 import { aside } from "../runtime/aside.ts"
 import type { Scene } from "../runtime/plan.ts"
 
@@ -17,9 +19,20 @@ export interface Linux extends Scene {
   readonly id: string
 }
 
-/** The path of the machine that the suite was given; skips without one. */
-export function linuxOf({ runtime }: Pick<Scene, "runtime">): string {
-  return runtime.linux ?? skip("the suite was given no machine with Linux: see --linux")
+/**
+ * The path of the machine that the suite was given; skips without one, and for one that says that it is for a VMM which
+ * the runtime has not enabled, where there is none but such as have no PCI, by which its Linux looks for all.
+ */
+export async function linuxOf({ runtime }: Pick<Scene, "runtime">): Promise<string> {
+  const layout = runtime.linux ?? skip("the suite was given no machine with Linux: see --linux")
+  const { oci, blob } = await readLayout(layout)
+  const manifest = oci.config && JSON.parse((await blob(oci.config)).toString())
+  const wanted: readonly string[] = manifest?.runtimeHints?.preferredRuntime ?? []
+  const { vmms } = await runtime.ask<{ vmms: readonly { name: string }[] }>("GET /info")
+  const has = wanted.length === 0 || vmms.some(({ name }) => wanted.includes(name))
+  if (!has && (await lacks(runtime, "pci")))
+    skip(`the machine with Linux that the suite was given is for ${wanted.join(", ")}`)
+  return layout
 }
 
 /** Has a Linux as long as `use` takes, in a runtime of its own; skips where the suite was given none. */
@@ -28,7 +41,7 @@ export async function withLinux(
   overrides: object,
   use: (linux: Linux) => Promise<void>,
 ): Promise<void> {
-  const manifest = linuxOf(scene)
+  const manifest = await linuxOf(scene)
   await aside(scene, async (own) => {
     const id = await own.start({ manifest, overrides: { agent: true, ...overrides } })
     await answers(own.runtime, id)

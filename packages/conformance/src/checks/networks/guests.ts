@@ -55,7 +55,7 @@ export class Guests {
   ) {}
 
   static async create({ runtime: given }: Scene): Promise<Guests> {
-    const manifest = linuxOf({ runtime: given })
+    const manifest = await linuxOf({ runtime: given })
     const own = harnessOf(given)
     const signal = AbortSignal.timeout(LIMIT_MS)
     const world = await World.create()

@@ -45,9 +45,9 @@ export const noWayOutPlans: readonly Plan[] = [
     profile: "agent",
     slow: true,
     covers: ["OVMS-MAN-112", "OVMS-MAN-105"],
-    run: (scene) => {
-      const manifest = linuxOf(scene)
-      return onItsHost(scene, async (hosted) => {
+    run: async (scene) => {
+      const manifest = await linuxOf(scene)
+      await onItsHost(scene, async (hosted) => {
         cut(hosted)
         const { runtime, world, start } = hosted
         const network = { mode: "user", ports: [{ guest: GUEST_PORT }] }
