@@ -26,13 +26,14 @@ export function count(head: Buffer, clusters: number, cluster = CLUSTER): void {
   for (let at = 0; at < clusters; at++) head.writeUInt16BE(1, 2 * cluster + 2 * at)
 }
 
-/** An empty qcow2 of version 3 for `size` bytes, at most 512 MiB, whose header names a backing file. */
+/** An empty qcow2 of version 3 for `size` bytes, at most 512 MiB, whose header names a backing file, if one is said. */
 export function emptyOverlay(size: number, backing: string): Buffer {
   const bytes = qcow2Head(size, 4)
+  count(bytes, 4)
+  if (backing === "") return bytes
   bytes.writeUInt32BE(backing.length, 16)
   // Behind the header and the end of its extensions.
   bytes.writeBigUInt64BE(BigInt(104 + 8), 8)
   bytes.write(backing, 104 + 8, "latin1")
-  count(bytes, 4)
   return bytes
 }

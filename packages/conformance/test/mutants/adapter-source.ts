@@ -230,6 +230,20 @@ const PATCHES: Readonly<Record<string, readonly Patch[]>> = {
       'why = text_of(directory, WHY) or ("guest-shutdown" if status == 0 else None)',
     ],
   ],
+  "wants lists that are empty": [['plan.get("disks", [])):', 'plan["disks"]):']],
+  "knows no disk that is empty at first": [
+    ["def chain(disk, name):", 'def chain(disk, name):\n    disk["layers"][0]["path"]'],
+  ],
+  "wants to know whether a disk is kept": [['bool(disk.get("ephemeral"))', 'disk["ephemeral"]']],
+  "starts nothing on an accelerator that is named": [
+    [
+      "def command_line(plan):",
+      'def command_line(plan):\n    if plan.get("accelerator"): raise Refused("OVM_UNSUPPORTED", "the accelerator is its own choice")',
+    ],
+  ],
+  "never forgets a full disk": [
+    ["self.runs, self.trouble = self.runs + 1, None", "self.runs = self.runs + 1"],
+  ],
 }
 
 export const PATCHED = Object.keys(PATCHES)

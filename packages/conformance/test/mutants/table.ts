@@ -492,6 +492,11 @@ export const ADAPTER_SOURCES: readonly Mutant[] = of([
   ["has results of six bits", "ADP-040", "adapter/ends-by-result-127"],
   ["wants to know a status", "ADP-040", "adapter/ends-without-a-status"],
   ["calls what it has not seen a shutdown", "ADP-040", "adapter/ends-unseen"],
+  ["wants lists that are empty", "ADP-066", "adapter/least-plan"],
+  ["knows no disk that is empty at first", "ADP-053", "adapter/disks-in-their-order"],
+  ["wants to know whether a disk is kept", "ADP-053", "adapter/disks-in-their-order"],
+  ["starts nothing on an accelerator that is named", "ADP-030", "adapter/accelerators"],
+  ["never forgets a full disk", "ADP-035", "adapter/full-disk"],
 ])
 
 /** ovm's agent, but something is between (agent.ts). */

@@ -50,6 +50,25 @@ export const adapterAmountPlans: readonly AdapterPlan[] = [
     },
   },
   {
+    name: "least-plan",
+    covers: ["OVMS-ADP-066"],
+    async run(scene) {
+      await boots(scene, "", { disks: undefined, devices: undefined, volumes: undefined }, [])
+    },
+  },
+  {
+    name: "accelerators",
+    covers: ["OVMS-ADP-030", ...COVERS],
+    async run(scene) {
+      const { accelerators } = await scene.session.ask("capabilities")
+      for (const accelerator of Array.isArray(accelerators) ? accelerators : []) {
+        const folder = join(scene.folder, accelerator)
+        await mkdir(folder)
+        await boots({ ...scene, folder }, "", { accelerator }, [])
+      }
+    },
+  },
+  {
     name: "without-what-is-not-required",
     covers: ["OVMS-ADP-031", ...COVERS],
     async run({ session, ...call }) {

@@ -86,6 +86,10 @@ export const adapterEndPlans: readonly AdapterPlan[] = [
           must(/^OVM_(NO_SPACE|VMM_FAILED)$/.test(code), `resume was answered with ${code}`)
           small.free()
           await session.ask("resume", vmm.members)
+          await session.told(plan.directory, undefined)
+          // What was wrong once is over.
+          await session.ask("pause", vmm.members)
+          await session.told(plan.directory, "request")
           await session.ask("quit", vmm.members)
           await vmm.end()
         })

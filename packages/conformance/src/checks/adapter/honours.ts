@@ -72,11 +72,12 @@ async function raw(call: CheckCall, name: string, size: number): Promise<string>
   return path
 }
 
+/** The first one, of a layer and an overlay, or a further one that is empty at first. */
 async function diskOf(call: CheckCall, name: string, size: number): Promise<object> {
   const overlay = join(call.folder, strange(`${name}.qcow2`))
-  await writeFile(overlay, emptyOverlay(size, "no-such-file.raw"))
-  const layers = [{ path: await raw(call, `${name}.raw`, size), format: "raw" }]
-  return { layers, overlay, size, ephemeral: false, ...(name !== "first" && { name }) }
+  await writeFile(overlay, emptyOverlay(size, name === "first" ? "no-such-file.raw" : ""))
+  if (name !== "first") return { layers: [], overlay, size, name }
+  return { layers: [{ path: await raw(call, `${name}.raw`, size), format: "raw" }], overlay, size }
 }
 
 /** One boot for each disk: the guest looks at one alone, which it tries to write to. */
