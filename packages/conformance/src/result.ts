@@ -39,7 +39,7 @@ export function exitStatus(results: readonly Result[]): number {
   return fail > 0 || pass === 0 ? 1 : 0
 }
 
-/** A profile is passed if one of its checks passes and none fails. */
+/** What became of the checks of each profile. */
 export function passedProfiles(results: readonly Result[]): Map<Profile, Tally> {
   const profiles = new Map<Profile, Tally>()
   for (const profile of new Set(results.map((result) => result.profile)))
@@ -47,6 +47,7 @@ export function passedProfiles(results: readonly Result[]): Map<Profile, Tally> 
   return profiles
 }
 
-export function isPassed({ pass, fail, error }: Tally): boolean {
-  return pass > 0 && fail === 0 && error === 0
+/** Whether a profile may be claimed: OVMS-CNF-022. */
+export function isPassed({ pass, fail, skip, error }: Tally): boolean {
+  return pass > 0 && pass >= skip && fail === 0 && error === 0
 }

@@ -7,7 +7,7 @@ import { fail, skip } from "../src/check.ts"
 import { htmlReport } from "../src/report/html.ts"
 import { junitReport } from "../src/report/junit.ts"
 import { textReport } from "../src/report/text.ts"
-import { exitStatus, type Run } from "../src/result.ts"
+import { exitStatus, isPassed, type Run, tallyOf } from "../src/result.ts"
 import { runChecks } from "../src/run.ts"
 import { Bed, conformance, WRAPPER } from "./bed.ts"
 
@@ -60,6 +60,15 @@ test("each verdict is told apart, in the order of the checks (OVMS-CNF-001)", as
   expect(exitStatus(results.slice(0, 3))).toBe(1)
   expect(exitStatus(results.filter(({ verdict }) => verdict === "pass" || verdict === "skip"))).toBe(0)
   expect(exitStatus(results.filter(({ verdict }) => verdict === "skip"))).toBe(1)
+})
+
+test("a profile is passed if nothing of it fails, and no more is skipped than passes (OVMS-CNF-022)", async () => {
+  const { results } = await ran(CHECKS)
+  const [passes, fails, skips, breaks] = results
+  const passed = (...some: (typeof passes)[]) => isPassed(tallyOf(some.flatMap((one) => one ?? [])))
+  expect([passed(passes), passed(passes, skips), passed(passes, passes, skips)]).toEqual([true, true, true])
+  expect([passed(skips), passed(passes, skips, skips)]).toEqual([false, false])
+  expect([passed(passes, fails), passed(passes, breaks), passed()]).toEqual([false, false, false])
 })
 
 test("what an implementation says cannot break out of a report", async () => {
