@@ -70,6 +70,7 @@ export function assemble(
   const onInstance = (instance: Instance) => {
     restarts.follow(instance)
     removals.follow(instance)
+    standbys.follow(instance)
   }
   const context: StartsContext = {
     ...options,

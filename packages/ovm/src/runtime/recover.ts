@@ -1,6 +1,6 @@
 import { rmdirSync, statSync } from "node:fs"
 import { join } from "node:path"
-import { OvmError, toOvmError } from "../errors.ts"
+import { toOvmError } from "../errors.ts"
 import { sweepTemporaries } from "../files/temporary.ts"
 import type { MachineRecord } from "../vmm/machine.ts"
 import { exitedAt } from "../vmm/process/exit.ts"
@@ -16,6 +16,7 @@ import { entryOf, Instance } from "./instance.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 import { askedVolumes, keepVolumes, keptVolumes } from "./kept-volumes.ts"
 import { type InstanceRecord, removeDirectory } from "./record.ts"
+import { cutOff } from "./restart-policy.ts"
 import { removeLeftovers } from "./scratch.ts"
 import { hasEnded } from "./states.ts"
 
@@ -93,14 +94,15 @@ export class Recovery {
       instances.set(found.id, instance)
       onInstance(instance)
       return told(async () => {
-        await sweepTemporaries(directory, 0)
-        // Of a machine of before, or lost: where there is no room for it now, the next daemon makes it.
-        if (!kept && volumes) await told(async () => keepVolumes(directory, volumes))()
+        // First of all: whatever is asked of it from now on finds that this is being done.
         try {
           await this.#revive(instance, record)
         } finally {
           if (instance.again) this.#options.onRestart(instance)
         }
+        await sweepTemporaries(directory, 0)
+        // Of a machine of before, or lost: where there is no room for it now, the next daemon makes it.
+        if (!kept && volumes) keepVolumes(directory, volumes)
       })
     }
     return told(await this.#keep(found, directory))
@@ -151,9 +153,7 @@ export class Recovery {
     const vmm = asked ? undefined : await vmmIn(directory)
     if (vmm) return { ...placeOf(directory, info), ...vmm }
     await endStray(directory)
-    await instance.fail(
-      new OvmError("OVM_START_INTERRUPTED", "the daemon ended while this instance was starting"),
-    )
+    await instance.fail(cutOff())
     this.#options.told(instance.state, instance, { error: instance.info.error })
     return undefined
   }

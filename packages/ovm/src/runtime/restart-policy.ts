@@ -1,3 +1,4 @@
+import { OvmError } from "../errors.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 import { hasEnded } from "./states.ts"
 
@@ -23,6 +24,11 @@ export function goesOn(info: InstanceInfo): boolean {
     return false
   if (!restart.startsWith("on-failure")) return true
   return !isUsedUp(info) && (state === "failed" || FAILURES.has(exit?.reason ?? ""))
+}
+
+/** What a start fails with that only the end of a daemon has cut off. */
+export function cutOff(): OvmError {
+  return new OvmError("OVM_START_INTERRUPTED", "the daemon ended while this instance was starting")
 }
 
 /** Whether only the end of a daemon kept it from running. */

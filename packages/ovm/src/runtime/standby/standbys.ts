@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { type OvmError, toOvmError } from "../../errors.ts"
 import { SILENT_MS } from "../agents.ts"
 import { entryOf, type Instance } from "../instance.ts"
+import { isUp } from "../states.ts"
 import { connectedPorts } from "./connections.ts"
 import { Doorbell } from "./doorbell.ts"
 import { putAside, settleStandby } from "./rest.ts"
@@ -42,10 +43,22 @@ export class Standbys {
     }
   }
 
-  /** One that an earlier daemon has put aside. */
+  /** Sees to one life of an instance from now on: nobody listens at its ports once that is over. */
+  follow({ id, info, ended }: Instance): void {
+    if (info.standby_after !== undefined) ended.then(() => this.#unhang(id))
+  }
+
+  /** One that an earlier daemon has put aside. Nobody wakes it before what is left of its process has been ended. */
   async recover(instance: Instance): Promise<void> {
-    await settleStandby(instance)
-    await this.#hang(instance)
+    const over = Promise.withResolvers<void>()
+    instance.snapshotting = over.promise
+    try {
+      await settleStandby(instance)
+    } finally {
+      instance.snapshotting = undefined
+      over.resolve()
+    }
+    if (!this.#waking.has(instance.id)) await this.#hang(instance)
   }
 
   /**
@@ -55,12 +68,11 @@ export class Standbys {
   async awake(instance: Instance): Promise<void> {
     instance.talkedAt = performance.now()
     if (instance.info.standby_after === undefined) return
-    if (!instance.standby) {
-      const { snapshotting, state } = instance
-      if (state === "paused" || state === "running") await snapshotting
-      if (!instance.standby) return
-    }
-    await (this.#waking.get(instance.id) ?? this.#wake(instance))
+    // One that is being woken is on standby no more before its guest runs.
+    const { id } = instance
+    const rests = () => instance.standby !== undefined || (isUp(instance.state) && this.#waking.has(id))
+    if (!rests() && isUp(instance.state)) await instance.snapshotting
+    if (rests()) await (this.#waking.get(id) ?? this.#wake(instance))
   }
 
   #wake(instance: Instance): Promise<void> {
@@ -83,9 +95,7 @@ export class Standbys {
       this.#doorbells.delete(id)
       void this.#lead(instance, rung)
     } catch (thrown) {
-      doorbell()?.close()
-      doorbell()?.turnAway()
-      this.#doorbells.delete(id)
+      this.#unhang(id)
       told("not woken", instance, { error: entryOf(toOvmError(thrown)) })
       if (instance.standby && !this.#closed) await this.#hang(instance)
       throw thrown
@@ -110,6 +120,14 @@ export class Standbys {
     if (!instance.standby) doorbell.close()
     const ports = failed.map(({ host, protocol }) => `${host}/${protocol}`)
     if (ports.length > 0) this.options.told("ports not watched", instance, { ports })
+  }
+
+  /** Whoever waits at its ports is turned away. */
+  #unhang(id: string): void {
+    const doorbell = this.#doorbells.get(id)
+    doorbell?.close()
+    doorbell?.turnAway()
+    this.#doorbells.delete(id)
   }
 
   async #look(): Promise<void> {

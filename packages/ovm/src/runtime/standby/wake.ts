@@ -3,6 +3,7 @@ import { OvmError, toOvmError } from "../../errors.ts"
 import { openPorts } from "../../network/open-ports.ts"
 import { rounded } from "../../rounded.ts"
 import type { Loaded } from "../../vmm/loader.ts"
+import { conflict } from "../conflict.ts"
 import { planFromInstant } from "../from-instant.ts"
 import type { Instance } from "../instance.ts"
 import { sameNetwork } from "../network.ts"
@@ -36,15 +37,15 @@ export async function goOnFromStandby(
   try {
     atPorts()
     await openPorts(planned.plan.network?.forwards ?? [], { patienceMs: CLOSING_MS })
-    if (instance.state !== "paused" || !instance.standby)
-      throw new OvmError("OVM_STATE_CONFLICT", `instance ${instance.id} was stopped while it was woken`, {
-        detail: { state: instance.state },
-      })
     await noteHeld(instance)
+    // The last look: whoever stops it from here on finds its machine on record.
+    if (instance.state !== "paused" || !instance.standby)
+      throw conflict(instance, "was stopped while it was woken")
     liveOn(instance)
     await instance.rise(loaded.record)
   } catch (thrown) {
     await loaded.discard()
+    await letGoOn(instance, false)
     throw thrown
   }
   await run(context, instance, { loaded, began })
