@@ -13,9 +13,9 @@ const NOTICE_MS = 5000
 
 /** See Runtime.startAgain. */
 export async function startEnded(starts: Starts, instance: Instance, call: Call): Promise<StartAnswer> {
-  const { id, machine, state } = instance
-  // One that was just killed from outside has ended, and nobody has noticed yet.
-  if (state === "running" && machine && !(await isAlive(machine.record)))
+  const { id, record, state } = instance
+  // One that was just killed from outside, or while no daemon was there, has ended, and nobody has noticed yet.
+  if (state === "running" && record && !(await isAlive(record)))
     await Promise.race([instance.ended, sleep(NOTICE_MS)])
   if (instance.state === "starting" || instance.state === "running")
     return { instance_id: id, status: instance.state }

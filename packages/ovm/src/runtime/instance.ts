@@ -90,6 +90,8 @@ export class Instance {
   readonly removed = new AbortController()
   /** A snapshot is being taken and stored: settles when it is over, and its files may go. */
   snapshotting: Promise<void> | undefined
+  /** An instant of it is being taken: whoever does that says in the end what its guest wrote to last. */
+  taking = false
   /** Where its guest goes on, while it is on standby. */
   standby: Standby | undefined
   /** Whoever connects to its ports brings it back: before that it is not said to be on standby (OVMS-STA-062). */
@@ -265,14 +267,11 @@ export class Instance {
     this.#doom = error
   }
 
-  /**
-   * The VMM's process has ended: stopped if that was asked for or the guest's own doing, else failed. `at`: when, if
-   * not just now.
-   */
+  /** The VMM's process has ended: stopped if asked for or by the guest, else failed. `at`: when, if not just now. */
   async finish(exit: Exit, at = new Date()): Promise<void> {
     if (hasEnded(this.state)) return
     endTpm(tpmState(this.directory))
-    if (this.lineage) this.lineage = turned(this.directory, this.lineage)
+    if (this.lineage && !this.taking) this.lineage = turned(this.directory, this.lineage)
     this.machine = undefined
     this.silence = undefined
     const asked = this.state === "stopping"

@@ -11,9 +11,9 @@ import { frozen } from "./frozen.ts"
 import type { Instance } from "./instance.ts"
 import { type Lineage, syncRecord } from "./record.ts"
 import { hold } from "./scratch.ts"
-import { isUp } from "./states.ts"
+import { hasEnded, isUp } from "./states.ts"
 import { refuseTpm } from "./tpm.ts"
-import { turnedBack, turning } from "./turning.ts"
+import { turned, turnedBack, turning } from "./turning.ts"
 
 /** A machine of which RAM, device state and disk of one instant can be taken. */
 export interface Takable {
@@ -53,10 +53,22 @@ export async function takeInstant(
 ): Promise<Taken> {
   await noteTurning(instance, lineage, sink)
   const onTurned = (disk: Frozen) => noteTurned(instance, disk)
-  const parts = await takeParts(instance, machine, sink, { ...call, onTurned })
-  instance.lineage = frozen(instance, lineage, parts)
-  await instance.change({})
-  return { parts, lineage: instance.lineage ?? lineage }
+  instance.taking = true
+  try {
+    const parts = await takeParts(instance, machine, sink, { ...call, onTurned })
+    const taken = frozen(instance, lineage, parts)
+    instance.lineage = taken
+    await instance.change({})
+    return { parts, lineage: taken }
+  } catch (thrown) {
+    if (hasEnded(instance.state) && instance.lineage) {
+      instance.lineage = turned(instance.directory, instance.lineage)
+      await instance.change({})
+    }
+    throw thrown
+  } finally {
+    instance.taking = false
+  }
 }
 
 /** The snapshot has failed, and the guest goes on with another overlay all the same. */

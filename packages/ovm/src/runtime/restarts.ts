@@ -2,6 +2,7 @@ import { type OvmError, toOvmError } from "../errors.ts"
 import { bootId } from "../host/boot-id.ts"
 import type { Log } from "./ending.ts"
 import { entryOf, type Instance } from "./instance.ts"
+import { outlive } from "./outlive.ts"
 import { goesOn, isUsedUp, ran, waitAfter } from "./restart-policy.ts"
 import { hasEnded } from "./states.ts"
 
@@ -39,6 +40,7 @@ export class Restarts {
     if (instance.info.restarting_at === undefined) return false
     this.#forget(instance.id)
     await instance.change({ restarting_at: undefined, stop_method: "already" })
+    await outlive(instance).catch(() => {})
     return true
   }
 

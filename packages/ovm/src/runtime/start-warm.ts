@@ -80,7 +80,9 @@ async function take(
     const error = toOvmError(thrown)
     told("slot failed", instance, { error: entryOf(error) })
     running.delete(instance.id)
-    await slot.discard()
+    await instance.retire()
+    // Whoever has asked for its end meanwhile waits for that.
+    await slot.discard().finally(() => instance.fail(error))
     told("removed", instance, {})
     if (error.code === "OVM_RESUME_DENIED") throw error
     return undefined

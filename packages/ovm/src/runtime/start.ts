@@ -14,6 +14,7 @@ import {
   type Startable,
   startable,
 } from "./again.ts"
+import { conflict } from "./conflict.ts"
 import { createInstance } from "./create.ts"
 import { toldEnd } from "./ends.ts"
 import { explainStart } from "./explain.ts"
@@ -31,6 +32,7 @@ import { outlive } from "./outlive.ts"
 import type { Planned } from "./plan.ts"
 import { factsOf, prepareStart } from "./prepare.ts"
 import { enteredAt, since } from "./report.ts"
+import { cutOff } from "./restart-policy.ts"
 import { Claims } from "./resumed-once.ts"
 import { lineageOf } from "./snapshot.ts"
 import { startWarm, type WarmStarts } from "./start-warm.ts"
@@ -127,6 +129,7 @@ export class Starts {
     // Its policy was first.
     if (now && now !== before && (now.state === "starting" || now.state === "running"))
       return { instance_id: now.id, status: now.state }
+    if (now !== before) throw conflict(now ?? before, now ? `is ${now.state}` : "has been removed")
     this.assertAllowed()
     const machine = startable(before)
     assertRoomToRun(this.#admission)
@@ -166,10 +169,9 @@ export class Starts {
     const { running } = this.#context
     const others = new Map([...running].filter(([id]) => id !== instance.id))
     assertRoomToRun({ ...this.#admission, instances: others })
-    await planAgain(this.#context, restartable(instance), {}).catch((thrown) => {
-      // Whoever has stopped or removed it meanwhile is why.
+    await planAgain(this.#context, restartable(instance), {}).finally(() => {
+      // Whoever has stopped or removed it meanwhile is why, also where nothing else is in the way.
       restartable(instance)
-      throw thrown
     })
   }
 
@@ -241,9 +243,11 @@ export class Starts {
     this.#context.told("starting", instance, {})
     const work = this.#launch(instance, received, prepare)
       .catch(async (thrown) => {
-        const error = toOvmError(thrown)
+        const found = toOvmError(thrown)
         // What only this daemon's end has cancelled is the next one's to go on with.
-        if (error.code !== "OVM_INTERRUPTED") instance.again = false
+        const isCutOff = found.code === "OVM_INTERRUPTED" && instance.state === "starting"
+        if (!isCutOff) instance.again = false
+        const error = isCutOff ? cutOff() : found
         if (!instance.machine) {
           // Whoever saw it end has told of that.
           if (hasEnded(instance.state)) return
