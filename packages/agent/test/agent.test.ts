@@ -188,10 +188,10 @@ test("a signal that comes while a command is begun is the command's [OVMS-AGT-03
 
 test("what goes on behind it does not keep a command from ending [OVMS-AGT-035]", async () => {
   const { session } = await workshop.session()
-  const began = performance.now()
-  const daemon = await through(session.do(command("sh", "-c", "(setsid sleep 5 &) ; echo done")))
-  expect(daemon).toEqual({ out: "done\n", err: "", ending: { status: 0 } })
-  expect(performance.now() - began).toBeLessThan(4000)
+  const { out, err, ending } = await through(session.do(command("sh", "-c", "(setsid sleep 60 & echo $!)")))
+  expect({ err, ending }).toEqual({ err: "", ending: { status: 0 } })
+  // It is there still: nobody has waited for it.
+  process.kill(Number(out), "SIGKILL")
   session.close()
 })
 

@@ -49,7 +49,7 @@ class Scene implements AsyncDisposable {
 
   async warnings(name: string): Promise<string> {
     await this.box.ok(["exec", "--wait", "300", name, "true"])
-    await until("an address", () => this.addressOf(name), { is: (found) => found !== "", deadlineMs: 60_000 })
+    await until("an address", () => this.addressOf(name), { is: (found) => found !== "" })
     return (await this.box.json(["status", name])).warnings.join("\n")
   }
 
@@ -150,7 +150,7 @@ test.skipIf(Boolean(skip))(
     expect(await scene.answer(8080)).toBe(`mac ${mac}`)
     expect(await scene.answer(8081, "[::1]")).toBe(`mac ${mac}`)
     const reached = async () => (await scene.reached("web", PUBLIC.four, PUBLIC.six, PRIVATE, ...HOST)).join()
-    await until("IPv6 in the guest", reached, { is: (found) => found === PUBLIC.six, deadlineMs: 60_000 })
+    await until("IPv6 in the guest", reached, { is: (found) => found === PUBLIC.six })
     expect(scene.world.host.contacts).toEqual([])
   },
 )

@@ -12,6 +12,8 @@ const DEADLINE_MS = 280_000
 const LEAST_MS = 5
 const MOST_MS = 500
 const SHOWN = 2000
+/** Between two looks at what is to stand still, in ms. */
+const STILL_MS = 200
 
 /**
  * Looks again and again until it sees what is waited for, and gives it: the one way in which a test waits. Throws what
@@ -43,6 +45,22 @@ export async function until<T>(
     // Whoever looks by a command takes the processor from what is waited for.
     await Bun.sleep(everyMs ?? Math.min(Math.max(2 * (performance.now() - began), LEAST_MS), MOST_MS))
   }
+}
+
+/**
+ * Looks until two looks, some time apart, see the same, and gives it: what was on its way when something was stopped
+ * has come by then, however busy the host is, and what goes on is never still.
+ */
+export async function still<T>(what: string, look: () => T | Promise<T>): Promise<T> {
+  let seen = await look()
+  const again = async () => {
+    await Bun.sleep(STILL_MS)
+    const before = seen
+    seen = await look()
+    return Bun.deepEquals(before, seen)
+  }
+  await until(`${what}, standing still`, again, { everyMs: 0 })
+  return seen
 }
 
 /** The end of long text: what came last says most. */

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
-import { until } from "@ovms/testkit/until.ts"
+import { still, until } from "@ovms/testkit/until.ts"
 import type { Bytes } from "../content/interfaces.ts"
 import type { OvmError } from "../errors.ts"
 import type { Runtime } from "../runtime/interfaces.ts"
@@ -96,7 +96,8 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
       for await (const bytes of await runtime.logs(id, tail === undefined ? {} : { tail })) found.push(bytes)
       return Buffer.concat(found).toString()
     }
-    const all = await text()
+    // What it said before comes through.
+    const all = await still("its console", text)
     const lines = all.split(/(?<=\n)/)
     for (const tail of [0, 1, 2, 7, lines.length - 1, lines.length, 1_000_000])
       expect(await text(tail)).toBe(tail === 0 ? "" : lines.slice(-tail).join(""))
@@ -113,6 +114,7 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
     const before = Date.now()
     await Bun.sleep(1500)
     await runtime.pause(id)
+    await still("its console", () => lines({}))
     const timed = (await lines({ timestamps: true })).map(
       (line) => JSON.parse(line) as { time: string; text: string },
     )

@@ -12,10 +12,14 @@ import { openLayout } from "../content/layout/store.ts"
 import { MemoryStore } from "../content/memory.ts"
 import { collect, describeBytes, failure, pushImage, text } from "../content/store.testing.ts"
 import type { ErrorCode } from "../errors.ts"
+import type { HttpLimits } from "./http/limits.ts"
 import { HttpStore } from "./http-store.ts"
 import { Transport } from "./transport/transport.ts"
 
-const LIMITS = { attempts: 3, backoffMs: 1, longestPauseMs: 2_000, responseMs: 300, stallMs: 200 }
+const LIMITS = { attempts: 3, backoffMs: 1, longestPauseMs: 2_000 }
+/** For what stops, or never begins, to come: all else has as long as by default, on a host that may be busy. */
+const STALL = { ...LIMITS, stallMs: 1_000 }
+const SILENCE = { ...LIMITS, responseMs: 1_000 }
 const LAYER = "the content of a layer, long enough to be cut"
 const REPOSITORY = "faults/image"
 
@@ -24,7 +28,8 @@ const isLayer = ({ request, url }: Passing) =>
 const isManifest = ({ request, url }: Passing) =>
   request.method === "GET" && url.pathname.includes("/manifests/")
 
-const storeAt = (host: string) => new HttpStore(new Transport(host, { limits: LIMITS }), REPOSITORY)
+const storeAt = (host: string, limits: Partial<HttpLimits> = LIMITS) =>
+  new HttpStore(new Transport(host, { limits }), REPOSITORY)
 
 describe.skipIf(registryMissing !== undefined)("a registry with faults", () => {
   let real: RegistryServer
@@ -40,12 +45,16 @@ describe.skipIf(registryMissing !== undefined)("a registry with faults", () => {
   afterAll(() => real.stop())
 
   /** Pulls v1 through the faulty registry into an empty layout, which then has everything or no trace. */
-  async function pull(fault: Fault, code?: ErrorCode): Promise<{ message: string; requests: number }> {
+  async function pull(
+    fault: Fault,
+    code?: ErrorCode,
+    limits?: Partial<HttpLimits>,
+  ): Promise<{ message: string; requests: number }> {
     const root = await mkdtemp(join(tmpdir(), "ovm-faults-"))
     await using registry = startFaults(fault, real.host)
     try {
       await using store = await openLayout(root, { create: true })
-      const pulling = copy(storeAt(registry.host), "v1", store, { name: "v1" })
+      const pulling = copy(storeAt(registry.host, limits), "v1", store, { name: "v1" })
       const message = code ? (await failure(pulling, code)).message : (await pulling).digest
       expect(await readdir(join(root, "ovm/ingest"))).toEqual([])
       const blobs = await readdir(join(root, "blobs/sha256"))
@@ -116,7 +125,7 @@ describe.skipIf(registryMissing !== undefined)("a registry with faults", () => {
   ] as const)("a manifest that stops in the middle, %s", async (_, times, code) => {
     const fault: Fault = async (passing) =>
       isManifest(passing) && passing.earlier < times ? stalled(await passing.forward(), 9) : undefined
-    const { message } = await pull(fault, code)
+    const { message } = await pull(fault, code, STALL)
     if (code) expect(message).toContain("nothing came for")
   })
   test("a layer that is cut short, for good", async () => {
@@ -166,12 +175,12 @@ describe.skipIf(registryMissing !== undefined)("a registry with faults", () => {
   test("a layer that stops coming", async () => {
     const fault: Fault = async (passing) =>
       isLayer(passing) ? stalled(await passing.forward(), 9) : undefined
-    const { message } = await pull(fault, "OVM_REGISTRY_TIMEOUT")
+    const { message } = await pull(fault, "OVM_REGISTRY_TIMEOUT", STALL)
     expect(message).toContain(describeBytes(text(LAYER)).digest)
   })
   test("an answer that never begins", async () => {
     const fault: Fault = (passing) => (isLayer(passing) ? new Promise<Response>(() => {}) : undefined)
-    const { message } = await pull(fault, "OVM_REGISTRY_TIMEOUT")
+    const { message } = await pull(fault, "OVM_REGISTRY_TIMEOUT", SILENCE)
     expect(message).toContain(describeBytes(text(LAYER)).digest)
   })
 

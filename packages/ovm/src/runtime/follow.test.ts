@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { rmSync, truncateSync, writeFileSync } from "node:fs"
+import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -47,7 +47,7 @@ describe.skipIf(guestMissing !== "")(`an instance's state is what its guest does
     truncateSync(disk, 64 << 20)
     const diskLayers = [{ path: disk, format: "raw" as const }]
     await packGuest(join(root, "store"), "growing:1", "tick_ms=20 grow=4", { diskLayers })
-    await packGuest(join(root, "store"), "panicking:1", "tick_ms=20 ticks=3 panic=1")
+    await packGuest(join(root, "store"), "panicking:1", "tick_ms=20 ticks=100 panic=1")
     runtime = await open()
   })
   afterEach(async () => {
@@ -94,7 +94,8 @@ describe.skipIf(guestMissing !== "")(`an instance's state is what its guest does
   test("a guest that panicked has failed, also if no daemon was there", async () => {
     const id = await start("panicking:1")
     await runtime.close()
-    await Bun.sleep(300)
+    const said = () => readFileSync(join(root, "instances", id, "console.0"), "latin1")
+    await until("it has panicked", said, { is: (text) => text.includes("GUEST-PANIC") })
     runtime = await open()
     expect(await reach(id, () => false)).toMatchObject({
       state: "failed",

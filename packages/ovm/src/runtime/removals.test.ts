@@ -126,12 +126,17 @@ describe.skipIf(guestMissing !== "")(`instances that are removed by themselves $
 
   // OVMS-STA-046
   test("leave their name to whoever wants it", async () => {
-    const before = await started("off", { name: "web" })
+    const before = await started("steady", { name: "web" })
     expect((await refusal(started("off", { name: "web" }))).code).toBe("OVM_NAME_IN_USE")
+    // It is there until the next one is, however long that takes.
+    const bytes = (await runtime.logs(before, { follow: true }))[Symbol.asyncIterator]()
+    await bytes.next()
+    await runtime.stop({ instance_id: before, grace_ms: 0 })
     await reach(before, "it has ended", over)
     const now = await started("steady", { name: "web" })
     expect((await runtime.status(now)).name).toBe("web")
     expect((await runtime.status(before)).name).toBe(before)
+    while (!(await bytes.next()).done);
     await gone(before)
     expect(await isThere(now)).toBe(true)
   })

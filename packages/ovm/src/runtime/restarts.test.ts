@@ -106,7 +106,8 @@ describe.skipIf(guestMissing !== "")(`restart policies ${guestMissing}`, () => {
     // Somebody's own start counts anew.
     if (count === 0) return
     await runtime.startAgain(id)
-    await reach(id, "it has another count", (now) => now.restarts === undefined && now.state === "running")
+    // At once: it does not run for long.
+    expect((await runtime.status(id)).restarts).toBeUndefined()
     expect((await reach(id, "it has ended for good", over)).restarts).toBe(count)
   })
 
@@ -266,7 +267,8 @@ describe.skipIf(guestMissing !== "")(`restart policies ${guestMissing}`, () => {
       started("slow-reset", "on-failure:1"),
       started("slow-off", "on-failure:1"),
     ])
-    for (const id of [reset, off]) await reach(id, "it runs", runs)
+    // Each for some seconds only.
+    await Promise.all([reset, off].map((id) => reach(id, "it runs", runs)))
     await runtime.close()
     await until("both have ended", async () => (await vmmsBelow(root)).length === 0)
     runtime = await open()

@@ -20,7 +20,7 @@ export const COUNTING = "tick_ms=10 hlt=1 log=8"
 export const MEMORY = 16 * MiB
 const resources = { vcpus: 1, memory: MEMORY }
 /** Of one test, in ms: other tests may use the same processors. */
-export const LONG = 60_000
+export const LONG = 240_000
 
 /** Machines, snapshots and clones for the suite of snapshots. */
 export class SnapshotBench {

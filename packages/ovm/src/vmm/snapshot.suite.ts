@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { qemuImg, refusal } from "@ovms/testkit/disks.ts"
 import { KERNEL, KERNEL_ARGS } from "@ovms/testkit/machines.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
+import { still } from "@ovms/testkit/until.ts"
 import { type Bench, hash, linux, MiB } from "./bench.testing.ts"
 import type { Machine } from "./machine.ts"
 import type { DiskFile } from "./plan.ts"
@@ -143,12 +144,12 @@ export function snapshotSuite(bench: Bench): void {
     async () => {
       const { machine, layers } = await shots.counting()
       await machine.pause()
-      await sleep(50) // what is in the pipe comes through
-      const before = await shots.now(machine)
+      // What is in the pipe comes through.
+      const now = () => shots.now(machine)
+      const before = await still("its console", now)
       const one = await shots.take(machine)
       expect(one).toMatchObject({ running: false, timings: { paused: 0 } })
-      await sleep(50)
-      expect(await shots.now(machine)).toBe(before)
+      expect(await still("its console", now)).toBe(before)
       const two = await shots.take(machine)
       const chain = [...layers, qcow2(one.disk?.frozen), qcow2(two.disk?.frozen)]
       const clone = await shots.clone(two.origin, chain)
@@ -239,6 +240,6 @@ export function snapshotSuite(bench: Bench): void {
       expect(await clone.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
       expect(readFileSync(origin.ram.path).length).toBe(memory)
     },
-    120_000,
+    LONG,
   )
 }

@@ -90,9 +90,14 @@ export const moreSnapshotPlans: readonly Plan[] = [
     await needs(runtime, "powerOff")
     const id = await boot("ticks=2 sleep=1")
     await runtime.says(id, /GUEST-SLEEPS/)
-    await new Promise((resolve) => setTimeout(resolve, 500))
-    const tag = unique()
-    await runtime.refused(SNAPSHOT, "OVM_STATE_CONFLICT", "", { body: { instance_id: id, tag } })
+    // It says so a moment before.
+    await runtime.until("a snapshot of a guest that sleeps is refused", async () => {
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      const reply = await runtime.raw("POST", "/snapshot", { body: { instance_id: id, tag: unique() } })
+      return reply.status >= 400
+    })
+    const body = { instance_id: id, tag: unique() }
+    await runtime.refused(SNAPSHOT, "OVM_STATE_CONFLICT", "", { body })
   }),
   snapshotPlan(
     "with-further-disks",

@@ -191,16 +191,18 @@ export const stopPlans: readonly Plan[] = [
       const id = keep(JSON.parse(reply.text).instance_id)
       await runtime.says(id, /TICK 1\r?\n/)
       const used = async () => {
+        const asked = performance.now()
         const { resources } = (await runtime.status(id)) as {
           resources: { cpu_quota?: number; cpu_time_ms?: number }
         }
         must(resources.cpu_quota === 0.3, `cpu_quota is ${resources.cpu_quota}`)
-        return { cpu: resources.cpu_time_ms ?? 0, at: performance.now() }
+        return { cpu: resources.cpu_time_ms ?? 0, asked, answered: performance.now() }
       }
       const before = await used()
       await new Promise((resolve) => setTimeout(resolve, 3000))
       const after = await used()
-      const share = (after.cpu - before.cpu) / (after.at - before.at)
+      // When between question and answer it was looked at is not told: so much at least.
+      const share = (after.cpu - before.cpu) / (after.answered - before.asked)
       must(share < 0.45, `it uses ${share.toFixed(2)} processors, and is to use 0.3`)
       await runtime.ask(RESTART, id, { query: "grace_ms=0" })
       await runtime.reaches(id, "running")

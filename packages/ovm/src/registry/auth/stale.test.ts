@@ -10,7 +10,7 @@ import type { Credential } from "./credentials.ts"
 
 const BLOB = text("blob")
 const TARGET = describeBytes(BLOB)
-const LIMITS = { attempts: 2, backoffMs: 1, responseMs: 2_000, stallMs: 200 }
+const LIMITS = { attempts: 2, backoffMs: 1 }
 const STALE: Credential = {
   username: "me",
   password: "s3cr3t",

@@ -22,6 +22,7 @@ import { collectGarbage } from "../../content/layout/gc.ts"
 import { openLayout } from "../../content/layout/store.ts"
 import { failure, pushBytes } from "../../content/store.testing.ts"
 import type { ErrorCode } from "../../errors.ts"
+import type { HttpLimits } from "../http/limits.ts"
 import { HttpStore } from "../http-store.ts"
 import { Transport } from "../transport/transport.ts"
 
@@ -33,12 +34,10 @@ const LIMITS = {
   attempts: 3,
   backoffMs: 1,
   longestPauseMs: 2_000,
-  responseMs: 2_000,
-  stallMs: 400,
-  rateMs: 200,
-  slowestDownload: 2_000,
   rangeBytes: PIECE,
 }
+/** For what comes too slowly: all else has as long as by default, on a host that may be busy. */
+const TRICKLE = { ...LIMITS, rateMs: 500, slowestDownload: 2_000 }
 
 const isBlob = ({ request, url }: Passing) => request.method === "GET" && url.pathname.includes("/blobs/")
 const rangeOf = ({ request }: Passing) => request.headers.get("range")
@@ -50,7 +49,8 @@ const WAYS = [
 ]
 
 describe.skipIf(registryMissing !== undefined).each(WAYS)("a large blob $way", ({ direct }) => {
-  const storeAt = (host: string) => new HttpStore(new Transport(host, { limits: LIMITS, direct }), REPOSITORY)
+  const storeAt = (host: string, limits: Partial<HttpLimits>) =>
+    new HttpStore(new Transport(host, { limits, direct }), REPOSITORY)
   /** Pieces that a thread was refused are asked for once more in the usual way; so many at a time. */
   const repeated = direct ? 3 : 0
   let real: RegistryServer
@@ -71,9 +71,13 @@ describe.skipIf(registryMissing !== undefined).each(WAYS)("a large blob $way", (
     }
   }
 
-  async function pull(root: string, host: string, signal?: AbortSignal): Promise<void> {
+  interface Pull {
+    readonly signal?: AbortSignal
+    readonly limits?: Partial<HttpLimits>
+  }
+  async function pull(root: string, host: string, { limits = LIMITS, ...more }: Pull = {}): Promise<void> {
     await using store = await openLayout(root, { durable: false })
-    await copyGraph(storeAt(host), blob, store, { largeBytes: 1, ...(signal && { signal }) })
+    await copyGraph(storeAt(host, limits), blob, store, { largeBytes: 1, ...more })
   }
 
   async function expectWhole(root: string): Promise<void> {
@@ -82,14 +86,14 @@ describe.skipIf(registryMissing !== undefined).each(WAYS)("a large blob $way", (
   }
 
   /** Pulls through a faulty registry: everything, or an error with `code` and no blob. Returns the ranges asked for. */
-  async function through(fault: Fault, code?: ErrorCode): Promise<(string | null)[]> {
+  async function through(fault: Fault, code?: ErrorCode, how: Pull = {}): Promise<(string | null)[]> {
     await using registry = startFaults(fault, real.host)
     await inLayout(async (root) => {
       if (code === undefined) {
-        await pull(root, registry.host)
+        await pull(root, registry.host, how)
         return expectWhole(root)
       }
-      const error = await failure(pull(root, registry.host), code)
+      const error = await failure(pull(root, registry.host, how), code)
       expect(error.message).toContain(blob.digest)
       if (code === "OVM_REGISTRY_TIMEOUT") expect(error.message).toContain(registry.host)
       expect(await readdir(join(root, "blobs/sha256"))).toEqual([])
@@ -157,7 +161,7 @@ describe.skipIf(registryMissing !== undefined).each(WAYS)("a large blob $way", (
     ["a truncated range", once(body((bytes) => bytes.subarray(0, 1000)))],
     ["a trickle", once(async ({ forward }) => dripping(await forward(), 20))],
   ])("survives %s now and then", async (_, fault) => {
-    await through(fault)
+    await through(fault, undefined, { limits: TRICKLE })
   })
 
   test.each<[string, ErrorCode, Fault]>([
@@ -170,7 +174,7 @@ describe.skipIf(registryMissing !== undefined).each(WAYS)("a large blob $way", (
       answering((p) => (later(p) ? refusal(403, "DENIED") : undefined)),
     ],
   ])("%s fails in the end", async (_, code, fault) => {
-    await through(fault, code)
+    await through(fault, code, { limits: TRICKLE })
   })
 
   test.each<[string, ErrorCode, (bytes: Uint8Array) => Uint8Array]>([
@@ -212,7 +216,7 @@ describe.skipIf(registryMissing !== undefined).each(WAYS)("a large blob $way", (
         }),
         real.host,
       )
-      await failure(pull(root, registry.host, stop.signal), "OVM_INTERRUPTED")
+      await failure(pull(root, registry.host, { signal: stop.signal }), "OVM_INTERRUPTED")
       registry.fault = () => undefined
       await Promise.all([pull(root, registry.host), pull(root, registry.host)])
       await expectWhole(root)

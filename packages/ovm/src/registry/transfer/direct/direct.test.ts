@@ -22,15 +22,9 @@ import { parseResponseHead } from "./head.ts"
 const PIECE = 256 * 1024
 const BYTES = randomBytes(4 * PIECE - 100)
 const BLOB = describeBytes(BYTES)
-const PATIENCE = {
-  attempts: 3,
-  backoffMs: 1,
-  responseMs: 1_000,
-  stallMs: 200,
-  rateMs: 200,
-  slowestDownload: 2_000,
-  rangeBytes: PIECE,
-}
+const PATIENCE = { attempts: 3, backoffMs: 1, rangeBytes: PIECE }
+/** For what fails in the end: all else has as long as by default, on a host that may be busy. */
+const IMPATIENCE = { ...PATIENCE, responseMs: 1_000, stallMs: 200, rateMs: 200, slowestDownload: 2_000 }
 
 /** A request for bytes from `start` to `end`, and what has to be said to answer it well. */
 interface Asked {
@@ -54,6 +48,13 @@ const send = ({ socket, head, body }: Asked, lines: readonly string[] = head, by
 const finish = (asked: Asked, lines: readonly string[], bytes = asked.body.length) => {
   send(asked, lines, asked.body.subarray(0, bytes))
   asked.socket.end()
+}
+
+/** The second piece broke off after 200,000 bytes, and of these a busy host may have got the first ones alone. */
+function expectRest(asked: readonly Asked[]): void {
+  const rest = asked.filter(({ start }) => start % PIECE !== 0)
+  expect(rest).toHaveLength(1)
+  expect(rest[0]?.start).toBeWithin(PIECE + 1, PIECE + 200_001)
 }
 
 const opened: Server[] = []
@@ -114,7 +115,7 @@ async function pull(
   try {
     await using store = await openLayout(root, { create: true, durable: false })
     const remote = new HttpStore(
-      new Transport(host, { ...options, limits: { ...PATIENCE, rangeBytes } }),
+      new Transport(host, { ...options, limits: { ...(code ? IMPATIENCE : PATIENCE), rangeBytes } }),
       "direct/image",
     )
     const pulling = copyGraph(remote, BLOB, store, { largeBytes: 1, ...(signal && { signal }) })
@@ -254,7 +255,7 @@ test("what broke off is gone on with where it was", async () => {
     setTimeout(() => one.socket.resetAndDestroy(), 50)
   })
   await pull(host)
-  expect(asked.map(({ start }) => start)).toContain(PIECE + 200_000)
+  expectRest(asked)
   expect(asked).toHaveLength(5)
 })
 
@@ -428,7 +429,7 @@ describe.skipIf(Boolean(opensslMissing))("over TLS", () => {
       setTimeout(() => one.socket.destroy(), 50)
     }, server)
     await pull(host, undefined, undefined, { ...secure, tls: { ca } })
-    expect(asked.map(({ start }) => start)).toContain(PIECE + 200_000)
+    expectRest(asked)
   })
 })
 
