@@ -72,6 +72,8 @@ struct places {
 };
 extern struct places places;
 void places_open(void);
+// What a file in proc says, and a zero behind it; empty if it says nothing.
+void read_proc(const char *name, char *text, size_t size);
 // In the guest's first program, before it is that: from file systems that are mounted for a moment.
 void places_make(void);
 
@@ -115,6 +117,8 @@ bool spawn(const struct request *request, struct child *child);
 _Noreturn void exec_command(const struct request *request);
 // shutdown.c, files-read.c, files-write.c: in the child, too.
 _Noreturn void shut_down(void);
+// first-program.c: whether the guest's first program listens to what would have it power the guest off.
+bool first_is_init(void);
 _Noreturn void files_read(const struct request *request);
 _Noreturn void files_write(const struct request *request);
 // mount.c: in the child, too.

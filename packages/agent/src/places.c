@@ -34,3 +34,10 @@ void places_make(void) {
   places.dev = mount_aside("devtmpfs", NULL);
   places.pts = mount_aside("devpts", "ptmxmode=0600,mode=0620");
 }
+
+void read_proc(const char *name, char *text, size_t size) {
+  int fd = openat(places.proc, name, O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? -1 : read(fd, text, size - 1);
+  if (fd >= 0) close(fd);
+  text[length > 0 ? length : 0] = 0;
+}
