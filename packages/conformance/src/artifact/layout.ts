@@ -59,6 +59,11 @@ export async function readLayout(folder: string): Promise<ReadLayout> {
   return { digest: entry.digest, oci, bytes, blob }
 }
 
+/** What the config of an artifact says: the OVMS manifest of a machine. Nothing without one. */
+export async function documentOf({ oci, blob }: Pick<ReadLayout, "oci" | "blob">) {
+  return oci.config && JSON.parse((await blob(oci.config)).toString())
+}
+
 /** Fails unless there is no layout at all, or one that names nothing and in which each blob is what its name says. */
 export async function isOfNothing(folder: string, words: string): Promise<void> {
   const bytes = await readFile(join(folder, "index.json")).catch(() => undefined)

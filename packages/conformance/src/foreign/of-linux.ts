@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { readLayout } from "../artifact/layout.ts"
+import { documentOf, readLayout } from "../artifact/layout.ts"
 import { must, skip } from "../check.ts"
 import { Ext4 } from "../disk/ext4.ts"
 import { type Disk, layeredDisk } from "../disk/qcow2.ts"
@@ -53,8 +53,9 @@ export async function imageOfLinux(linux: string, folder: string, config: object
   const image = layout.only(containerIn(layout, [[...entries(new Ext4(disk), "")]], { config }))
   const boot = join(folder, "boot-of-linux")
   await mkdir(boot)
-  const { oci, blob } = await readLayout(linux)
-  const manifest = oci.config && JSON.parse((await blob(oci.config)).toString())
+  const read = await readLayout(linux)
+  const { oci, blob } = read
+  const manifest = await documentOf(read)
   if (!manifest.kernel || !manifest.initrd)
     skip("the Linux that the suite was given has no kernel and initrd")
   await writeFile(join(boot, "vmlinuz"), await blob(found(oci.layers, manifest.kernel.ref)))

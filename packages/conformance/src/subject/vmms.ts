@@ -61,9 +61,14 @@ const POINTERS: readonly (readonly [
   [/^config\/ignition$/, "ignition", (_, { overrides }) => overrides?.config?.ignition],
 ]
 
-async function vmmsWithout(runtime: Runtime, feature: Feature): Promise<string | undefined> {
+/** The VMMs that a runtime has enabled, the preferred one first. */
+export async function vmmNames(runtime: Runtime): Promise<readonly string[]> {
   const { vmms } = await runtime.ask<{ vmms: readonly { name: string }[] }>("GET /info")
-  const names = vmms.map(({ name }) => name)
+  return vmms.map(({ name }) => name)
+}
+
+async function vmmsWithout(runtime: Runtime, feature: Feature): Promise<string | undefined> {
+  const names = await vmmNames(runtime)
   return names.length > 0 && names.every((name) => LACKS[name]?.includes(feature))
     ? names.join(", ")
     : undefined
@@ -86,7 +91,7 @@ export async function needs(runtime: Runtime, feature: Feature): Promise<void> {
  */
 export async function skipsLacks(runtime: Runtime, error: ApiError, refused: Refused): Promise<void> {
   if (error.code !== "OVM_UNSUPPORTED" || !Array.isArray(error.detail)) return
-  const document = await documentOf(String(refused.manifest))
+  const document = await documentAt(String(refused.manifest))
   const features = error.detail.map(({ pointer }) => featureOf(String(pointer), document, refused))
   for (const feature of features) if (!feature || !(await lacks(runtime, feature))) return
   if (features[0]) await needs(runtime, features[0])
@@ -100,7 +105,7 @@ function featureOf(pointer: string, document: Document, refused: Refused): Featu
 }
 
 /** That of a machine by the path of its layout; one that has all where it is named otherwise. */
-async function documentOf(layout: string): Promise<Document> {
+async function documentAt(layout: string): Promise<Document> {
   const read = async (digest = "") => readFile(join(layout, "blobs/sha256", digest.replace("sha256:", "")))
   try {
     const { manifests } = parsed(await readFile(join(layout, "index.json")))

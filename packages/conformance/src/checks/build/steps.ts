@@ -1,6 +1,6 @@
 import { chmod, chown, lstat, mkdir, readlink, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { readLayout } from "../../artifact/layout.ts"
+import { documentOf, readLayout } from "../../artifact/layout.ts"
 import { must } from "../../check.ts"
 import { ARCHIVES } from "../../foreign/archives.ts"
 import { digestOf } from "../../registry/content.ts"
@@ -43,8 +43,7 @@ async function digestOfContext({ folder }: Bench): Promise<string> {
 
 /** The digests of the layers above those of a machine: so many, each of qcow2. */
 export async function layersOn(base: string, { manifest }: Built, count: number): Promise<readonly string[]> {
-  const { oci, blob } = await readLayout(base)
-  const below = oci.config && JSON.parse((await blob(oci.config)).toString()).diskLayers
+  const { diskLayers: below } = await documentOf(await readLayout(base))
   const all: readonly Document[] = manifest.diskLayers
   must(
     below.every(({ ref }: Document, at: number) => all[at]?.ref === ref),

@@ -1,4 +1,4 @@
-import { readLayout } from "../../artifact/layout.ts"
+import { documentOf, readLayout } from "../../artifact/layout.ts"
 import { must, skip } from "../../check.ts"
 import { piecesOf } from "../../subject/pieces.ts"
 import { alive, processesWith } from "../../subject/processes.ts"
@@ -96,8 +96,7 @@ async function taken(linux: Linux): Promise<Taken> {
   const { name } = await runtime.status(id)
   const lines = `${wanted("pre-snapshot", name)}\n${wanted("post-snapshot", name)}`
   must(log === lines, `hooks have left ${JSON.stringify(log)}, and not ${JSON.stringify(lines)}`)
-  const { oci, blob } = await readLayout(await linuxOf(linux))
-  const manifest = oci.config && JSON.parse((await blob(oci.config)).toString())
+  const manifest = await documentOf(await readLayout(await linuxOf(linux)))
   return { ...linux, told, snapshot: `localhost/${manifest?.name}:${TAG}` }
 }
 

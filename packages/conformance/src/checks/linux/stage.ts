@@ -1,7 +1,7 @@
-import { readLayout } from "../../artifact/layout.ts"
+import { documentOf, readLayout } from "../../artifact/layout.ts"
 import { must, skip } from "../../check.ts"
 import type { Runtime } from "../../subject/runtime.ts"
-import { lacks } from "../../subject/vmms.ts"
+import { lacks, vmmNames } from "../../subject/vmms.ts"
 import { aside } from "../runtime/aside.ts"
 import type { Scene } from "../runtime/plan.ts"
 
@@ -25,13 +25,11 @@ export interface Linux extends Scene {
  */
 export async function linuxOf({ runtime }: Pick<Scene, "runtime">): Promise<string> {
   const layout = runtime.linux ?? skip("the suite was given no machine with Linux: see --linux")
-  const { oci, blob } = await readLayout(layout)
-  const manifest = oci.config && JSON.parse((await blob(oci.config)).toString())
+  if (!(await lacks(runtime, "pci"))) return layout
+  const manifest = await documentOf(await readLayout(layout))
   const wanted: readonly string[] = manifest?.runtimeHints?.preferredRuntime ?? []
-  const { vmms } = await runtime.ask<{ vmms: readonly { name: string }[] }>("GET /info")
-  const has = wanted.length === 0 || vmms.some(({ name }) => wanted.includes(name))
-  if (!has && (await lacks(runtime, "pci")))
-    skip(`the machine with Linux that the suite was given is for ${wanted.join(", ")}`)
+  const has = wanted.length === 0 || (await vmmNames(runtime)).some((name) => wanted.includes(name))
+  if (!has) skip(`the machine with Linux that the suite was given is for ${wanted.join(", ")}`)
   return layout
 }
 

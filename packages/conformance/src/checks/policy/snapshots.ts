@@ -3,6 +3,7 @@ import { type Artifact, store } from "../../artifact/make.ts"
 import { snapshotOf } from "../../artifact/snapshot.ts"
 import { must } from "../../check.ts"
 import { attach, type Keys, newKeys } from "../../signing/evidence.ts"
+import { vmmNames } from "../../subject/vmms.ts"
 import type { Plan } from "../runtime/plan.ts"
 import { policyPlan, type Stage } from "./stage.ts"
 
@@ -20,11 +21,11 @@ let offers = 0
 /** A snapshot of no machine that ever ran, and its base, each signed by whoever is said; its name. */
 async function offered({ registry, runtime }: Stage, offer: Offer): Promise<{ name: string; base: string }> {
   const tag = `snapshot${offers++}`
-  const { vmms } = await runtime.ask<{ vmms: readonly { name: string }[] }>("GET /info")
+  const [name] = await vmmNames(runtime)
   const created = (offer.baseCreated ?? new Date()).toISOString()
   const base = guestArtifact(Buffer.from(`${registry.host}${tag}`), { document: { metadata: { created } } })
   const document = { created: (offer.snapshotCreated ?? new Date()).toISOString() }
-  const snapshot = snapshotOf(base, { vmm: { name: vmms[0]?.name }, document })
+  const snapshot = snapshotOf(base, { vmm: { name }, document })
   store(registry.repository, snapshot, tag)
   registry.repository.tags.set(`${tag}-base`, base.digest)
   const sign = ({ digest, oci }: Artifact, keys: Keys | undefined, reference?: string) => {

@@ -2,6 +2,7 @@ import { chmod, mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { skip } from "../../check.ts"
 import { alive } from "../../subject/processes.ts"
+import { vmmNames } from "../../subject/vmms.ts"
 import { aside } from "../runtime/aside.ts"
 import type { Scene } from "../runtime/plan.ts"
 import { ADAPTER, MACHINE } from "./program.ts"
@@ -79,8 +80,7 @@ export async function withAdapter(
   use: (backstage: Backstage) => Promise<void>,
   { enabled = true, manners = {} }: Wishes = {},
 ): Promise<void> {
-  const { vmms } = await scene.runtime.ask<{ vmms: readonly { name: string }[] }>("GET /info")
-  const own = vmms[0]?.name ?? skip("the runtime has no VMM")
+  const [own = skip("the runtime has no VMM")] = await vmmNames(scene.runtime)
   const adapter = await Lying.create(scene.folder, [NAME, own])
   await adapter.behave(manners)
   const settings = {
@@ -90,8 +90,7 @@ export async function withAdapter(
   await aside(
     scene,
     async (other) => {
-      const found = await other.runtime.ask<{ vmms: readonly { name: string }[] }>("GET /info")
-      if (enabled && !found.vmms.some(({ name }) => name === NAME))
+      if (enabled && !(await vmmNames(other.runtime)).includes(NAME))
         skip("the runtime knows no adapters, or its command none of OVMS_CONFORMANCE_VMMS")
       await use({ ...other, adapter, own })
     },

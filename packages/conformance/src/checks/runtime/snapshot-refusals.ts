@@ -4,6 +4,7 @@ import { writeLayout } from "../../artifact/layout.ts"
 import { type Artifact, artifactOf } from "../../artifact/make.ts"
 import { type SnapshotChanges, snapshotOf } from "../../artifact/snapshot.ts"
 import { must } from "../../check.ts"
+import { vmmNames } from "../../subject/vmms.ts"
 import { unique } from "../unique.ts"
 import { differencesIn } from "./differences.ts"
 import { type Plan, refusedCreate, type Scene } from "./plan.ts"
@@ -17,8 +18,8 @@ async function foreign(
   { folder, runtime }: Scene,
   { document = {}, vmm = {}, base = guestArtifact() }: SnapshotChanges & { readonly base?: Artifact } = {},
 ) {
-  const { vmms } = await runtime.ask<{ vmms: readonly { name: string }[] }>("GET /info")
-  const made = snapshotOf(base, { document, vmm: { name: vmms[0]?.name, ...vmm } })
+  const [name] = await vmmNames(runtime)
+  const made = snapshotOf(base, { document, vmm: { name, ...vmm } })
   return await writeLayout(join(folder, `foreign-${made.digest.slice(7, 15)}`), made)
 }
 
