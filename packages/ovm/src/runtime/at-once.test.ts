@@ -1,25 +1,24 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test"
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
-import { packGuest } from "@ovms/testkit/image.ts"
 import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { OvmError } from "../errors.ts"
 import { HeldVmms } from "./held-vmm.testing.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 import type { LocalRuntime } from "./local.ts"
-import { openRuntime } from "./runtime.testing.ts"
+import { killVmm, openRuntime, packMachines, reached, removeAll } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 // Two that are at work on one instance at once, where a slow host has the other one be first.
 
 setDefaultTimeout(240_000)
 
-const STEADY = "localhost/tests/steady:1"
-const PANIC = "localhost/tests/panic:1"
+const STEADY = "steady"
+const PANIC = "panic"
 
 let root: string
 let held: HeldVmms
@@ -30,9 +29,8 @@ const folder = (id: string) => join(root, "instances", id)
 const runs = ({ state }: InstanceInfo) => state === "running"
 const over = ({ state }: InstanceInfo) => hasEnded(state)
 
-function reach(id: string, what: string, is: (info: InstanceInfo) => boolean): Promise<InstanceInfo> {
-  return until(what, () => runtime.status(id), { is })
-}
+const reach = (id: string, what: string, is: (info: InstanceInfo) => boolean) =>
+  reached(runtime, id, what, is)
 
 async function started(): Promise<string> {
   const { instance_id: id } = await runtime.start({ manifest: STEADY })
@@ -40,25 +38,16 @@ async function started(): Promise<string> {
   return id
 }
 
-async function kill(id: string): Promise<void> {
-  const [pid] = (await readFile(join(folder(id), "pid"), "utf8")).split(" ")
-  process.kill(Number(pid), "SIGKILL")
-}
+const kill = (id: string) => killVmm(root, id)
 
 describe.skipIf(guestMissing !== "")(`at once ${guestMissing}`, () => {
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), "ovm-at-once-"))
-    await writeFile(join(root, "disk.raw"), Buffer.alloc(1 << 20))
-    const diskLayers = [{ path: join(root, "disk.raw"), format: "raw" as const }]
-    await packGuest(join(root, "store"), STEADY, "tick_ms=20 button=1", { diskLayers })
-    await packGuest(join(root, "store"), PANIC, "tick_ms=5 ticks=2 panic=1", { diskLayers })
+    await packMachines(root, { [STEADY]: "tick_ms=20 button=1", [PANIC]: "tick_ms=5 ticks=2 panic=1" })
     held = new HeldVmms(join(root, "cache"))
     runtime = await open()
   })
-  afterEach(async () => {
-    for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
-    expect(await vmmsBelow(root)).toEqual([])
-  })
+  afterEach(() => removeAll(runtime, root))
   afterAll(async () => {
     await runtime.close()
     await rm(root, { recursive: true })
@@ -147,7 +136,7 @@ describe.skipIf(guestMissing !== "")(`at once ${guestMissing}`, () => {
   test("a removal of one whose slot does not go on is answered", async () => {
     const id = await started()
     await runtime.snapshot({ instance_id: id, tag: "warm" })
-    const manifest = STEADY.replace(/:1$/, ":warm")
+    const manifest = `${STEADY}:warm`
     await runtime.warm({ manifest, slots: 1 })
     const resume = held.hold("resume")
     const starting = runtime.start({ manifest })

@@ -1,16 +1,15 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync } from "node:fs"
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
-import { packGuest } from "@ovms/testkit/image.ts"
 import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
 import type { LocalRuntime } from "./local.ts"
-import { openRuntime } from "./runtime.testing.ts"
+import { killVmm, openRuntime, packMachines, reached, removeAll } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
@@ -26,9 +25,8 @@ async function started(manifest: string, overrides: Overrides = {}): Promise<str
   return (await runtime.start({ manifest, overrides: { autoRemove: true, ...overrides } })).instance_id
 }
 
-function reach(id: string, what: string, is: (info: InstanceInfo) => boolean): Promise<InstanceInfo> {
-  return until(what, () => runtime.status(id), { is })
-}
+const reach = (id: string, what: string, is: (info: InstanceInfo) => boolean) =>
+  reached(runtime, id, what, is)
 
 const runs = ({ state }: InstanceInfo) => state === "running"
 const over = ({ state }: InstanceInfo) => hasEnded(state)
@@ -38,27 +36,15 @@ const gone = async (id: string) => {
   expect(existsSync(folder(id))).toBe(false)
 }
 
-async function kill(id: string): Promise<void> {
-  const [pid] = (await readFile(join(folder(id), "pid"), "utf8")).split(" ")
-  process.kill(Number(pid), "SIGKILL")
-}
+const kill = (id: string) => killVmm(root, id)
 
 describe.skipIf(guestMissing !== "")(`instances that are removed by themselves ${guestMissing}`, () => {
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), "ovm-removals-"))
-    await writeFile(join(root, "disk.raw"), Buffer.alloc(1 << 20))
-    const layer = { path: join(root, "disk.raw"), format: "raw" as const }
-    for (const [name, args] of [
-      ["steady", "tick_ms=20 button=1"],
-      ["off", "tick_ms=5 ticks=2 off=1"],
-    ] as const)
-      await packGuest(join(root, "store"), `${name}:latest`, args, { diskLayers: [layer] })
+    await packMachines(root, { steady: "tick_ms=20 button=1", off: "tick_ms=5 ticks=2 off=1" })
     runtime = await openRuntime(root)
   })
-  afterEach(async () => {
-    for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
-    expect(await vmmsBelow(root)).toEqual([])
-  })
+  afterEach(() => removeAll(runtime, root))
   afterAll(async () => {
     await runtime.close()
     await rm(root, { recursive: true })

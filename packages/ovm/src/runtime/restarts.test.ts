@@ -5,13 +5,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
-import { packGuest } from "@ovms/testkit/image.ts"
 import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { OvmError } from "../errors.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 import type { LocalRuntime } from "./local.ts"
-import { openRuntime } from "./runtime.testing.ts"
+import { killVmm, openRuntime, packMachines, reached, removeAll } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
@@ -40,9 +39,8 @@ async function started(image: keyof typeof IMAGES, restart: string): Promise<str
   return (await runtime.start({ manifest: image, overrides: { restart } })).instance_id
 }
 
-function reach(id: string, what: string, is: (info: InstanceInfo) => boolean): Promise<InstanceInfo> {
-  return until(what, () => runtime.status(id), { is })
-}
+const reach = (id: string, what: string, is: (info: InstanceInfo) => boolean) =>
+  reached(runtime, id, what, is)
 
 const runs = ({ state }: InstanceInfo) => state === "running"
 const over = (info: InstanceInfo) => hasEnded(info.state) && info.restarting_at === undefined
@@ -52,10 +50,7 @@ const again =
   ({ restarts = 0 }: InstanceInfo) =>
     restarts >= count
 
-async function kill(id: string): Promise<void> {
-  const [pid] = (await readFile(join(folder(id), "pid"), "utf8")).split(" ")
-  process.kill(Number(pid), "SIGKILL")
-}
+const kill = (id: string) => killVmm(root, id)
 
 /** As if the host had been restarted, with the instance as it is on record. */
 async function reboot(...ids: string[]): Promise<void> {
@@ -74,16 +69,10 @@ async function reboot(...ids: string[]): Promise<void> {
 describe.skipIf(guestMissing !== "")(`restart policies ${guestMissing}`, () => {
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), "ovm-restarts-"))
-    await writeFile(join(root, "disk.raw"), Buffer.alloc(1 << 20))
-    const layer = { path: join(root, "disk.raw"), format: "raw" as const }
-    for (const [name, args] of Object.entries(IMAGES))
-      await packGuest(join(root, "store"), `${name}:latest`, args, { diskLayers: [layer] })
+    await packMachines(root, IMAGES)
     runtime = await open()
   })
-  afterEach(async () => {
-    for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
-    expect(await vmmsBelow(root)).toEqual([])
-  })
+  afterEach(() => removeAll(runtime, root))
   afterAll(async () => {
     await runtime.close()
     await rm(root, { recursive: true })

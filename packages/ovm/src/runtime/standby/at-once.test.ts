@@ -1,24 +1,23 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { constants, readdirSync, writeFileSync } from "node:fs"
-import { mkdtemp, open as openFile, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, open as openFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
-import { packGuest } from "@ovms/testkit/image.ts"
 import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { HeldVmms } from "../held-vmm.testing.ts"
 import type { InstanceInfo, Overrides } from "../interfaces.ts"
 import type { LocalRuntime } from "../local.ts"
-import { openRuntime } from "../runtime.testing.ts"
+import { openRuntime, packMachines, reached, removeAll } from "../runtime.testing.ts"
 import { hasEnded } from "../states.ts"
 
 // Two that are at work on one machine on standby at once, where a slow host has the other one be first.
 
 setDefaultTimeout(240_000)
 
-const GUEST = "localhost/tests/guest:1"
+const GUEST = "guest"
 
 let root: string
 let held: HeldVmms
@@ -27,9 +26,8 @@ let runtime: LocalRuntime
 const open = () => openRuntime(root, { vmms: held.vmms })
 const onStandby = ({ state, reason }: InstanceInfo) => state === "paused" && reason === "standby"
 
-async function reach(id: string, what: string, is: (info: InstanceInfo) => boolean): Promise<InstanceInfo> {
-  return await until(what, () => runtime.status(id), { is })
-}
+const reach = (id: string, what: string, is: (info: InstanceInfo) => boolean) =>
+  reached(runtime, id, what, is)
 
 async function rests(overrides: Overrides = {}): Promise<string> {
   const asked = { standbyAfter: 1000, ...overrides }
@@ -41,16 +39,11 @@ async function rests(overrides: Overrides = {}): Promise<string> {
 describe.skipIf(guestMissing !== "")(`standby, at once ${guestMissing}`, () => {
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), "ovm-standby-at-once-"))
-    await writeFile(join(root, "disk.raw"), Buffer.alloc(1 << 20))
-    const diskLayers = [{ path: join(root, "disk.raw"), format: "raw" as const }]
-    await packGuest(join(root, "store"), GUEST, "tick_ms=50", { diskLayers })
+    await packMachines(root, { [GUEST]: "tick_ms=50" })
     held = new HeldVmms(join(root, "cache"))
     runtime = await open()
   })
-  afterEach(async () => {
-    for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
-    expect(await vmmsBelow(root)).toEqual([])
-  })
+  afterEach(() => removeAll(runtime, root))
   afterAll(async () => {
     await runtime.close()
     await rm(root, { recursive: true })
