@@ -81,8 +81,9 @@ archive() {
 }
 
 # ext4 asks for crc32c by name: no dependency that modules.dep knows of. virtio_console is the way to an agent, and 9p
-# and virtiofs to folders of the host.
-archive initrd virtio_pci virtio_blk virtio_console crc32c_generic ext4 virtio_net button evdev 9pnet_virtio 9p virtiofs
+# and virtiofs to folders of the host. Where there is no PCI, virtio is by MMIO, and the way to an agent is vsock.
+archive initrd virtio_pci virtio_mmio virtio_blk virtio_console vmw_vsock_virtio_transport crc32c_generic ext4 virtio_net \
+  button evdev 9pnet_virtio 9p virtiofs
 # Whoever boots it often has it as it is: to unpack it is an eighth of what a CPU does until a shell, where the kernel is
 # unpacked already.
 mv "$new/initrd.img" "$new/unpacked.img"

@@ -31,6 +31,7 @@ enum type {
   CLOSE = 11,
   EXIT = 12,
   RESTARTED = 13,
+  OUTCOME = 14,
 };
 enum channel { INPUT = 0, OUTPUT = 1, ERRORS = 2 };
 // How a stream has ended: by a status, by a signal, or never begun.
@@ -117,6 +118,8 @@ bool spawn(const struct request *request, struct child *child);
 _Noreturn void exec_command(const struct request *request);
 // shutdown.c, files-read.c, files-write.c: in the child, too.
 _Noreturn void shut_down(void);
+// power.c: whether the guest's kernel can power off; where it cannot, a reset ends the machine.
+bool can_power_off(void);
 // first-program.c: whether the guest's first program listens to what would have it power the guest off.
 bool first_is_init(void);
 _Noreturn void files_read(const struct request *request);
@@ -134,6 +137,12 @@ _Noreturn void freeze_hold(const struct request *request);
 bool hooks_any(void);
 // renew.c: makes new what the guest's author asked for; false if something of it failed, which is said.
 bool renew(const char *name);
+// outcome.c: how what the machine is for has ended.
+void outcome_expect(void);     // before it is begun
+void outcome_is(int result);   // 0 to 127; in the process that saw it end
+int outcome_fd(void);          // to be read from once there is something; -1 while nothing is expected
+bool outcome_read(void);       // true once, when it has come
+void outcome_say(void);        // to the host, if it is known
 // main-command.c: in the child, too: begins it, and leaves it to itself.
 _Noreturn void main_command(const struct request *request);
 // In a process of its own: until the command has ended, and then the machine.

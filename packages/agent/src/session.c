@@ -17,6 +17,7 @@ static void welcome(const struct frame *hello) {
   memcpy(payload, hello->payload, NONCE);
   memcpy(payload + NONCE, FEATURES, sizeof FEATURES);
   output_frame(WELCOME, 0, NONCE + sizeof FEATURES);
+  outcome_say();
 }
 
 static void pong(const struct frame *ping) {
@@ -58,17 +59,19 @@ void session_serve(int fd) {
   // At once: a HELLO that has been waiting has all that was not said yet forgotten.
   bool there = output_write(fd);
   while (there) {
-    static struct pollfd waiting[2 + 3 * MOST_STREAMS];
+    static struct pollfd waiting[3 + 3 * MOST_STREAMS];
     bool room = output_room() > MOST_PAYLOAD;
     waiting[0] = (struct pollfd){fd, (short)((room ? POLLIN : 0) | (output_waits() ? POLLOUT : 0)), 0};
     waiting[1] = (struct pollfd){signals, POLLIN, 0};
-    int count = streams_wait(waiting, 2);
+    waiting[2] = (struct pollfd){outcome_fd(), POLLIN, 0};
+    int count = streams_wait(waiting, 3);
     if (poll(waiting, (nfds_t)count, streams_soon() ? 10 : -1) < 0 && errno != EINTR) break;
     if (waiting[1].revents) forget_signals(signals);
     reap();
     if (waiting[0].revents & POLLIN) there = input_read(fd);
     else if (waiting[0].revents & (POLLHUP | POLLERR)) there = false;
     understand();
+    if (outcome_read()) outcome_say();
     streams_move();
     if (there && output_waits()) there = output_write(fd);
   }

@@ -36,7 +36,8 @@ static bool is_at_work(void) {
 }
 
 void shut_down(void) {
-  char *const words[] = {"poweroff", NULL};
+  const bool off = can_power_off();
+  char *const words[] = {off ? "poweroff" : "reboot", NULL};
   if (first_is_init()) {
     if (!enter_alone()) _exit(126);
     setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
@@ -49,6 +50,6 @@ void shut_down(void) {
     nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
   kill(-1, SIGKILL);
   sync();
-  reboot(RB_POWER_OFF);
+  reboot(off ? RB_POWER_OFF : RB_AUTOBOOT);
   _exit(1);
 }

@@ -129,7 +129,7 @@ static void open_stream(const struct frame *frame) {
   if (request.main && places.here) return tell_exit(frame->stream, REFUSED, ENOSYS, "no machine is this agent's to end");
   static bool begun;
   if (request.main && begun) return tell_exit(frame->stream, EXITED, 0, "");
-  if (request.main) begun = true, request.input = request.terminal = false;
+  if (request.main) begun = true, request.input = request.terminal = false, outcome_expect();
   begin(frame->stream, &request, freeze);
 }
 

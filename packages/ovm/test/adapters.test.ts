@@ -3,6 +3,7 @@ import { mkdir, rm, writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
+import { machineMissing, UNPACKED } from "@ovms/testkit/machines.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
 
@@ -15,6 +16,7 @@ const skip =
   (Bun.which("qemu-system-x86_64") ? "" : "(skipped: qemu-system-x86_64 is not installed)") ||
   (Bun.which("python3") ? "" : "(skipped: python3 is not installed)")
 if (skip) console.log(`SKIP packages/ovm/test/adapters.test.ts: ${skip}`)
+const noMachine = await machineMissing()
 
 describe.skipIf(Boolean(skip))("an adapter outside of the program", () => {
   let box: Sandbox
@@ -56,7 +58,8 @@ describe.skipIf(Boolean(skip))("an adapter outside of the program", () => {
     expect(await box.instances("--all")).toEqual([])
     await settings(["qemu", "../pyqemu"])
     await restart()
-    await box.fails(["run", "--detach", "ticks:1"], "OVM_SETTINGS_INVALID", ["../pyqemu"])
+    const culprits = ["../pyqemu", "hint: mend the file; daemon.json"]
+    await box.fails(["run", "--detach", "ticks:1"], "OVM_SETTINGS_INVALID", culprits)
     await settings(["qemu", "pyqemu"])
     await restart()
   })
@@ -108,4 +111,23 @@ describe.skipIf(Boolean(skip))("an adapter outside of the program", () => {
     await restart()
     await box.ok(["rm", "--force", "m"])
   })
+
+  // Its devices are virtio's by MMIO, where QEMU's own machines have them by PCI.
+  test.skipIf(Boolean(noMachine))(
+    `runs the very Linux that the VMM of this program runs, with disk and agent ${noMachine}`,
+    async () => {
+      await box.ok(["pack", "--file", UNPACKED, "--agent", "--tag", "linux:1"])
+      for (const vmm of ["pyqemu", "qemu"]) {
+        const run = ["run", "--detach", "--name", vmm, "--vmm", vmm, "--network", "none", "linux:1"]
+        await box.json(run)
+        await box.console(vmm, "OVM-DISK writable")
+        const bus = await box.ok(["exec", vmm, "sh", "-c", "readlink /sys/class/block/vda"])
+        expect(bus.includes("/pci")).toBe(vmm === "qemu")
+        expect(await box.ok(["exec", vmm, "cat", "/etc/layer"])).toContain("second")
+        await box.ok(["stop", "--time", "60", vmm])
+        expect((await box.json(["status", vmm])).exit.reason).toBe("guest-shutdown")
+        await box.ok(["rm", vmm])
+      }
+    },
+  )
 })

@@ -479,7 +479,10 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     // Started again it is begun again, on what it has written.
     await box.ok(["start", slow])
     expect(await ends(slow)).toMatchObject({ exit: { reason: "result", status: 127 } })
-    for (const instance of [fine, slow]) await box.ok(["rm", instance])
+    // Where its guest cannot hand it back, its agent has said so before [OVMS-AGT-140, OVMS-AGT-141].
+    const unable = await run("rm /dev/port && exit 9")
+    expect(await ends(unable)).toMatchObject({ state: "stopped", exit: { reason: "result", status: 9 } })
+    for (const instance of [fine, slow, unable]) await box.ok(["rm", instance])
   })
 
   test("a snapshot has what its machine had: no agent can be added [OVMS-API-329]", async () => {

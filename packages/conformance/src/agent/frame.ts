@@ -13,6 +13,7 @@ export const TYPE = {
   close: 11,
   exit: 12,
   restarted: 13,
+  outcome: 14,
 } as const
 
 export interface Frame {

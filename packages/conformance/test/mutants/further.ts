@@ -63,6 +63,14 @@ export const FURTHER: Readonly<Record<string, Fault>> = {
       if (/\/input\b/.test(asked.url)) asked.body = asText(asked.body)
     },
   },
+  "knows of a reset alone": {
+    answer: (answer, { url }) => {
+      if (!STATUS.test(url) || answer.status >= 400) return
+      answer.body = json(answer.body, (info) => {
+        if (info.exit?.reason === "result") info.exit = { status: 0, reason: "guest-reset" }
+      })
+    },
+  },
   "runs hooks for a link that is down": toAgent((frame) => {
     const [what, ...more] = frame.type === TYPE.open ? textsOf(frame.payload) : []
     if (what !== "hooks" || !more.includes("event=post-resume")) return [frame]

@@ -250,6 +250,7 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["forgets what took too long", "API-330", "runtime/agent/command-that-takes-too-long"],
   ["gives errors as output", "API-321", "runtime/agent/command"],
   ["asks no agent to end its machine", "API-336", "runtime/agent/stop-by-the-agent"],
+  ["knows of a reset alone", "AGT-141", "runtime/agent/outcome-3"],
   ["freezes nothing", "API-421", "runtime/agent/around-a-snapshot"],
   ["takes snapshots of what is not ready", "API-422", "runtime/agent/not-ready-for-a-snapshot"],
   ["calls all shares mounted", "SHR-020", "runtime/agent/shares"],

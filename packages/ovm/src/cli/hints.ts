@@ -28,6 +28,7 @@ export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   OVM_HOST_FAILED: "the kernel says more (dmesg); ulimit -n says how many files may be open",
   OVM_VMM_MISSING:
     "install QEMU (Debian: qemu-system-x86), or Firecracker (docs/firecracker.md); ovm info shows what is found",
+  OVM_SETTINGS_INVALID: "mend the file; daemon.json is read when a daemon begins, so ovm daemon --stop then",
   OVM_STORE_BUSY: "try again when the other command has ended",
   OVM_INTERNAL: "this is a fault of ovm: please report it, with what OVM_DEBUG=1 shows",
 }

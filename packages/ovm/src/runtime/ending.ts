@@ -142,7 +142,7 @@ async function endMachine(instance: Instance, machine: Machine, graceMs: number)
   }
   const left = Math.max(0, graceMs - (performance.now() - began))
   // Not every guest listens to its power button.
-  if (left > 0) instance.agent?.shutDown()
-  const how = { graceMs: left, ...(instance.transient && { forgotten: true }) }
+  const told = left > 0 && (instance.agent?.shutDown() ?? false)
+  const how = { graceMs: left, told, ...(instance.transient && { forgotten: true }) }
   return (await instance.machine?.stop(how)) ?? "already"
 }

@@ -52,10 +52,7 @@ export interface Silence {
   readonly over: Promise<unknown>
 }
 
-/**
- * One machine from the request to its record: holds the state, keeps it on disk, and refuses what the state machine
- * forbids.
- */
+/** One machine from the request to its record: keeps its state, and refuses what the state machine forbids. */
 export class Instance {
   /** Aborts what is under way while it starts. */
   readonly starting = new AbortController()
@@ -63,6 +60,8 @@ export class Instance {
   agent: Agent | undefined
   /** The size of the terminal of whoever is attached. */
   window: WindowSize | undefined
+  /** What its agent said that the command which it is for has ended with, 0 to 127. */
+  outcome: number | undefined
   /** What that agent has made of its shares. */
   mounts: Mounts | undefined
   /** Settles once the instance has ended. */

@@ -13,6 +13,10 @@ export async function beginMain(instance: Instance, session: AgentSession, switc
   const { request, mounts } = instance
   const exec = request?.overrides?.exec
   if (!exec) return
+  instance.outcome = undefined
+  session.outcome?.then((result) => {
+    instance.outcome = result
+  })
   await mounts?.settled
   const missing = mounts?.shares.find(({ mounted }) => !mounted)
   if (missing) {

@@ -3,7 +3,7 @@ import type { Adoption } from "./adoption.ts"
 import { followAgent } from "./agents.ts"
 import { degrade } from "./degraded.ts"
 import type { Ending, Log } from "./ending.ts"
-import { toldEnd } from "./ends.ts"
+import { toldEnd, withOutcome } from "./ends.ts"
 import { follow, keepUp } from "./follow.ts"
 import { followNames } from "./follow-names.ts"
 import type { Instance } from "./instance.ts"
@@ -26,7 +26,7 @@ export function watchMachine(instance: Instance, { adoption, ending, networks, l
     .then(async (exit) => {
       // What is told as ended has nothing left that it could be in the way by, such as a port.
       await endHelpers(instance.directory)
-      await instance.finish(exit)
+      await instance.finish(withOutcome(exit, instance))
     })
     .finally(() => networks.tell(instance))
     .then(() => log(instance.state, instance, toldEnd(instance.info)))

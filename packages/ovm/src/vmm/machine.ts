@@ -106,7 +106,7 @@ export interface Machine extends Partial<Snapshotter> {
   resume(): Promise<void>
   /**
    * Asks the guest to power off, after `graceMs` ends the VMM, then kills it. Says which of them it took. `forgotten`:
-   * of what it has written nobody needs anything.
+   * of what it has written nobody needs anything. `told`: its guest's agent has been asked already.
    */
   stop(options?: StopOptions): Promise<StopMethod>
   /** Forget the machine, leave it running. */
@@ -167,6 +167,7 @@ export interface Guest {
 export interface StopOptions extends Call {
   readonly graceMs?: number
   readonly forgotten?: boolean
+  readonly told?: boolean
 }
 
 export type StopMethod = "guest" | "ended" | "killed" | "already"

@@ -4,6 +4,7 @@ import { agentChannelPlans } from "./channel.ts"
 import { agentCommandPlans } from "./commands.ts"
 import { agentGuestPlans } from "./guest.ts"
 import { agentHangPlans } from "./hangs.ts"
+import { outcomePlans } from "./outcome.ts"
 import { agentSnapshotPlans } from "./snapshots.ts"
 import { virtiofsPlans } from "./virtiofs.ts"
 
@@ -15,5 +16,6 @@ export const agentPlans: readonly Plan[] = [
   ...agentHangPlans,
   ...agentSnapshotPlans,
   ...anotherAgentPlans,
+  ...outcomePlans,
   ...virtiofsPlans,
 ]

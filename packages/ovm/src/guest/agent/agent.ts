@@ -148,12 +148,13 @@ export class Agent {
     }
   }
 
-  /** Has the guest power off, if the agent answers just now; whether it does is seen by its end. */
-  shutDown(): void {
+  /** Has the guest power off, if the agent answers just now: says whether. That it does is seen by its end. */
+  shutDown(): boolean {
     try {
-      this.#session?.do(["shutdown"])
+      return this.#session?.do(["shutdown"]) !== undefined
     } catch {
       // Its power button is pressed as well.
+      return false
     }
   }
 

@@ -7,6 +7,8 @@ import { AgentStream } from "./stream.ts"
 
 const MAGIC = Buffer.from("OVMAGNT1")
 const NONCE = 16
+/** A machine hands back no larger one (OVMS-GST-053). */
+const MOST_RESULT = 127
 const FIRST_CALL_MS = 200
 /** Why it is over unless another reason is given. */
 export const ENDED = "its machine has ended"
@@ -22,6 +24,8 @@ export interface AgentSession {
   readonly who: AgentProgram
   /** Settles when nothing can be said to the agent any more, with the reason. */
   readonly closed: Promise<string>
+  /** Settles once what the machine is for has ended, with its result, 0 to 127; of an agent that says that. */
+  readonly outcome?: Promise<number>
   /** Whether it does anything just now. */
   readonly busy: boolean
   /**
@@ -41,10 +45,19 @@ export interface AgentProgram {
   readonly version?: string
 }
 
+/** Of OUTCOME (OVMS-AGT-140). Throws a sentence for what is none. */
+function resultOf(payload: Uint8Array): number {
+  const [result = MOST_RESULT + 1, ...more] = payload
+  if (payload.length !== 4 || result > MOST_RESULT || more.some((byte) => byte !== 0))
+    throw new Error("an outcome that is none")
+  return result
+}
+
 /** Of the agent that the specification describes. */
 export class OwnSession implements AgentSession {
   readonly who: AgentProgram = { name: "ovm" }
   readonly closed: Promise<string>
+  readonly outcome: Promise<number>
   readonly #streams = new Map<number, AgentStream>()
   /** Who waits for an answer to a PING. */
   readonly #asked: ((answered: boolean) => void)[] = []
@@ -53,6 +66,7 @@ export class OwnSession implements AgentSession {
   #next = 1
   #over = false
   #close: (why: string) => void
+  #tellOutcome: (result: number) => void
 
   private constructor(
     private readonly channel: Duplex,
@@ -61,6 +75,9 @@ export class OwnSession implements AgentSession {
     const { promise, resolve } = Promise.withResolvers<string>()
     this.closed = promise
     this.#close = resolve
+    const outcome = Promise.withResolvers<number>()
+    this.outcome = outcome.promise
+    this.#tellOutcome = outcome.resolve
   }
 
   /**
@@ -147,6 +164,7 @@ export class OwnSession implements AgentSession {
     // It works off what it is told in order: one that answers late is there.
     if (type === TYPE.pong) for (const tell of this.#asked.splice(0)) tell(true)
     if (type === TYPE.restarted) throw new Error("that it has begun anew")
+    if (type === TYPE.outcome) this.#tellOutcome(resultOf(payload))
     // Of one that has ended there may still be credit under way.
     const found = this.#streams.get(stream)
     found?.take(type, payload)

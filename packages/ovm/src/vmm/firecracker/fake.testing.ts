@@ -23,7 +23,7 @@ const note = () => {
   fsyncSync(fd)
 }
 const answer = async (asked, body) => {
-  const fault = faults[asked + " " + body.state] ?? faults[asked] ?? ""
+  const fault = faults[asked + " " + (body.state ?? body.action_type)] ?? faults[asked] ?? ""
   if (body.state === "Resumed" || body.action_type === "InstanceStart") note()
   if (fault === "hang") await new Promise(() => {})
   const file = fault.startsWith("hang until ") && fault.slice(11)

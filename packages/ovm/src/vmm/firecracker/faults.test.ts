@@ -35,12 +35,11 @@ const shell = (name: string, script: string) => program(name, `#!/bin/sh\n${scri
 const fake = (faults: Readonly<Record<string, string>>) =>
   fakeFirecracker(join(root, `${count}-firecracker`), faults)
 
-/** How a launch by `binary` is refused; nothing of it is left. */
-async function launchBy(binary: string, signal?: AbortSignal) {
+async function planHere(): Promise<LaunchPlan> {
   const directory = join(root, `${count}-machine`)
   mkdirSync(directory, { mode: 0o700 })
   const { buildGuest } = await import("@ovms/testkit/guest.ts")
-  const plan: LaunchPlan = {
+  return {
     id: "test",
     directory,
     resources: { vcpus: 1, memory: 64 << 20 },
@@ -48,11 +47,20 @@ async function launchBy(binary: string, signal?: AbortSignal) {
     devices: [],
     consoleLimit: 4096,
   }
-  const call = signal ? { signal } : {}
-  const error = await refusal(
-    launchFirecracker(foundFake(binary), { plan, cacheFolder: join(root, "cache") }, call),
+}
+
+const launch = (binary: string, plan: LaunchPlan, signal?: AbortSignal) =>
+  launchFirecracker(
+    foundFake(binary),
+    { plan, cacheFolder: join(root, "cache") },
+    { ...(signal && { signal }) },
   )
-  expect(processesIn(directory)).toEqual([])
+
+/** How a launch by `binary` is refused; nothing of it is left. */
+async function launchBy(binary: string, signal?: AbortSignal) {
+  const plan = await planHere()
+  const error = await refusal(launch(binary, plan, signal))
+  expect(processesIn(plan.directory)).toEqual([])
   return error
 }
 
@@ -168,4 +176,19 @@ test("a KVM that cannot be opened is said to be so", () => {
   expect(kvmFault(join(root, "no-kvm"))?.reason).toContain("no-kvm")
   writeFileSync(kernel, probeKernel())
   expect(kvmFault(kernel)).toBeUndefined()
+})
+
+// What resets a Linux whose agent is about to bring what was written to the disk.
+test("a guest whose agent was asked is left to that for a while before its keys are pressed", async () => {
+  const binary = fake({ "PUT /actions SendCtrlAltDel": "end 0" })
+  const first = await launch(binary, await planHere())
+  const stopped = first.stop({ told: true, graceMs: 600_000 })
+  await Bun.sleep(300)
+  process.kill(first.record.pid, "SIGKILL")
+  expect(await stopped).toBe("guest")
+  expect(await first.exited).toMatchObject({ reason: "signal" })
+  count++
+  const second = await launch(binary, await planHere())
+  expect(await second.stop({ told: true, graceMs: 1000 })).toBe("guest")
+  expect(await second.exited).toMatchObject({ reason: "guest-shutdown" })
 })

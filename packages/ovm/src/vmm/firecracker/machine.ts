@@ -21,6 +21,8 @@ import { losesWire, plugIn } from "./wire.ts"
 
 const GRACE_MS = 10_000
 const PRESS_MS = 1000
+/** How long a guest whose agent was asked is left to that: it may give what is at work five seconds (OVMS-AGT-070). */
+const TOLD_MS = 8000
 /** From SIGTERM or SIGKILL to its end: a moment, and seconds where forty of them share two processors. */
 const END_MS = 15_000
 /** Of one that did not answer: SIGTERM ends what lives, and nothing else waits for it. */
@@ -205,7 +207,7 @@ export class FirecrackerMachine implements Machine {
     this.#listener()
   }
 
-  async stop({ graceMs = GRACE_MS, forgotten, signal }: StopOptions = {}): Promise<StopMethod> {
+  async stop({ graceMs = GRACE_MS, forgotten, told, signal }: StopOptions = {}): Promise<StopMethod> {
     // A snapshot that is being taken is given up.
     this.#snapshot?.abort.abort()
     await this.#snapshot?.done
@@ -213,12 +215,19 @@ export class FirecrackerMachine implements Machine {
     if (this.#ended || !(await isAlive(this.record))) return "already"
     // A guest that has just booted may not listen yet, so the keys are pressed again and again.
     const deadline = performance.now() + graceMs
+    let patient = told ?? false
     for (let left = graceMs; left > 0; left = deadline - performance.now()) {
       // A paused guest cannot hear it, and one of which nobody knows which disk it writes to must not go on.
       if (this.#standsBack) break
       if (!(await this.#try(() => this.#become("Resumed")))) break
-      if (!(await this.#try(() => this.#press()))) break
-      if (await endsWithin(this.exited, Math.min(left, PRESS_MS), signal)) return "guest"
+      this.#asked = "power-off"
+      // A kernel that nobody has told otherwise resets at the keys, whatever its agent is about to bring to the disk.
+      const asked = patient || (await this.#try(() => this.#press()))
+      // A guest that hears it at once may be gone before there is an answer.
+      const ms = patient ? Math.min(graceMs / 2, TOLD_MS) : asked ? PRESS_MS : CLOSING_MS
+      if (await endsWithin(this.exited, Math.min(left, ms), signal)) return "guest"
+      if (!asked) break
+      patient = false
     }
     return await this.#end(forgotten ?? false, signal)
   }
@@ -248,7 +257,6 @@ export class FirecrackerMachine implements Machine {
   /** The only thing by which a guest on x86 can be asked to power off: Ctrl-Alt-Del on its keyboard. */
   async #press(): Promise<void> {
     await this.#api.ask("PUT", "/actions", { action_type: "SendCtrlAltDel" })
-    this.#asked = "power-off"
   }
 
   async #become(state: "Paused" | "Resumed"): Promise<void> {
