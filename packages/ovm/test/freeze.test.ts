@@ -59,6 +59,22 @@ describe.skipIf(Boolean(skip))("a guest before its snapshot", () => {
     await box.ok(["rm", "--force", "clone"])
   })
 
+  // OVMS-BLD-001
+  test("a daemon that is killed while it commits a guest that stands still leaves one that goes on", async () => {
+    await inside("dd if=/dev/urandom of=/much bs=1M count=32 2>/dev/null; sync")
+    const { pid } = (await box.json(["info"])).daemon
+    const events = await runtime.events({ follow: true })
+    const commit = runtime.commit(id, { name: "localhost/cut:1", freeze: true }).catch(({ code }) => code)
+    try {
+      for await (const { type } of events) if (type === "paused") process.kill(pid, "SIGKILL")
+    } catch {
+      // They have ended with it.
+    }
+    await commit
+    await until("it goes on", () => box.json(["status", "web"]), { is: ({ state }) => state === "running" })
+    expect(await inside("rm /much; echo goes on")).toBe("goes on")
+  })
+
   test("one that is not ready is not snapshotted, and goes on [OVMS-API-421, OVMS-API-422]", async () => {
     const failed = ["snapshot", "web", "--tag", "never", "--exec-before", "echo broken >&2; exit 7"]
     await box.fails(failed, "OVM_GUEST_NOT_READY", ["status 7", "broken"])
