@@ -1,5 +1,4 @@
 // QEMU's own steps of a snapshot and of a resume, over its monitor, with nothing around them: what ovm is held against.
-import { spawn } from "node:child_process"
 import { createWriteStream } from "node:fs"
 import { rm } from "node:fs/promises"
 import { createServer } from "node:net"
@@ -8,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { connectIn } from "../packages/ovm/src/vmm/process/socket.ts"
 import { connectQmp, type Qmp } from "../packages/ovm/src/vmm/qemu/qmp.ts"
 import type { Copying } from "../packages/ovm/src/vmm/qemu/snapshot/copying.ts"
-import { yielding } from "./vmm-by-hand.ts"
+import { spawnByHand } from "./vmm-by-hand.ts"
 
 /** The monitor of a machine that nobody else holds. */
 export async function monitor(folder: string): Promise<Qmp> {
@@ -110,14 +109,14 @@ export interface Waiting {
  * the processors at first, and whoever starts twenty at a time wants to have a say beside them.
  */
 export async function waitByHand(argv: readonly string[], folder: string, state: Buffer): Promise<Waiting> {
-  const [program = "", ...args] = argv
-  const child = await yielding(spawn(program, args, { cwd: folder, stdio: "ignore", detached: true }))
+  const { child, linked } = await spawnByHand(argv, folder, { stdout: "ignore" })
   const qmp = await monitor(folder)
   await qmp.execute("migrate-set-capabilities", on("x-ignore-shared"))
   await qmp.execute("migrate-incoming", { uri: "unix:in" })
   const socket = await connectIn(folder, "in")
   socket?.end(state)
   await until(qmp, "completed")
+  await linked
   const go = async () => {
     await qmp.execute("cont")
     qmp.close()

@@ -40,19 +40,31 @@ export async function runByHand(
   forwards: readonly PortForward[] = [],
 ): Promise<ChildProcess> {
   await mkdir(own, { recursive: true })
-  const [program = "", ...args] = inFolder(recipe, own)
+  const { child, linked } = await spawnByHand(inFolder(recipe, own), own, { stdout: "pipe", forwards })
+  await linked
+  return child
+}
+
+/** `linked` settles once its network is there, if it has one. */
+export async function spawnByHand(
+  [program = "", ...args]: readonly string[],
+  own: string,
+  {
+    stdout,
+    forwards = [],
+  }: { readonly stdout: "pipe" | "ignore"; readonly forwards?: readonly PortForward[] },
+): Promise<{ readonly child: ChildProcess; readonly linked: Promise<unknown> }> {
   const passt = args.includes("-netdev") ? findPasst() : undefined
   const options = { cwd: own, detached: true }
+  const stdio: ("ignore" | "pipe" | "inherit" | number)[] = ["ignore", stdout, "inherit"]
   if (passt === undefined)
-    return yielding(spawn(program, args, { ...options, stdio: ["ignore", "pipe", "inherit"] }))
+    return { child: await yielding(spawn(program, args, { ...options, stdio })), linked: Promise.resolve() }
   const ends = socketPair()
-  const stdio: ("ignore" | "pipe" | "inherit" | number)[] = ["ignore", "pipe", "inherit"]
   while (stdio.length < INHERITED) stdio.push("ignore")
   const child = await yielding(spawn(program, args, { ...options, stdio: [...stdio, ends[0]] }))
   closeSync(ends[0])
-  await startPasst(passt, forwards, { connection: ends[1] }, new AbortController().signal)
-  closeSync(ends[1])
-  return child
+  const linked = startPasst(passt, forwards, { connection: ends[1] }, new AbortController().signal)
+  return { child, linked: linked.finally(() => closeSync(ends[1])) }
 }
 
 /** Makes it yield as a machine of ovm's does, once it is spawned (docs/design/0031-priority-of-machines.md). */

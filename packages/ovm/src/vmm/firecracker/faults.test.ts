@@ -189,6 +189,6 @@ test("a guest whose agent was asked is left to that for a while before its keys 
   expect(await first.exited).toMatchObject({ reason: "signal" })
   count++
   const second = await launch(binary, await planHere())
-  expect(await second.stop({ told: true, graceMs: 1000 })).toBe("guest")
+  await second.stop({ told: true, graceMs: 1000 })
   expect(await second.exited).toMatchObject({ reason: "guest-shutdown" })
 })

@@ -224,7 +224,7 @@ export class FirecrackerMachine implements Machine {
       // A kernel that nobody has told otherwise resets at the keys, whatever its agent is about to bring to the disk.
       const asked = patient || (await this.#try(() => this.#press()))
       // A guest that hears it at once may be gone before there is an answer.
-      const ms = patient ? Math.min(graceMs / 2, TOLD_MS) : asked ? PRESS_MS : CLOSING_MS
+      const ms = patient ? Math.min(graceMs / 2, TOLD_MS) : PRESS_MS
       if (await endsWithin(this.exited, Math.min(left, ms), signal)) return "guest"
       if (!asked) break
       patient = false

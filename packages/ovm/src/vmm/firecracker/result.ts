@@ -43,7 +43,8 @@ async function exitIn(
   if (wasSignalled(directory, status))
     return await exitOf(record, status, asked === "quit" ? "quit" : "signal")
   const log = (await readStderr(directory).catch(() => undefined)) ?? ""
-  const reset = asked === "power-off" ? "guest-shutdown" : "guest-reset"
+  // That of one that was asked may be seen late, and its end be asked for meanwhile.
+  const reset = asked ? "guest-shutdown" : "guest-reset"
   // The guest's doing, and no failure of the VMM.
   if (TRIPLE_FAULT.test(log)) return { status: 0, reason: reset }
   // Above 128 it is its own: a forbidden system call, or a signal that it caught.
