@@ -44,10 +44,11 @@ export class Ending {
     return work
   }
 
-  /** One on standby has no process to end. */
+  /** One on standby has no process to end but one that is just being loaded, by whoever sees then that it is not to be. */
   async #drop(instance: Instance): Promise<void> {
     instance.standby = undefined
     instance.stopMethod = Promise.resolve("already")
+    await instance.snapshotting
     await instance.finish({ reason: "quit" })
     this.log(instance.state, instance, toldEnd(instance.info))
     await removeLeftovers(instance.directory)

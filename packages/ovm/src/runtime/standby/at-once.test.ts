@@ -90,11 +90,29 @@ describe.skipIf(guestMissing !== "")(`standby, at once ${guestMissing}`, () => {
     load.go()
     await Bun.sleep(300)
     await runtime.stop({ instance_id: id, grace_ms: 0 })
-    await reach(id, "it has ended", ({ state }) => hasEnded(state))
     const reader = await openFile(pipe, constants.O_RDONLY | constants.O_NONBLOCK)
     expect((await waking).code).toBe("OVM_STATE_CONFLICT")
     await reader.close()
+    await reach(id, "it has ended", ({ state }) => hasEnded(state))
     expect([(await runtime.status(id)).state, await vmmsBelow(root)]).toEqual(["stopped", []])
+  })
+
+  // OVMS-STA-066
+  test("one that is stopped while it is loaded has stopped once that has gone, and starts again alone", async () => {
+    const id = await rests()
+    const load = held.hold("load")
+    const waking = refusal(runtime.resume(id))
+    await load.reached
+    await runtime.stop({ instance_id: id, grace_ms: 0 })
+    // It would be another machine in the same place.
+    expect(await refusal(runtime.startAgain(id))).toMatchObject({ code: "OVM_STATE_CONFLICT" })
+    load.go()
+    expect((await waking).code).toBe("OVM_STATE_CONFLICT")
+    await reach(id, "it has ended", ({ state }) => hasEnded(state))
+    expect(await vmmsBelow(root)).toEqual([])
+    await runtime.startAgain(id)
+    await reach(id, "it runs", ({ state }) => state === "running")
+    expect(await vmmsBelow(root)).toHaveLength(1)
   })
 
   // OVMS-STA-062, OVMS-STA-066

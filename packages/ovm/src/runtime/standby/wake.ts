@@ -31,24 +31,40 @@ export async function goOnFromStandby(
   atPorts: () => void,
 ): Promise<void> {
   const began = performance.now()
-  const planned = await planWake(context, instance, {})
-  const loaded = await planned.load?.({})
-  if (!loaded) throw new OvmError("OVM_INTERNAL", "a machine on standby cannot be loaded")
-  try {
-    atPorts()
-    await openPorts(planned.plan.network?.forwards ?? [], { patienceMs: CLOSING_MS })
-    await noteHeld(instance)
-    // The last look: whoever stops it from here on finds its machine on record.
-    if (instance.state !== "paused" || !instance.standby)
-      throw conflict(instance, "was stopped while it was woken")
-    liveOn(instance)
-    await instance.rise(loaded.record)
-  } catch (thrown) {
-    await loaded.discard()
-    await letGoOn(instance, false)
-    throw thrown
-  }
+  const loaded = await loadedFor(context, instance, atPorts)
   await run(context, instance, { loaded, began })
+}
+
+/**
+ * A machine that stands still, and is on record. Until then whoever has stopped the instance waits for the end of what
+ * is loaded for it: nothing is started in its place meanwhile.
+ */
+async function loadedFor(context: WakeContext, instance: Instance, atPorts: () => void): Promise<Loaded> {
+  const over = Promise.withResolvers<void>()
+  instance.snapshotting = over.promise
+  try {
+    const planned = await planWake(context, instance, {})
+    const loaded = await planned.load?.({})
+    if (!loaded) throw new OvmError("OVM_INTERNAL", "a machine on standby cannot be loaded")
+    try {
+      atPorts()
+      await openPorts(planned.plan.network?.forwards ?? [], { patienceMs: CLOSING_MS })
+      await noteHeld(instance)
+      // The last look: whoever stops it from here on finds its machine on record.
+      if (instance.state !== "paused" || !instance.standby)
+        throw conflict(instance, "was stopped while it was woken")
+      liveOn(instance)
+      await instance.rise(loaded.record)
+      return loaded
+    } catch (thrown) {
+      await loaded.discard()
+      await letGoOn(instance, false)
+      throw thrown
+    }
+  } finally {
+    instance.snapshotting = undefined
+    over.resolve()
+  }
 }
 
 async function planWake(
