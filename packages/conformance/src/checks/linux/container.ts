@@ -83,12 +83,20 @@ async function beginsAnother({ runtime, start, manifest, args }: Container): Pro
   must(!(await runtime.logs(idle)).includes("MOUNTED"), "with ovm.main=off what the image names was begun")
 }
 
+/** One whose guest has no port to hand its result back by. */
+async function saysItsOutcome({ runtime, start, manifest, args }: Container): Promise<void> {
+  const exec = { command: ["sh", "-c", "rm -f /dev/port; exit 9"] }
+  const overrides = { args: `${args} ovm.main=off`, network: { mode: "none" }, exec }
+  const { exit } = await ended(runtime, await start({ manifest, overrides }))
+  must(exit?.reason === "result" && exit.status === 9, `it has ended by ${exit?.reason}, ${exit?.status}`)
+}
+
 export const containerPlans: readonly Plan[] = [
   {
     name: "linux/container",
     profile: "agent",
     slow: true,
-    covers: ["OVMS-IMP-051", "OVMS-IMP-080", "OVMS-AGT-038", "OVMS-AGT-039"],
+    covers: ["OVMS-IMP-051", "OVMS-IMP-080", "OVMS-AGT-038", "OVMS-AGT-039", "OVMS-AGT-140"],
     async run(scene) {
       const linux = await linuxOf(scene)
       const wrapper =
@@ -99,6 +107,7 @@ export const containerPlans: readonly Plan[] = [
         const container = { ...own, manifest: layout, args: `${args} ${manifest.kernel.args}` }
         await beginsMain(container)
         await beginsAnother(container)
+        await saysItsOutcome(container)
       })
     },
   },
