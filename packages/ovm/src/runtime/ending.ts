@@ -44,7 +44,7 @@ export class Ending {
     return work
   }
 
-  /** One on standby has no process to end but one that is just being loaded, by whoever sees then that it is not to be. */
+  /** One on standby has no process but one that is just being loaded: whoever does that sees it, and ends it again. */
   async #drop(instance: Instance): Promise<void> {
     instance.standby = undefined
     instance.stopMethod = Promise.resolve("already")
